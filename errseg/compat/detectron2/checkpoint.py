@@ -1,0 +1,50 @@
+"""fvcore's checkpointers, for runs of one or more processes."""
+
+import os
+from typing import Any
+
+import torch
+from fvcore.common.checkpoint import Checkpointer, PeriodicCheckpointer
+
+from .utils import comm
+from .utils.file_io import PathManager
+
+__all__ = ["Checkpointer", "DetectionCheckpointer", "PeriodicCheckpointer"]
+
+
+class DetectionCheckpointer(Checkpointer):
+    """fvcore's ``Checkpointer``, which saves in the main process alone and also reads files of bare parameters.
+
+    Args:
+        model: its parameters and buffers are saved and loaded; a wrapper for several processes is seen through.
+        save_dir: for checkpoints and ``last_checkpoint``, the name of the last.
+        save_to_disk: None: in the main process.
+        checkpointables: further objects with ``state_dict`` and ``load_state_dict``, by name.
+    """
+
+    def __init__(
+        self, model: torch.nn.Module, save_dir: str = "", *, save_to_disk: bool | None = None, **checkpointables: Any
+    ) -> None:
+        save_to_disk = comm.is_main_process() if save_to_disk is None else save_to_disk
+        super().__init__(model, save_dir, save_to_disk=save_to_disk, **checkpointables)
+        self.path_manager = PathManager
+
+    def load(self, path: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Load a checkpoint, which every process must see; "" loads nothing.
+
+        Missing, unexpected and misshapen parameters are warned about, by name.
+
+        Returns:
+            What the file holds beside the model and the checkpointables, such as ``iteration``.
+        """
+        if path:
+            path = self.path_manager.get_local_path(path)
+            seen = comm.all_gather(os.path.isfile(path))
+            if not all(seen):
+                ranks = [rank for rank, sees in enumerate(seen) if not sees]
+                raise FileNotFoundError(f"Checkpoint {path} not found (by processes {ranks}): check MODEL.WEIGHTS.")
+        return super().load(path, *args, **kwargs)
+
+    def _load_file(self, filename: str) -> dict[str, Any]:
+        loaded = super()._load_file(filename)
+        return loaded if "model" in loaded else {"model": loaded}

@@ -1,0 +1,1 @@
+"""Communication, events, logging and environment."""

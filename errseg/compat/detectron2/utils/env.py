@@ -1,0 +1,21 @@
+"""Seeding."""
+
+import logging
+import os
+import random
+
+import numpy as np
+import torch
+
+__all__ = ["seed_all_rng"]
+
+
+def seed_all_rng(seed: int | None = None) -> None:
+    """Seed ``random``, numpy and torch; a seed is drawn and logged where none is given."""
+    if seed is None:
+        seed = int.from_bytes(os.urandom(4), "little")
+        logging.getLogger(__name__).info(f"Using a generated random seed {seed}")
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    os.environ["PYTHONHASHSEED"] = str(seed)

@@ -1,0 +1,264 @@
+"""What training reports: an ``EventStorage`` that anything may put scalars into, and the writers that read it."""
+
+import datetime
+import json
+import logging
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from fvcore.common.history_buffer import HistoryBuffer
+
+from .file_io import PathManager
+
+__all__ = [
+    "EventStorage", "get_event_storage", "has_event_storage", "EventWriter", "CommonMetricPrinter", "JSONWriter",
+    "TensorboardXWriter",
+]
+
+_storages: list["EventStorage"] = []  # innermost last
+
+
+def get_event_storage() -> "EventStorage":
+    """The storage of the innermost ``with EventStorage(...)`` around the caller."""
+    if not _storages:
+        raise AssertionError("get_event_storage() has to be called inside a 'with EventStorage(...)' context.")
+    return _storages[-1]
+
+
+def has_event_storage() -> bool:
+    """Whether the caller is inside a ``with EventStorage(...)``."""
+    return bool(_storages)
+
+
+class EventStorage:
+    """Scalars by name and iteration.
+
+    Args:
+        start_iter: the first iteration.
+    """
+
+    def __init__(self, start_iter: int = 0) -> None:
+        self._iter = start_iter
+        self._history: dict[str, HistoryBuffer] = defaultdict(HistoryBuffer)
+        self._smoothing_hints: dict[str, bool] = {}
+        self._latest: dict[str, tuple[float, int]] = {}
+        self._prefix = ""
+
+    def put_scalar(self, name: str, value: float, smoothing_hint: bool = True, cur_iter: int | None = None) -> None:
+        """Add a value.
+
+        Args:
+            name: of the scalar, within the current name scope.
+            value: a number, or a tensor of one.
+            smoothing_hint: whether writers should show the median over a window rather than the value; always the same
+                for a name.
+            cur_iter: the iteration it belongs to; None: the storage's.
+        """
+        name = self._prefix + name
+        cur_iter = self._iter if cur_iter is None else cur_iter
+        if self._smoothing_hints.setdefault(name, smoothing_hint) != smoothing_hint:
+            raise AssertionError(f"Scalar {name} was put with a different smoothing_hint: use the same everywhere.")
+        value = float(value)
+        self._history[name].update(value, cur_iter)
+        self._latest[name] = (value, cur_iter)
+
+    def put_scalars(self, *, smoothing_hint: bool = True, cur_iter: int | None = None, **kwargs: float) -> None:
+        """``put_scalar`` of each keyword."""
+        for name, value in kwargs.items():
+            self.put_scalar(name, value, smoothing_hint=smoothing_hint, cur_iter=cur_iter)
+
+    def history(self, name: str) -> HistoryBuffer:
+        """Every value of ``name``, with its iteration."""
+        if name not in self._history:
+            raise KeyError(f"No history metric available for {name}!")
+        return self._history[name]
+
+    def histories(self) -> dict[str, HistoryBuffer]:
+        """``history`` of each name."""
+        return self._history
+
+    def latest(self) -> dict[str, tuple[float, int]]:
+        """Each name's last value and its iteration."""
+        return self._latest
+
+    def latest_with_smoothing_hint(self, window_size: int = 20) -> dict[str, tuple[float, int]]:
+        """Like ``latest``, but the median over the last iterations where the hint says so."""
+        return {
+            name: (self._history[name].median(self.count_samples(name, window_size)), cur_iter)
+            if self._smoothing_hints[name]
+            else (value, cur_iter)
+            for name, (value, cur_iter) in self._latest.items()
+        }
+
+    def count_samples(self, name: str, window_size: int = 20) -> int:
+        """Number of values of ``name`` in its last ``window_size`` iterations."""
+        values = self._history[name].values()
+        start = self._latest[name][1] - window_size
+        return sum(cur_iter > start for _, cur_iter in values[-window_size:])
+
+    def smoothing_hints(self) -> dict[str, bool]:
+        """Each name's hint."""
+        return self._smoothing_hints
+
+    def step(self) -> None:
+        """Go to the next iteration. The trainer calls this."""
+        self._iter += 1
+
+    @property
+    def iter(self) -> int:
+        """The current iteration."""
+        return self._iter
+
+    @iter.setter
+    def iter(self, value: int) -> None:
+        self._iter = int(value)
+
+    @property
+    def iteration(self) -> int:
+        """The current iteration."""
+        return self._iter
+
+    def __enter__(self) -> "EventStorage":
+        _storages.append(self)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if not _storages or _storages[-1] is not self:
+            raise AssertionError("Event storages must be left in the reverse order of entering them.")
+        _storages.pop()
+
+    @contextmanager
+    def name_scope(self, name: str) -> Iterator[None]:
+        """Within it, names begin with ``name/``."""
+        outer, self._prefix = self._prefix, name.rstrip("/") + "/"
+        try:
+            yield
+        finally:
+            self._prefix = outer
+
+
+class EventWriter:
+    """Reads the current storage and puts it somewhere."""
+
+    def write(self) -> None:
+        """Called every so many iterations, and once after training."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Called after the last ``write``."""
+
+
+class JSONWriter(EventWriter):
+    """One line of JSON for each iteration that had new values.
+
+    Args:
+        json_file: lines are appended to it, so that a resumed run goes on in the same file.
+        window_size: iterations over which hinted scalars are smoothed.
+    """
+
+    def __init__(self, json_file: str, window_size: int = 20) -> None:
+        self._file = PathManager.open(json_file, "a")
+        self._window_size = window_size
+        self._last_write = -1
+
+    def write(self) -> None:
+        lines: dict[int, dict[str, float]] = defaultdict(dict)
+        for name, (value, cur_iter) in get_event_storage().latest_with_smoothing_hint(self._window_size).items():
+            if cur_iter > self._last_write:
+                lines[cur_iter][name] = float(value)
+        for cur_iter in sorted(lines):
+            self._file.write(json.dumps({"iteration": cur_iter, **lines[cur_iter]}, sort_keys=True) + "\n")
+            self._last_write = cur_iter
+        self._file.flush()
+        try:
+            os.fsync(self._file.fileno())
+        except (AttributeError, OSError):  # not a file on disk
+            pass
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class TensorboardXWriter(EventWriter):
+    """TensorBoard event files.
+
+    Args:
+        log_dir: where they go.
+        window_size: iterations over which hinted scalars are smoothed.
+        kwargs: to ``torch.utils.tensorboard.SummaryWriter``.
+    """
+
+    def __init__(self, log_dir: str, window_size: int = 20, **kwargs: Any) -> None:
+        from torch.utils.tensorboard import SummaryWriter  # slow to import
+
+        self._writer = SummaryWriter(log_dir, **kwargs)
+        self._window_size = window_size
+        self._last_write = -1
+
+    def write(self) -> None:
+        newest = self._last_write
+        for name, (value, cur_iter) in get_event_storage().latest_with_smoothing_hint(self._window_size).items():
+            if cur_iter > self._last_write:
+                self._writer.add_scalar(name, value, cur_iter)
+                newest = max(newest, cur_iter)
+        self._last_write = newest
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class CommonMetricPrinter(EventWriter):
+    """A line in the log: time to go, iteration, losses, times, learning rate and memory.
+
+    Args:
+        max_iter: iterations in all, for the time to go; None: not shown.
+        window_size: iterations over which losses and times are smoothed.
+    """
+
+    def __init__(self, max_iter: int | None = None, window_size: int = 20) -> None:
+        self._logger = logging.getLogger(__name__)
+        self._max_iter = max_iter
+        self._window_size = window_size
+        self._last: tuple[int, float] | None = None  # iteration and time of the last line
+
+    def _time_to_go(self, storage: EventStorage) -> str | None:
+        if self._max_iter is None:
+            return None
+        remaining = self._max_iter - storage.iter - 1
+        if "time" in storage.histories():
+            seconds = storage.history("time").median(1000) * remaining
+            storage.put_scalar("eta_seconds", seconds, smoothing_hint=False)
+            return str(datetime.timedelta(seconds=int(seconds)))
+        # Without an IterationTimer, by the time since the last line.
+        last, self._last = self._last, (storage.iter, time.perf_counter())
+        if last is None or last[0] == storage.iter:
+            return None
+        per_iter = (self._last[1] - last[1]) / (self._last[0] - last[0])
+        return str(datetime.timedelta(seconds=int(per_iter * remaining)))
+
+    def write(self) -> None:
+        storage = get_event_storage()
+        if storage.iter == self._max_iter:  # training is over and its last iteration printed
+            return
+        eta = self._time_to_go(storage)
+        parts = [f"eta: {eta}"] if eta else []
+        parts.append(f"iter: {storage.iter}")
+        parts += [f"{k}: {self._median(storage, k):.4g}" for k in storage.histories() if "loss" in k]
+        parts += [f"{k}: {self._median(storage, k):.4g}" for k in storage.histories() if "[metric]" in k]
+        for name in ("time", "data_time"):
+            if name in storage.histories():
+                average = storage.history(name).avg(storage.count_samples(name, self._window_size))
+                parts.append(f"{name}: {average:.4f}  last_{name}: {storage.history(name).latest():.4f}")
+        latest: Mapping[str, tuple[float, int]] = storage.latest()
+        parts.append(f"lr: {latest['lr'][0]:.5g}" if "lr" in latest else "lr: N/A")
+        if torch.cuda.is_available():
+            parts.append(f"max_mem: {torch.cuda.max_memory_allocated() / 2**20:.0f}M")
+        self._logger.info(" " + "  ".join(parts))
+
+    def _median(self, storage: EventStorage, name: str) -> float:
+        return storage.history(name).median(storage.count_samples(name, self._window_size))

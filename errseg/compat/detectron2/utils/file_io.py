@@ -1,0 +1,9 @@
+"""The one ``PathManager`` through which files are opened: local paths and URLs."""
+
+from iopath.common.file_io import HTTPURLHandler
+from iopath.common.file_io import PathManager as _PathManager
+
+__all__ = ["PathManager"]
+
+PathManager = _PathManager()
+PathManager.register_handler(HTTPURLHandler())

@@ -1,0 +1,60 @@
+"""What the tests of Detectron2's interface share. They run on the Detectron2 that is active, and must pass on both."""
+
+import logging
+import os
+import uuid
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import errseg  # noqa: F401  isort: skip  makes detectron2 importable
+import detectron2  # isort: skip
+
+SIZES = [(20, 30), (30, 20), (25, 25), (40, 20), (20, 40)]  # height, width of the fixture's images
+
+
+@pytest.fixture
+def sem_seg_set(tmp_path):
+    """A registered data set of five random images: its name. Labels are 0-3, and 255 in the first row."""
+    from detectron2.data import DatasetCatalog, MetadataCatalog
+    from detectron2.data.datasets import load_sem_seg
+
+    images, labels = tmp_path / "images", tmp_path / "labels"
+    images.mkdir()
+    labels.mkdir()
+    random = np.random.RandomState(0)
+    for index, size in enumerate(SIZES):
+        Image.fromarray(random.randint(0, 255, (*size, 3), dtype=np.uint8)).save(images / f"i{index}.jpg")
+        truth = random.randint(0, 4, size, dtype=np.uint8)
+        truth[0] = 255
+        Image.fromarray(truth).save(labels / f"i{index}.png")
+    name = f"set_{uuid.uuid4().hex}"
+    DatasetCatalog.register(name, lambda: load_sem_seg(str(labels), str(images)))
+    MetadataCatalog.get(name).set(stuff_classes=["a", "b", "c", "d"], ignore_label=255)
+    yield name
+    DatasetCatalog.remove(name)
+    MetadataCatalog.remove(name)
+
+
+@pytest.fixture
+def log(caplog):
+    """Messages of Detectron2's loggers, which do not propagate once they are set up."""
+    loggers = [logging.getLogger(name) for name in ("detectron2", "fvcore")]
+    before = [(logger.level, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.propagate = True
+        logger.setLevel(logging.INFO)
+    caplog.set_level(logging.INFO)
+    yield caplog
+    for logger, (level, propagate) in zip(loggers, before, strict=True):
+        logger.setLevel(level)
+        logger.propagate = propagate
+
+
+@pytest.fixture(scope="session")
+def process_environment():
+    """What to run a script with, so that it finds the Detectron2 that is active here (without errseg, to be quick)."""
+    path = [str(Path(detectron2.__file__).parents[1]), os.environ.get("PYTHONPATH")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path)), "OMP_NUM_THREADS": "1"}

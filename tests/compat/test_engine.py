@@ -1,0 +1,205 @@
+"""The loop and its hooks, and the trainers that stand on it."""
+
+import re
+
+import pytest
+import torch
+from detectron2.engine import AMPTrainer, HookBase, SimpleTrainer, TrainerBase, hooks
+from detectron2.utils.events import get_event_storage
+from torch import nn
+
+
+class Recorder(HookBase):
+    def __init__(self, name, calls):
+        self.name, self.calls = name, calls
+
+    def note(self, event):
+        self.calls.append((self.name, event, self.trainer.iter))
+
+    def before_train(self):
+        self.note("before_train")
+
+    def after_train(self):
+        self.note("after_train")
+
+    def before_step(self):
+        self.note("before_step")
+
+    def after_backward(self):
+        self.note("after_backward")
+
+    def after_step(self):
+        self.note("after_step")
+        assert get_event_storage().iter == self.trainer.iter
+
+    def state_dict(self):
+        return {"name": self.name}
+
+    def load_state_dict(self, state):
+        self.loaded = state
+
+
+class Loop(TrainerBase):
+    def __init__(self, calls):
+        super().__init__()
+        self.calls = calls
+
+    def run_step(self):
+        self.calls.append(("loop", "run_step", self.iter))
+        self.after_backward()
+        if self.iter == 99:
+            raise RuntimeError("broken")
+
+
+def test_hooks_run_in_order():
+    calls = []
+    loop = Loop(calls)
+    loop.register_hooks([Recorder("a", calls), None, Recorder("b", calls)])
+    loop.train(3, 5)
+    step = ["before_step a", "before_step b", "run_step loop", "after_backward a", "after_backward b"]
+    step += ["after_step a", "after_step b"]
+    expected = ["before_train a 3", "before_train b 3"]
+    expected += [f"{call} {i}" for i in (3, 4) for call in step] + ["after_train a 5", "after_train b 5"]
+    assert [f"{event} {name} {i}" for name, event, i in calls] == expected
+    assert (loop.start_iter, loop.max_iter, loop.iter) == (3, 5, 5)
+    with pytest.raises(AssertionError):
+        loop.register_hooks(["not a hook"])
+
+
+def test_after_train_runs_when_training_breaks():
+    calls = []
+    loop = Loop(calls)
+    loop.register_hooks([Recorder("a", calls)])
+    with pytest.raises(RuntimeError, match="broken"):
+        loop.train(98, 200)
+    assert calls[-1] == ("a", "after_train", 99)
+
+
+def test_state_of_loop_and_hooks(log):
+    loop = Loop([])
+    loop.register_hooks([Recorder("a", [])])
+    loop.iter = 7
+    state = loop.state_dict()
+    assert state == {"iteration": 7, "hooks": {"Recorder": {"name": "a"}}}
+    other = Loop([])
+    other.register_hooks([Recorder("b", [])])
+    other.load_state_dict({**state, "hooks": {**state["hooks"], "Vanished": {}}})
+    assert other.iter == 7 and other._hooks[0].loaded == {"name": "a"}
+    assert "Vanished" in log.text
+
+
+def test_callback_hook():
+    calls = []
+    loop = Loop([])
+    loop.register_hooks([hooks.CallbackHook(after_step=lambda trainer: calls.append(trainer.iter))])
+    loop.train(0, 2)
+    assert calls == [0, 1]
+
+
+def test_eval_hook():
+    calls, results = [], {"sem_seg": {"mIoU": torch.tensor(1.5), "ACC-a": 2}}
+    loop = Loop([])
+    loop.register_hooks([hooks.EvalHook(3, lambda: calls.append(loop.iter) or results)])
+    loop.train(0, 6)
+    assert calls == [2, 6]  # at the last iteration, only after training
+    assert loop.storage.latest() == {"sem_seg/mIoU": (1.5, 6), "sem_seg/ACC-a": (2.0, 6)}
+    calls.clear()
+    loop = Loop([])
+    loop.register_hooks([hooks.EvalHook(0, lambda: calls.append(loop.iter))])
+    with pytest.raises(RuntimeError):
+        loop.train(98, 200)
+    assert calls == []  # a broken training is not evaluated
+    loop = Loop([])
+    loop.register_hooks([hooks.EvalHook(0, lambda: {"a": "text"})])
+    with pytest.raises(ValueError, match="a"):
+        loop.train(0, 1)
+
+
+def test_timer_sums_up(log):
+    loop = Loop([])
+    loop.register_hooks([hooks.IterationTimer(warmup_iter=2)])
+    loop.train(0, 5)
+    assert loop.storage.history("time").values()[0][1] == 1  # not during the warm-up
+    assert re.search(r"Overall training speed: \d+ iterations in 0:00:00 \(\d\.\d{4} s / it\)", log.text)
+    assert re.search(r"Total training time: 0:00:00 \(0:00:00 on hooks\)", log.text)
+
+
+def make_simple(cls=SimpleTrainer, loss=lambda w: {"loss": (w - 1).square().sum()}, **kwargs):
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(torch.zeros(2))
+
+        def forward(self, data):
+            return loss(self.w * data)
+
+    model = Model()
+    return cls(model, iter(lambda: 1.0, None), torch.optim.SGD(model.parameters(), lr=0.25), **kwargs)
+
+
+@pytest.mark.parametrize("zero_first", [False, True])
+def test_simple_trainer(zero_first):
+    trainer = make_simple(zero_grad_before_forward=zero_first)
+    trainer.train(0, 2)
+    assert torch.allclose(trainer.model.w, torch.full((2,), 0.75))
+    assert [value for value, _ in trainer.storage.history("total_loss").values()] == [2.0, 0.5]
+    assert "data_time" in trainer.storage.latest()
+    other = make_simple()
+    other.load_state_dict(trainer.state_dict())
+    assert other.iter == 2
+
+
+def test_losses_are_summed_and_reported():
+    trainer = make_simple(loss=lambda w: {"loss_a": w.sum() + 1, "loss_b": w.sum() + 2})
+    trainer.train(0, 1)
+    assert {k: v for k, (v, _) in trainer.storage.latest().items() if "loss" in k} == {
+        **{"total_loss": 3.0, "loss_a": 1.0, "loss_b": 2.0}
+    }
+    assert torch.allclose(trainer.model.w, torch.full((2,), -0.5))
+
+
+def test_metrics_are_gathered_every_so_many_iterations():
+    trainer = make_simple(gather_metric_period=2)
+    trainer.train(0, 5)
+    assert [i for _, i in trainer.storage.history("total_loss").values()] == [1, 3]
+
+
+def test_a_loss_that_is_not_finite_stops():
+    with pytest.raises(FloatingPointError, match="iteration=0"):
+        make_simple(loss=lambda w: {"loss": (w / 0).sum()}).train(0, 3)
+
+
+def test_amp_trainer_needs_cuda():
+    trainer = make_simple(AMPTrainer)
+    if torch.cuda.is_available():
+        pytest.skip("for machines without a GPU")
+    with pytest.raises(AssertionError):
+        trainer.train(0, 1)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="mixed precision here means CUDA's")
+def test_amp_trainer():
+    class Model(nn.Linear):
+        def forward(self, data):
+            out = super().forward(data)
+            assert out.dtype == torch.float16
+            return {"loss": out.float().square().mean()}
+
+    model = Model(8, 8).cuda()
+    data = iter(lambda: torch.ones(2, 8, device="cuda"), None)
+    trainer = AMPTrainer(model, data, torch.optim.SGD(model.parameters(), lr=0.1))
+    trainer.train(0, 20)
+    losses = [value for value, _ in trainer.storage.history("total_loss").values()]
+    assert losses[-1] < losses[0] and "grad_scaler" in trainer.state_dict()
+    trainer.load_state_dict(trainer.state_dict())
+
+
+def test_learning_rate_hook_reports_the_common_rate():
+    groups = [{"params": [nn.Parameter(torch.zeros(1))], "lr": rate} for rate in (0.5, 0.1, 0.1)]
+    optimizer = torch.optim.SGD(groups, lr=1.0)
+    assert hooks.LRScheduler.get_best_param_group_id(optimizer) == 1
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: 1 / (1 + i))
+    loop = Loop([])
+    loop.register_hooks([hooks.LRScheduler(optimizer, scheduler)])
+    loop.train(0, 3)
+    assert [value for value, _ in loop.storage.history("lr").values()] == pytest.approx([0.1, 0.05, 0.1 / 3])

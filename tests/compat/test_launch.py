@@ -1,0 +1,90 @@
+"""Several processes: ``launch``, communication, data parallel training, evaluation in shares."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from detectron2.engine import launch
+from detectron2.utils import comm
+
+HERE = Path(__file__).parent
+
+
+def test_a_world_of_one():
+    assert (comm.get_world_size(), comm.get_rank(), comm.get_local_rank(), comm.get_local_size()) == (1, 0, 0, 1)
+    assert comm.is_main_process()
+    assert comm.gather(3) == comm.all_gather(3) == [3]
+    losses = {"a": torch.ones(())}
+    assert comm.reduce_dict(losses) == losses
+    comm.synchronize()
+    np.random.seed(3)
+    assert comm.shared_random_seed() == 218175338
+
+
+def test_one_process_is_this_one():
+    seen = []
+    launch(seen.append, 1, args=("here",))
+    assert seen == ["here"]
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory, process_environment):
+    if torch.cuda.is_available() and torch.cuda.device_count() < 2:
+        pytest.skip("launch gives each process a GPU of its own where there is CUDA, and there are not two")
+    folder = tmp_path_factory.mktemp("two")
+    command = [sys.executable, str(HERE / "two_processes.py"), str(folder)]
+    done = subprocess.run(command, env=process_environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return folder, [json.loads((folder / f"rank{rank}.json").read_text()) for rank in range(2)]
+
+
+def test_communication(found):
+    _, ranks = found
+    for rank, answers in enumerate(ranks):
+        assert answers["world"] == [2, 2] and answers["rank"] == [rank, rank] and answers["main"] == (rank == 0)
+        assert answers["backend"] == ("nccl" if torch.cuda.is_available() else "gloo")
+        assert answers["gather"] == ([{"rank": 0}, {"rank": 1}] if rank == 0 else [])
+        assert answers["all_gather"] == ["x", "xx"]
+        assert answers["shared"] == ranks[0]["shared"]
+    assert ranks[0]["reduced"] == {"b": 0.5}
+
+
+def test_data_parallel_training(found):
+    folder, ranks = found
+    w, losses = 1.0, []
+    for _ in range(2):  # the mean over processes of 2 w x^2 with x = 1 and 2
+        losses.append((2 * w**2 + 2 * 4 * w**2) / 2)
+        w -= 0.05 * (2 * w + 2 * 4 * w) / 2
+    for answers in ranks:
+        assert answers["train"]["w"] == pytest.approx([w, w])
+    assert ranks[0]["train"]["total_loss"] == pytest.approx(losses)
+    assert min(ranks[0]["train"]["data_time"]) >= 0.05  # the slowest process's
+    assert list(ranks[1]["train"]) == ["w"]
+    state = torch.load(folder / "checkpoints" / "model.pth", weights_only=True)["model"]
+    assert list(state) == ["w"] and state["w"].tolist() == pytest.approx([w, w])
+
+
+def test_evaluation_in_shares(found):
+    folder, ranks = found
+    assert [answers["evaluate"]["indices"] for answers in ranks] == [[0, 1, 2], [3, 4]]
+    assert [answers["evaluate"]["pACC"] for answers in ranks] == [pytest.approx(60.0), None]
+    assert len(json.loads((folder / "evaluation" / "sem_seg_predictions.json").read_text())) == 5
+
+
+def test_an_error_in_one_process_ends_all(tmp_path, process_environment):
+    if torch.cuda.is_available():
+        pytest.skip("needs two processes on the CPU")
+    script = tmp_path / "broken.py"
+    script.write_text(
+        "import time\nfrom detectron2.engine import launch\nfrom detectron2.utils import comm\n"
+        "def main():\n    if comm.get_rank() == 1:\n        raise ValueError('from rank one')\n    time.sleep(60)\n"
+        "if __name__ == '__main__':\n    launch(main, 2, dist_url='auto')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], env=process_environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode != 0 and "from rank one" in done.stderr
