@@ -1,0 +1,88 @@
+"""Every key that errseg adds to Detectron2's configuration, declared once with its meaning.
+
+A comment names the table or figure of the paper that a key drives. An unknown key in a YAML file or on a command line
+is an error that names it (Detectron2's ``merge_from_file`` and ``merge_from_list``).
+"""
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.config import get_cfg as get_detectron2_cfg
+
+__all__ = ["add_errseg_config", "get_cfg"]
+
+
+def get_cfg() -> CfgNode:
+    """Detectron2's defaults and ours, a fresh copy at each call."""
+    cfg = get_detectron2_cfg()
+    add_errseg_config(cfg)
+    return cfg
+
+
+def add_errseg_config(cfg: CfgNode) -> None:
+    """Declare errseg's keys in ``cfg``, in place."""
+    model, solver, inputs = cfg.MODEL, cfg.SOLVER, cfg.INPUT
+
+    model.META_ARCHITECTURE = "ERRSeg"
+    model.DEVICE = "cuda" if torch.cuda.is_available() else "cpu"  # asking for cuda where there is none is an error
+    model.PIXEL_MEAN = [123.675, 116.28, 103.53]  # RGB, 0-255
+    model.PIXEL_STD = [58.395, 57.12, 57.375]
+    model.BACKBONE.NAME = "ConvNeXtCLIP"  # or ViTCLIP (Table XII)
+    model.SEM_SEG_HEAD.NAME = "ERRSegHead"
+
+    # The CLIP model: both of its towers come from open_clip, unchanged.
+    model.CLIP = CfgNode()
+    model.CLIP.NAME = "convnext_base_w_320"  # an open_clip model name, or the path of a model config (*.json)
+    model.CLIP.PRETRAINED = ""  # an open_clip tag, a local file (*.safetensors, *.pt, *.bin), or "" for random
+    model.CLIP.DROP = 0.0  # dropout of the projection after a ConvNeXt trunk
+    model.CLIP.DROP_PATH = 0.0  # stochastic depth of a ConvNeXt trunk
+    model.CLIP.FINETUNE_IMAGE = True  # train the image tower's depth-wise, MLP and layer-scale weights (Tables II, XII)
+    model.CLIP.FINETUNE_TEXT = True  # train the text tower's attention input and first MLP weights (Tables II, XII)
+
+    # Hierarchical Semantic Module (III-B)
+    model.HSM = CfgNode()
+    model.HSM.ENABLED = True  # False: the cost map of stage 4 alone (Table V)
+    model.HSM.STAGE4_GRADIENT = "both"  # which dense embedding trains stage 4: both, E16 or E32 (Table VI)
+
+    # Channel Reduction Module (III-C)
+    model.CRM = CfgNode()
+    model.CRM.ENABLED = True  # False: every class stays (Table V)
+    model.CRM.NUM_CLASSES_TRAIN = 32  # K in training (Fig. 7)
+    model.CRM.NUM_CLASSES_TEST = 0  # K at test; 0: the data set's own (Table XIII)
+    model.CRM.TOP_CATEGORIES = 3  # classes that score at each location (Table VII)
+    model.CRM.SCORE_COEFFICIENT = 0.1  # the r-th best class of a location scores coefficient ** r (Fig. 6)
+
+    # Efficient Semantic Context Fusion (III-D)
+    model.ESCF = CfgNode()
+    model.ESCF.ENABLED = True  # Table V
+    model.ESCF.SFM = True  # Spatial-level Fusion Module (Table VIII)
+    model.ESCF.CFM = True  # Class-level Fusion Module (Table VIII)
+    model.ESCF.SSR_RATIO = 2  # Spatial-level Sequence Reduction of keys and values; 1: none (Table X)
+    model.ESCF.CSR_RATIO = 2  # Class-level Sequence Reduction by average pooling; 1: none (Table X)
+    model.ESCF.STAR = True  # the star operation in the MLPs, or a plain MLP (Table IX)
+    model.ESCF.NUM_LAYERS = 4
+    model.ESCF.DIM = 128  # width of the cost embedding; HSM's and GUD's widths are fractions and multiples of it
+    model.ESCF.NUM_HEADS = 4
+    model.ESCF.DROP_PATH = 0.025  # of layer 1; layer i drops i times as often, layer 0 never
+
+    # Gradual Upsampling Decoder (III-E)
+    model.GUD = CfgNode()
+    model.GUD.ENABLED = True  # Table V
+    model.GUD.GUIDANCE_OS16 = True  # guide the first stage with the stride-16 features (Table XI, top)
+    model.GUD.STOP_GRADIENT = True  # the guidance does not train the image encoder (Table XI, middle)
+    model.GUD.KERNEL_SIZE = 3  # of the refining convolutions (Table XI, bottom)
+
+    # Names to prompts
+    model.PROMPT = CfgNode()
+    model.PROMPT.TEMPLATES = ("A photo of a {} in the scene",)  # several: their embeddings are averaged
+    model.PROMPT.SYNONYMS = "first"  # of comma-separated synonyms: the first (the paper), or the mean of all
+
+    inputs.FORMAT = "RGB"
+    inputs.RESOLUTION_TRAIN = 640  # side of the square that the encoder sees, in pixels, in training
+    inputs.RESOLUTION_TEST = 640  # and at test (Table XIV)
+    inputs.COLOR_AUG_SSD = True  # SSD's colour augmentation in training
+    inputs.SIZE_DIVISIBILITY = 640  # training crops are padded to a multiple of it (image 128, label ignored)
+    inputs.CROP.SINGLE_CATEGORY_MAX_AREA = 1.0  # a crop in which one class covers more than this share is drawn again
+
+    solver.OPTIMIZER = "AdamW"
+    solver.CLIP_MULTIPLIER = 0.01  # learning rate of CLIP's parameters over that of the others
+    solver.ACCUMULATION_STEPS = 1  # an iteration's images go through the model in this many parts

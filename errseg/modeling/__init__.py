@@ -1,0 +1,42 @@
+"""ERR-Seg's model: one file per module of the paper. Importing this registers the parts with Detectron2."""
+
+import logging
+
+import torch
+from detectron2.modeling import build_model as build_detectron2_model
+from torch import nn
+
+from ..errors import UsageError
+from .clip import RANDOM
+from .encoder import ConvNeXtCLIP, ViTCLIP
+from .errseg import ERRSeg
+from .head import ERRSegHead
+from .weights import WeightSources
+
+__all__ = ["ConvNeXtCLIP", "ERRSeg", "ERRSegHead", "ViTCLIP", "build_model", "check_device"]
+
+logger = logging.getLogger(__name__)
+
+
+def build_model(cfg) -> nn.Module:
+    """The model of a configuration, on its device, with CLIP's weights (``MODEL.CLIP.PRETRAINED``) and a random head.
+
+    Raises:
+        UsageError: ``MODEL.DEVICE`` asks for a GPU and there is none.
+        UsageError: a key has a value that no model can be built from; the message names both.
+    """
+    check_device(cfg.MODEL.DEVICE)
+    model = build_detectron2_model(cfg)
+    sources = WeightSources.of(model)
+    logger.info(sources.describe(model))
+    if sources["CLIP image tower"].startswith(RANDOM):
+        logger.warning(
+            "CLIP's weights are RANDOM and know no names, unless a checkpoint follows; see MODEL.CLIP.PRETRAINED."
+        )
+    return model
+
+
+def check_device(device: str) -> None:
+    """Raise UsageError where ``device`` (MODEL.DEVICE) asks for a GPU and there is none."""
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UsageError(f"MODEL.DEVICE = {device!r}, but torch sees no GPU; add 'MODEL.DEVICE cpu' to run on the CPU.")

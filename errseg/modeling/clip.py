@@ -1,0 +1,117 @@
+"""Building open_clip models and loading CLIP's published, or one's own, weights into them."""
+
+import json
+import logging
+import os
+import socket
+from pathlib import Path
+from urllib.parse import urlparse
+
+import open_clip
+from huggingface_hub import constants as hub
+from open_clip.pretrained import download_pretrained, get_pretrained_cfg, list_pretrained_tags_by_model
+from torch import nn
+
+from ..errors import UsageError
+
+logger = logging.getLogger(__name__)
+
+RANDOM = "random"  # the source of weights that nothing was loaded into
+
+
+def build_clip(name: str, drop: float = 0.0, drop_path: float = 0.0) -> nn.Module:
+    """An open_clip model with random weights.
+
+    Args:
+        name: a model name of open_clip, or the path of a model configuration in open_clip's format (``*.json``).
+        drop: dropout of the projection after a ConvNeXt trunk, in place of the configuration's.
+        drop_path: stochastic depth of a ConvNeXt trunk, in place of the configuration's.
+
+    Raises:
+        UsageError: open_clip has no such model, or it is not one with the two towers that errseg uses.
+        UsageError: the configuration file is not there.
+    """
+    config = model_config(name)
+    if config.pop("custom_text", False) or "hf_model_name" in config["text_cfg"]:
+        raise UsageError(f"MODEL.CLIP.NAME = {name!r} has a text tower of its own kind; choose a plain CLIP model.")
+    if "timm_model_name" in config["vision_cfg"]:
+        config["vision_cfg"] |= {"timm_drop": drop, "timm_drop_path": drop_path}
+    return open_clip.CLIP(**config)
+
+
+def model_config(name: str) -> dict:
+    """open_clip's configuration of a model by name or from a file; see ``build_clip`` for what it raises."""
+    if name.endswith(".json"):
+        if not os.path.isfile(name):
+            raise UsageError(
+                f"MODEL.CLIP.NAME = {name!r}: there is no such file; give an open_clip model's name or config."
+            )
+        return json.loads(Path(name).read_text())
+    config = open_clip.get_model_config(name)
+    if config is None:
+        raise UsageError(f"MODEL.CLIP.NAME = {name!r} is not a model of open_clip; see open_clip.list_models().")
+    return config
+
+
+def load_clip_weights(clip: nn.Module, name: str, pretrained: str) -> str:
+    """Load CLIP weights, strictly, and say where they came from.
+
+    Args:
+        clip: the open_clip model, changed in place.
+        name: its ``MODEL.CLIP.NAME``.
+        pretrained: an open_clip tag, a local file, or "" for none.
+
+    Returns:
+        The source, for the log: the file or tag; ``RANDOM`` first where nothing was loaded.
+
+    Raises:
+        UsageError: neither a tag of this model nor a file.
+        UsageError: the file does not hold this model's weights, whole.
+    """
+    if not pretrained:
+        return f"{RANDOM} (MODEL.CLIP.PRETRAINED is empty)"
+    path = pretrained
+    if not os.path.isfile(pretrained):
+        path = _download(name, pretrained)
+        if path is None:
+            return f"{RANDOM} (open_clip tag {pretrained} could not be reached)"
+    try:
+        open_clip.load_checkpoint(clip, path, strict=True, weights_only=True)
+    except Exception as error:  # whatever a damaged or foreign file makes torch or safetensors raise
+        reason = " ".join(str(error).split())[:400]
+        raise UsageError(
+            f"MODEL.CLIP.PRETRAINED = {pretrained!r} does not hold all of {name}'s weights as tensors"
+            f" ({reason}); get the file again or choose the model it was made for."
+        ) from error
+    return pretrained
+
+
+def _download(name: str, tag: str) -> str | None:
+    """The local path of a tag's weights, fetched if need be; None where the hub cannot be reached."""
+    tags = list_pretrained_tags_by_model(name)
+    if tag not in tags:
+        known = f"one of its tags ({', '.join(tags)})" if tags else "a file, for the model has no tags"
+        raise UsageError(f"MODEL.CLIP.PRETRAINED = {tag!r} is neither a file nor a tag of {name}; give {known}.")
+    try:
+        if not _hub_reachable():
+            hub.HF_HUB_OFFLINE = True  # what is cached still loads, and without a minute of retries
+        return download_pretrained(get_pretrained_cfg(name, tag))
+    except OSError as error:
+        logger.warning(
+            "MODEL.CLIP.PRETRAINED = %r could not be downloaded (%s); give a local file, or let "
+            "MODEL.WEIGHTS bring the whole model's.",
+            tag,
+            " ".join(str(error).split())[:200],
+        )
+        return None
+
+
+def _hub_reachable(timeout_s: float = 3.0) -> bool:
+    """Whether a connection to the hub of model weights opens (behind a proxy: assumed)."""
+    if any(os.environ.get(key) for key in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
+        return True
+    try:
+        with socket.create_connection((urlparse(hub.ENDPOINT).hostname, 443), timeout=timeout_s):
+            return True
+    except OSError:
+        return False

@@ -1,0 +1,67 @@
+"""Channel Reduction Module (III-C): keep the K classes that matter for this image.
+
+Shapes: B images, T classes of the vocabulary, K classes kept, H x W locations at stride 16.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import UsageError
+
+
+class CRM(nn.Module):
+    """Rank the classes at every location, score them, keep the K best (Eqs. 5 and 6). No parameters, no gradient.
+
+    Args:
+        top_categories: how many classes score at one location.
+        score_coefficient: the r-th best class of a location (r = 0, 1, ...) scores ``score_coefficient ** r``.
+    """
+
+    def __init__(self, top_categories: int = 3, score_coefficient: float = 0.1):
+        super().__init__()
+        if top_categories < 1:
+            raise UsageError(f"MODEL.CRM.TOP_CATEGORIES = {top_categories} keeps no class; give 1 or more.")
+        self.top_categories = top_categories
+        self.score_coefficient = score_coefficient
+
+    @torch.no_grad()
+    def scores(self, cost_map: Tensor) -> Tensor:
+        """The classes' scores: (B, T, H, W) cosines -> (B, T).
+
+        Points are counted per rank in whole numbers first, so that the order of summation does not matter.
+        """
+        batch, num_names = cost_map.shape[:2]
+        top = min(self.top_categories, num_names)
+        ranked = cost_map.flatten(2).topk(top, dim=1).indices
+        counts = torch.zeros(batch, top, num_names, dtype=torch.int64, device=cost_map.device)
+        counts.scatter_add_(2, ranked, torch.ones_like(ranked))
+        points = self.score_coefficient ** torch.arange(top, dtype=torch.float64, device=cost_map.device)
+        return torch.einsum("brt,r->bt", counts.double(), points).float()
+
+    @torch.no_grad()
+    def forward(self, cost_map: Tensor, num_classes: int, present: Tensor | None = None) -> Tensor:
+        """Ids of the classes to keep, ascending.
+
+        Args:
+            cost_map: (B, T, H, W) cosines at stride 16.
+            num_classes: K; every class stays where K >= T.
+            present: (B, T) bool, the classes of the ground truth (training); they always stay.
+
+        Returns:
+            (B, min(K, T)) int64.
+        """
+        batch, num_names = cost_map.shape[:2]
+        if num_classes >= num_names:
+            return torch.arange(num_names, device=cost_map.device).expand(batch, -1)
+        scores = self.scores(cost_map)
+        if present is not None:
+            scores = scores.masked_fill(present, torch.inf)
+        return scores.topk(num_classes, dim=1).indices.sort(dim=1).values
+
+
+class KeepAll(nn.Module):
+    """Every class stays (Table V, "w/o CRM")."""
+
+    def forward(self, cost_map: Tensor, num_classes: int, present: Tensor | None = None) -> Tensor:
+        """(B, T, H, W) -> (B, T) int64: all ids, for every image."""
+        return torch.arange(cost_map.shape[1], device=cost_map.device).expand(cost_map.shape[0], -1)

@@ -1,0 +1,125 @@
+"""Gradual Upsampling Decoder (III-E): from the fused cost embedding to logits, guided by the image at each scale.
+
+Shapes: B images, K classes kept, C channels, H x W locations at stride 16.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import UsageError
+from .layers import StopGradient, resize
+
+
+class Guidance(nn.Module):
+    """Set the projected image features beside the cost embedding, the same for every class.
+
+    Args:
+        image_dim: channels of the guiding feature map.
+        guidance_dim: channels that it is projected to.
+    """
+
+    def __init__(self, image_dim: int, guidance_dim: int):
+        super().__init__()
+        self.guidance_dim = guidance_dim
+        self.proj = nn.Sequential(nn.Conv2d(image_dim, guidance_dim, kernel_size=3, padding=1), nn.ReLU6())
+
+    def forward(self, x: Tensor, image: Tensor) -> Tensor:
+        """(B K, C, h, w), (B, image_dim, h', w') -> (B K, C + guidance_dim, h, w)."""
+        guidance = resize(self.proj(image), x.shape[-2:])
+        return torch.cat([x, guidance.repeat_interleave(x.shape[0] // image.shape[0], dim=0)], dim=1)
+
+
+class NoGuidance(nn.Module):
+    """The cost embedding alone (Table XI, without the stride-16 guidance)."""
+
+    guidance_dim = 0
+
+    def forward(self, x: Tensor, image: Tensor) -> Tensor:
+        return x
+
+
+class UpsampleStage(nn.Module):
+    """Upsample the cost embedding, guide it by the image, refine it with two small convolutions.
+
+    Args:
+        in_dim, out_dim: channels of the cost embedding before and after.
+        scale: 1 (a 1x1 convolution) or 2 (a 2x2 transposed convolution of stride 2).
+        guidance: what sets the image's features beside it.
+        kernel_size: of the refining convolutions (Table XI).
+    """
+
+    def __init__(self, in_dim: int, out_dim: int, scale: int, guidance: nn.Module, kernel_size: int):
+        super().__init__()
+        self.up = nn.ConvTranspose2d(in_dim, out_dim, 2, 2) if scale == 2 else nn.Conv2d(in_dim, out_dim, 1)
+        self.guidance = guidance
+        layers = []
+        for width in (out_dim + guidance.guidance_dim, out_dim):
+            layers += [
+                nn.Conv2d(width, out_dim, kernel_size, padding=kernel_size // 2, bias=False),
+                nn.GroupNorm(max(out_dim // 8, 1), out_dim),
+                nn.ReLU(inplace=True),
+            ]
+        self.refine = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor, image: Tensor) -> Tensor:
+        """(B K, in_dim, h, w), (B, image_dim, h', w') -> (B K, out_dim, scale h, scale w)."""
+        return self.refine(self.guidance(self.up(x), image))
+
+
+class GUD(nn.Module):
+    """Three upsampling stages and a 1x1 head.
+
+    Args:
+        dim: C of the cost embedding; the stages have C / 2, C / 4 and C / 8 channels, their guidance half of that.
+        image_dims: channels of the feature maps at strides 16, 8 and 4.
+        guidance_os16: guide the first stage too.
+        stop_gradient: the guidance does not train the encoder.
+        kernel_size: of the refining convolutions.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        image_dims: tuple[int, int, int],
+        guidance_os16: bool = True,
+        stop_gradient: bool = True,
+        kernel_size: int = 3,
+    ):
+        super().__init__()
+        if kernel_size % 2 == 0:
+            raise UsageError(f"MODEL.GUD.KERNEL_SIZE = {kernel_size} is even; give an odd size such as 3.")
+        self.stop_gradient = StopGradient() if stop_gradient else nn.Identity()
+        self.stages = nn.ModuleList()
+        for i, image_dim in enumerate(image_dims):
+            out_dim = dim // 2 ** (i + 1)
+            guidance = Guidance(image_dim, out_dim // 2) if i > 0 or guidance_os16 else NoGuidance()
+            self.stages.append(UpsampleStage(dim // 2**i, out_dim, 1 if i == 0 else 2, guidance, kernel_size))
+        self.head = nn.Conv2d(dim // 8, 1, kernel_size=1)
+
+    def forward(self, x: Tensor, maps: list[Tensor]) -> Tensor:
+        """Decode the cost embedding.
+
+        Args:
+            x: (B, K, C, H, W).
+            maps: the feature maps at strides 16, 8 and 4, each (B, image_dims[i], h, w).
+
+        Returns:
+            Logits (B, K, 4 H, 4 W).
+        """
+        batch_classes = x.shape[:2]
+        x = x.flatten(0, 1)
+        for stage, image in zip(self.stages, maps, strict=True):
+            x = stage(x, self.stop_gradient(image))
+        return self.head(x).squeeze(1).unflatten(0, batch_classes)
+
+
+class HeadOnly(nn.Module):
+    """Logits from the fused cost embedding at stride 16 (Table V, "w/o GUD")."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.head = nn.Conv2d(dim, 1, kernel_size=1)
+
+    def forward(self, x: Tensor, maps: list[Tensor]) -> Tensor:
+        """(B, K, C, H, W) -> (B, K, H, W)."""
+        return self.head(x.flatten(0, 1)).squeeze(1).unflatten(0, x.shape[:2])

@@ -1,0 +1,38 @@
+"""The training loss (section 6 of the model's contract; the paper says "cross-entropy").
+
+Shapes: B images, T classes of the vocabulary, K classes kept, H x W pixels.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .layers import resize
+
+
+def dense_binary_cross_entropy(
+    logits: Tensor, kept: Tensor, labels: Tensor, num_names: int, ignore_label: int
+) -> Tensor:
+    """Binary cross-entropy of every pixel and class against one-hot targets, mean over all B T H W elements.
+
+    Ignored pixels count, with an all-zero target. A class that CRM dropped would have the logit -100 and the target 0,
+    which adds log(1 + exp(-100)) = 4e-44: nothing; so only the K kept ones are computed.
+
+    Args:
+        logits: (B, K, h, w), resized here to the labels.
+        kept: (B, K) ids of the classes kept.
+        labels: (B, H, W) class ids, or ``ignore_label``.
+        num_names: T.
+        ignore_label: the id of pixels without a class.
+
+    Returns:
+        A scalar.
+    """
+    logits = resize(logits.float(), labels.shape[-2:])
+    slots = torch.full((len(kept), num_names + 1), -1, dtype=torch.long, device=kept.device)  # class id -> 0..K-1
+    slots.scatter_(1, kept, torch.arange(kept.shape[1], device=kept.device).expand_as(kept))
+    ids = labels.masked_fill(labels == ignore_label, num_names)
+    slot = slots.gather(1, ids.flatten(1)).view_as(labels)
+    target = slot.unsqueeze(1) == torch.arange(kept.shape[1], device=kept.device).view(1, -1, 1, 1)
+    total = F.binary_cross_entropy_with_logits(logits, target.to(logits.dtype), reduction="sum")
+    return total / (len(labels) * num_names * labels[0].numel())

@@ -1,0 +1,124 @@
+"""What the tests share: a tiny random ERR-Seg on the CPU, and tiny data sets on disk."""
+
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import errseg
+from errseg.data import register_all
+
+DATA = Path(__file__).parent / "data"
+NAMES = ["cat", "grass", "sky, heaven", "red car", "sea", "road", "wall", "tree"]
+TINY_CLIP = {
+    "embed_dim": 16,
+    "vision_cfg": {
+        "timm_model_name": "test_convnext",
+        "timm_model_pretrained": False,
+        "timm_pool": "avg",
+        "timm_proj": "linear",
+        "image_size": 32,
+    },
+    "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2},
+}
+TINY_RUN = """\
+_BASE_: {base}
+MODEL:
+  DEVICE: cpu
+  CLIP: {{NAME: {clip}}}
+  ESCF: {{DIM: 16, NUM_LAYERS: 2, NUM_HEADS: 2, DROP_PATH: 0.0}}
+  CRM: {{NUM_CLASSES_TRAIN: 8, NUM_CLASSES_TEST: 8}}
+DATASETS: {{TRAIN: [coco_2017_train_stuff_all_sem_seg], TEST: [coco_2017_test_stuff_all_sem_seg]}}
+INPUT:
+  RESOLUTION_TRAIN: 64
+  RESOLUTION_TEST: 64
+  MIN_SIZE_TRAIN: [64, 80]
+  MIN_SIZE_TEST: 64
+  SIZE_DIVISIBILITY: 64
+  CROP: {{SIZE: [64, 64]}}
+SOLVER: {{MAX_ITER: 6, CHECKPOINT_PERIOD: 4, IMS_PER_BATCH: 4, BASE_LR: 0.01, CLIP_MULTIPLIER: 0.1, WARMUP_ITERS: 2}}
+DATALOADER: {{NUM_WORKERS: 0}}
+TEST: {{EVAL_PERIOD: 0}}
+SEED: 7
+OUTPUT_DIR: {output}
+"""
+
+
+@pytest.fixture
+def tiny_cfg():
+    """A configuration whose model is built and run in a fraction of a second."""
+    cfg = errseg.get_cfg()
+    cfg.MODEL.DEVICE = "cpu"
+    cfg.MODEL.CLIP.NAME = str(DATA / "tiny_clip.json")
+    cfg.MODEL.CRM.NUM_CLASSES_TRAIN = 4
+    cfg.MODEL.ESCF.DIM = 32
+    cfg.MODEL.ESCF.NUM_LAYERS = 2
+    cfg.INPUT.RESOLUTION_TRAIN = 64
+    cfg.INPUT.RESOLUTION_TEST = 64
+    return cfg
+
+
+@pytest.fixture
+def build(tiny_cfg):
+    """``build(KEY, value, ...)``: a seeded tiny model with those keys changed, its vocabulary set to NAMES."""
+
+    def make(*changes):
+        tiny_cfg.merge_from_list(list(changes))
+        torch.manual_seed(0)
+        model = errseg.build_model(tiny_cfg)
+        model.set_vocabulary(NAMES)
+        return model
+
+    return make
+
+
+@pytest.fixture
+def make_batch():
+    """``make_batch(n)``: n random square images with labels among the first three NAMES and some ignored pixels."""
+
+    def make(n=2, size=64, seed=0):
+        generator = torch.Generator().manual_seed(seed)
+        batch = []
+        for _ in range(n):
+            labels = torch.randint(0, 3, (size, size), generator=generator)
+            labels[:4] = 255
+            image = torch.randint(0, 256, (3, size, size), generator=generator, dtype=torch.uint8)
+            batch.append({"image": image, "sem_seg": labels, "height": size, "width": size, "file_name": "made up"})
+        return batch
+
+    return make
+
+
+@pytest.fixture
+def tiny_datasets(tmp_path, monkeypatch):
+    """COCO-Stuff, train and val, as six images each of five classes, registered; returns the root of the data sets."""
+    random = np.random.default_rng(0)
+    root = tmp_path / "datasets"
+    for split, number in itertools.product(("train2017", "val2017"), range(6)):
+        images, labels = root / "coco-stuff/images" / split, root / "coco-stuff/annotations_detectron2" / split
+        images.mkdir(parents=True, exist_ok=True)
+        labels.mkdir(parents=True, exist_ok=True)
+        label = np.kron(random.integers(0, 5, (3, 4)), np.ones((16, 16), int)).astype(np.uint8)
+        label[:4] = 255
+        image = (label[..., None] * np.array([40, 20, 50]) + random.integers(0, 30, (48, 64, 3))).astype(np.uint8)
+        Image.fromarray(image).save(images / f"{number}.jpg")
+        Image.fromarray(label).save(labels / f"{number}.png")
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(root))
+    register_all()
+    yield root
+    monkeypatch.undo()
+    register_all()
+
+
+@pytest.fixture
+def tiny_config_file(tiny_datasets, tmp_path):
+    """A run of a few seconds on ``tiny_datasets``: a YAML file on the recipe's."""
+    clip, config = tmp_path / "clip.json", tmp_path / "tiny.yaml"
+    clip.write_text(json.dumps(TINY_CLIP))
+    base = Path(__file__).parents[1] / "configs/base.yaml"
+    config.write_text(TINY_RUN.format(base=base, clip=clip, output=tmp_path / "output"))
+    return config

@@ -1,0 +1,49 @@
+"""The same function as the authors' released model: the recorded numbers, and the tool that compares with them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from errseg.parity import compare, passes
+
+ROOT = Path(__file__).parents[1]
+KEY_TABLES = Path(__file__).parent / "data" / "parity"
+INTERMEDIATE_LIMIT = 1e-3  # absolute; the largest are ESCF's outputs, of magnitude 100
+
+
+@pytest.mark.parametrize("name", ["convnext_base_ade150_k16_256", "convnext_base_coco_train_k32_192"])
+def test_recorded_numbers(name):
+    with np.load(KEY_TABLES / f"{name}.npz") as archive:
+        measures = dict(compare(dict(archive), KEY_TABLES))
+    failed = {key: value for key, value in measures.items() if not passes(key, value)}
+    assert not failed
+    if "loss_diff" in measures:
+        assert measures["trained_tensors_differing"] == 0
+    else:
+        assert measures.pop("selected_classes_differing") == 0
+        intermediates = [value for key, value in measures.items() if key != "prediction_agreement"]
+        assert len(intermediates) >= 20 and max(intermediates) < INTERMEDIATE_LIMIT
+
+
+@pytest.mark.parametrize(
+    ("name", "bad", "good"),
+    [("max_logit_diff", 1.1e-3, 9e-4), ("score_diff", 1.1e-4, 9e-5), ("prediction_agreement", 0.9989, 0.9991)]
+    + [("loss_diff", 1.1e-4, 9e-5), ("max_grad_norm_diff", 1.1e-2, 9e-3)],
+)
+def test_limits(name, bad, good):
+    assert passes(name, good) and not passes(name, bad) and passes("cost_embedding", bad)
+    assert not passes(name, float("nan"))
+
+
+def test_a_difference_fails_the_tool(tmp_path):
+    with np.load(KEY_TABLES / "convnext_base_ade150_k16_256.npz") as archive:
+        fixture = dict(archive)
+    fixture["logits_4096"] = fixture["logits_4096"] + np.float32(0.01)
+    np.savez(tmp_path / "altered.npz", **fixture)
+    command = [sys.executable, str(ROOT / "tools/check_parity.py"), str(tmp_path / "altered.npz")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    assert "max_logit_diff" in done.stdout and "FAILED" in done.stdout
