@@ -1,0 +1,184 @@
+"""The data sets of the paper: one table of rows, and one loop that registers them.
+
+Paths are in the converted layout that this field's codebases share, relative to ``$DETECTRON2_DATASETS`` (default
+``datasets``). Nothing on disk is touched before a list of images is asked for.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from errseg.errors import UsageError
+
+from .vocabularies import load_vocabulary
+
+__all__ = ["BENCHMARKS", "Benchmark", "register_all", "register_sem_seg", "require_dataset"]
+
+REMEDY = "prepare the data set there, or set DETECTRON2_DATASETS to the directory that holds it"
+
+
+class Benchmark(NamedTuple):
+    """A row of the table."""
+
+    name: str  # registered name
+    paper_name: str
+    vocabulary: str  # a file of errseg/data/vocabularies
+    num_classes_test: int  # K, the classes that CRM keeps at test (IV-C, Table XIII)
+    image_root: str
+    sem_seg_root: str
+    sem_seg_ext: str = "png"
+    ignore_label: int = 255
+
+
+# The paper gives no K for COCO-Stuff, which it only trains on: this is training's. VOC with background takes that of
+# PC-59, which has as many names.
+_COCO, _VOC10, _VOC12 = "coco-stuff", "VOCdevkit/VOC2010", "VOCdevkit/VOC2012"
+_A150, _A847 = "ADEChallengeData2016", "ADE20K_2021_17_01"
+# fmt: off
+BENCHMARKS = (
+    Benchmark("coco_2017_train_stuff_all_sem_seg", "COCO-Stuff train", "coco_stuff_171", 32,
+              f"{_COCO}/images/train2017", f"{_COCO}/annotations_detectron2/train2017"),
+    Benchmark("coco_2017_test_stuff_all_sem_seg", "COCO-Stuff", "coco_stuff_171", 32,
+              f"{_COCO}/images/val2017", f"{_COCO}/annotations_detectron2/val2017"),
+    Benchmark("ade20k_full_sem_seg_freq_val_all", "A-847", "ade20k_847", 48,
+              f"{_A847}/images_detectron2/validation", f"{_A847}/annotations_detectron2/validation", "tif", 65535),
+    Benchmark("context_459_test_sem_seg", "PC-459", "pascal_context_459", 48,
+              f"{_VOC10}/JPEGImages", f"{_VOC10}/annotations_detectron2/pc459_val", "tif", 459),
+    Benchmark("ade20k_150_test_sem_seg", "A-150", "ade20k_150", 32,
+              f"{_A150}/images/validation", f"{_A150}/annotations_detectron2/validation"),
+    Benchmark("context_59_test_sem_seg", "PC-59", "pascal_context_59", 24,
+              f"{_VOC10}/JPEGImages", f"{_VOC10}/annotations_detectron2/pc59_val"),
+    Benchmark("voc_2012_test_sem_seg", "PAS-20", "voc_20", 16,
+              f"{_VOC12}/JPEGImages", f"{_VOC12}/annotations_detectron2/val"),
+    Benchmark("voc_2012_test_background_sem_seg", "PAS-20b", "voc_21", 24,
+              f"{_VOC12}/JPEGImages", f"{_VOC12}/annotations_detectron2_bg/val"),
+)
+# fmt: on
+
+
+def register_all(root: str | Path | None = None) -> None:
+    """Register every row of the table.
+
+    Args:
+        root: what the paths are relative to; None: ``$DETECTRON2_DATASETS``, or ``datasets``.
+    """
+    root = Path(root or os.environ.get("DETECTRON2_DATASETS") or "datasets").expanduser()
+    for row in BENCHMARKS:
+        vocabulary = load_vocabulary(row.vocabulary)
+        register_sem_seg(
+            row.name,
+            root / row.image_root,
+            root / row.sem_seg_root,
+            vocabulary.classes,
+            sem_seg_ext=row.sem_seg_ext,
+            ignore_label=row.ignore_label,
+            num_classes_test=row.num_classes_test,
+            paper_name=row.paper_name,
+            prompts=vocabulary.prompts,
+            prompt_classes=vocabulary.prompt_classes,
+        )
+
+
+def register_sem_seg(
+    name: str,
+    image_root: str | Path,
+    sem_seg_root: str | Path,
+    classes: Sequence[str],
+    *,
+    image_ext: str = "jpg",
+    sem_seg_ext: str = "png",
+    ignore_label: int = 255,
+    num_classes_test: int = 0,
+    paper_name: str | None = None,
+    prompts: Sequence[str] | None = None,
+    prompt_classes: Sequence[int] | None = None,
+    remedy: str = REMEDY,
+) -> None:
+    """Register a data set in Detectron2's catalogues, replacing one of the same name.
+
+    Args:
+        name: registered name.
+        image_root: directory of the images.
+        sem_seg_root: directory of the labels; one that has no label for an image leaves the image out.
+        classes: names of the label ids 0, 1, …
+        image_ext: extension of the images, without its dot.
+        sem_seg_ext: extension of the labels, without its dot.
+        ignore_label: label id of the pixels that do not count.
+        num_classes_test: K, the classes that CRM keeps at test; 0: all.
+        paper_name: name in tables of results; None: ``name``.
+        prompts: names that the model is asked for; None: ``classes``.
+        prompt_classes: class of each prompt.
+        remedy: what to do when the data set is missing, as the end of a sentence.
+    """
+    if name in DatasetCatalog.list():
+        DatasetCatalog.remove(name)
+        MetadataCatalog.remove(name)
+    DatasetCatalog.register(name, lambda: _list_pairs(name, image_ext, sem_seg_ext))
+    MetadataCatalog.get(name).set(
+        image_root=str(image_root),
+        sem_seg_root=str(sem_seg_root),
+        evaluator_type="sem_seg",
+        ignore_label=ignore_label,
+        stuff_classes=list(classes),
+        num_classes_test=num_classes_test,
+        paper_name=paper_name or name,
+        prompts=list(prompts or classes),
+        prompt_classes=list(prompt_classes or range(len(classes))),
+        remedy=remedy,
+    )
+
+
+def require_dataset(name: str, key: str = "DATASETS.TEST") -> None:
+    """Check that a data set is registered and its directories are there, without listing them.
+
+    Args:
+        name: registered name.
+        key: the configuration key that asks for it.
+
+    Raises:
+        UsageError: it is not there.
+    """
+    if name not in DatasetCatalog.list():
+        ours = ", ".join(n for n in DatasetCatalog.list() if MetadataCatalog.get(n).get("prompts"))
+        raise UsageError(f"{key} names {name!r}, which is not registered; there are {ours}.")
+    metadata = MetadataCatalog.get(name)
+    for directory in (metadata.get("image_root"), metadata.get("sem_seg_root")):
+        if directory and not Path(directory).is_dir():
+            root = os.environ.get("DETECTRON2_DATASETS")
+            state = f"DETECTRON2_DATASETS is {root!r}" if root else "DETECTRON2_DATASETS is not set"
+            raise UsageError(
+                f"The data set {name} of {key} is missing: there is no directory {Path(directory).absolute()} "
+                f"({state}); {metadata.get('remedy', REMEDY)}, or change {key}."
+            )
+
+
+def _list_pairs(name: str, image_ext: str, sem_seg_ext: str) -> list[dict[str, str]]:
+    """The image and label files of a data set, in the order of their names.
+
+    Raises:
+        UsageError: a directory is missing, holds no label, or lacks the image of a label.
+    """
+    require_dataset(name)
+    metadata = MetadataCatalog.get(name)
+    image_root, sem_seg_root = metadata.image_root, metadata.sem_seg_root
+    images = set(os.listdir(image_root))
+    suffix = f".{sem_seg_ext}"
+    stems = sorted(f.removesuffix(suffix) for f in os.listdir(sem_seg_root) if f.endswith(suffix))
+    if not stems:
+        raise UsageError(f"The data set {name} is empty: {sem_seg_root} holds no *{suffix}; {metadata.remedy}.")
+    without_image = [stem for stem in stems if f"{stem}.{image_ext}" not in images]
+    if without_image:
+        raise UsageError(
+            f"The data set {name} lacks the images of {len(without_image)} labels, the first being "
+            f"{os.path.join(image_root, without_image[0])}.{image_ext}; {metadata.remedy}."
+        )
+    return [
+        {
+            "file_name": os.path.join(image_root, f"{stem}.{image_ext}"),
+            "sem_seg_file_name": os.path.join(sem_seg_root, f"{stem}{suffix}"),
+        }
+        for stem in stems
+    ]

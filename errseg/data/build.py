@@ -1,0 +1,152 @@
+"""The data loaders.
+
+The training stream has no state: position ``p`` of it is image ``p mod N`` of the ``p div N``-th permutation of the N
+images, augmented with random numbers keyed by (seed, p). Iteration i takes the positions from i · IMS_PER_BATCH on, so
+a run resumes anywhere, with any number of workers and processes, to the very batches that it would have seen.
+"""
+
+import itertools
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from detectron2.config import CfgNode
+from detectron2.data import (
+    MetadataCatalog,
+    build_detection_test_loader,
+    build_detection_train_loader,
+    get_detection_dataset_dicts,
+)
+from detectron2.utils import comm
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from errseg.errors import UsageError
+
+from .mapper import SemSegMapper
+
+__all__ = ["PositionSampler", "TrainingStream", "build_test_loader", "build_train_loader", "images_per_step"]
+
+Record = dict[str, Any]
+
+
+class TrainingStream(Dataset):
+    """The endless training stream, indexed by position."""
+
+    def __init__(self, records: Sequence[Record], mapper: Callable[[Record], Record], seed: int):
+        self.records = records
+        self.mapper = mapper
+        self.seed = seed
+        self._epoch = -1
+        self._order = np.empty(0, dtype=np.int64)
+
+    def __getitem__(self, position: int) -> Record:
+        epoch, place = divmod(position, len(self.records))
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, np.random.default_rng((self.seed, epoch)).permutation(len(self.records))
+        with _seeded(self.seed, position):
+            return self.mapper(self.records[self._order[place]])
+
+
+class PositionSampler(Sampler):
+    """The positions of one process: every ``world_size``-th from ``start + rank`` on, without end."""
+
+    def __init__(self, start: int, rank: int, world_size: int):
+        self.start = start
+        self.rank = rank
+        self.world_size = world_size
+
+    def __iter__(self) -> Iterator[int]:
+        return itertools.count(self.start + self.rank, self.world_size)
+
+
+def images_per_step(cfg: CfgNode, world_size: int) -> int:
+    """Images that go through the model at once, in one process.
+
+    Raises:
+        UsageError: the batch does not divide.
+    """
+    total, parts = cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.ACCUMULATION_STEPS
+    if parts < 1 or total < 1 or total % (world_size * parts):
+        raise UsageError(
+            f"SOLVER.IMS_PER_BATCH {total} does not divide into {world_size} processes × "
+            f"{parts} SOLVER.ACCUMULATION_STEPS; make it a positive multiple of {world_size * max(parts, 1)}."
+        )
+    return total // (world_size * parts)
+
+
+def build_train_loader(
+    cfg: CfgNode,
+    start_iteration: int = 0,
+    seed: int | None = None,
+    mapper: Callable[[Record], Record] | None = None,
+) -> DataLoader:
+    """The training loader of this process, from an iteration on.
+
+    Args:
+        cfg: the configuration.
+        start_iteration: the first iteration that it serves.
+        seed: of the order and the augmentations, the same in every process; None: ``cfg.SEED``.
+        mapper: None: :class:`SemSegMapper`.
+
+    Returns:
+        Endless lists of :func:`images_per_step` mapped records; SOLVER.ACCUMULATION_STEPS lists make an iteration.
+
+    Raises:
+        UsageError: a data set is missing, the data sets differ in vocabulary, or the batch does not divide.
+    """
+    world_size = comm.get_world_size()
+    images_per_step(cfg, world_size)
+    _check_same_vocabulary(cfg.DATASETS.TRAIN)
+    records = get_detection_dataset_dicts(cfg.DATASETS.TRAIN, filter_empty=False)
+    mapper = mapper or SemSegMapper(cfg, is_train=True)
+    stream = TrainingStream(records, mapper, max(cfg.SEED, 0) if seed is None else seed)
+    return build_detection_train_loader(
+        stream,
+        mapper=None,
+        sampler=PositionSampler(start_iteration * cfg.SOLVER.IMS_PER_BATCH, comm.get_rank(), world_size),
+        total_batch_size=cfg.SOLVER.IMS_PER_BATCH // cfg.SOLVER.ACCUMULATION_STEPS,
+        aspect_ratio_grouping=False,
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+    )
+
+
+def build_test_loader(cfg: CfgNode, name: str) -> DataLoader:
+    """The loader of this process's share of a data set, one image at a time, in order.
+
+    Raises:
+        UsageError: the data set is missing.
+    """
+    return build_detection_test_loader(
+        get_detection_dataset_dicts([name], filter_empty=False),
+        mapper=SemSegMapper(cfg, is_train=False),
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+    )
+
+
+def _check_same_vocabulary(names: Sequence[str]) -> None:
+    if not names:
+        raise UsageError("DATASETS.TRAIN is empty; name a registered data set.")
+    first = MetadataCatalog.get(names[0])
+    for name in names[1:]:
+        other = MetadataCatalog.get(name)
+        if (other.stuff_classes, other.ignore_label) != (first.stuff_classes, first.ignore_label):
+            raise UsageError(
+                f"DATASETS.TRAIN names {names[0]} and {name}, whose classes or ignore labels differ; "
+                "train on sets that share them."
+            )
+
+
+@contextmanager
+def _seeded(*key: int) -> Iterator[None]:
+    """Key the global generators of Python and numpy for a while, then give them back as they were."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    words = np.random.SeedSequence(key).generate_state(4)
+    random.seed(words.tobytes())
+    np.random.seed(words)
+    try:
+        yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)

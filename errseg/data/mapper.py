@@ -1,0 +1,94 @@
+"""From a record of a data set to what the model takes."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.data import MetadataCatalog
+from detectron2.data import transforms as T
+
+from errseg.errors import UsageError
+
+from .augmentation import build_augmentations
+from .files import check_label_ids, check_label_size, read_label, read_rgb
+
+__all__ = ["SemSegMapper"]
+
+
+class SemSegMapper:
+    """Reads an image and, in training, its label; applies the same augmentations to both; makes tensors.
+
+    The result holds the record's own entries, ``image`` (3, H, W) uint8 RGB, ``height`` and ``width`` of the image on
+    disk, and in training ``sem_seg`` (H, W) int64. Randomness comes from numpy's global generator alone, which
+    :class:`errseg.data.build.TrainingStream` seeds for each position.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        augmentations: list[T.Augmentation],
+        *,
+        is_train: bool,
+        num_classes: int = 0,
+        dataset_ignore_label: int = 255,
+        ignore_label: int = 255,
+    ):
+        """
+        Args:
+            augmentations: applied in this order.
+            is_train: read the label too.
+            num_classes: names in the vocabulary of the training data.
+            dataset_ignore_label: the ignore label on disk.
+            ignore_label: the model's, into which the one on disk is translated.
+        """
+        if is_train and ignore_label < num_classes:
+            raise UsageError(
+                f"MODEL.SEM_SEG_HEAD.IGNORE_VALUE {ignore_label} is a class of the training data, "
+                f"which has {num_classes}; set it to {dataset_ignore_label}."
+            )
+        self.augmentations = T.AugmentationList(augmentations)
+        self.is_train = is_train
+        self.num_classes = num_classes
+        self.dataset_ignore_label = dataset_ignore_label
+        self.ignore_label = ignore_label
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict[str, Any]:
+        if cfg.INPUT.FORMAT != "RGB":
+            raise UsageError(f"INPUT.FORMAT is {cfg.INPUT.FORMAT!r}, but the CLIP towers take RGB; set it to RGB.")
+        arguments = {"augmentations": build_augmentations(cfg, is_train), "is_train": is_train}
+        if is_train:
+            metadata = MetadataCatalog.get(cfg.DATASETS.TRAIN[0])
+            arguments["num_classes"] = len(metadata.stuff_classes)
+            arguments["dataset_ignore_label"] = metadata.ignore_label
+            arguments["ignore_label"] = cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
+        return arguments
+
+    def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
+        """
+        Args:
+            record: ``file_name``, and ``sem_seg_file_name`` in training; it is not changed.
+
+        Raises:
+            UsageError: a file is missing or corrupt, image and label differ in size, or a label holds an unknown id.
+        """
+        image = read_rgb(record["file_name"])
+        height, width = image.shape[:2]
+        result = {**record, "height": height, "width": width}
+        inputs = T.AugInput(image)
+        if self.is_train:
+            inputs.sem_seg = self._read_label(record["sem_seg_file_name"], record["file_name"], (height, width))
+        self.augmentations(inputs)
+        result["image"] = torch.from_numpy(np.ascontiguousarray(inputs.image.transpose(2, 0, 1)))
+        if self.is_train:
+            result["sem_seg"] = torch.from_numpy(inputs.sem_seg.astype(np.int64))
+        return result
+
+    def _read_label(self, path: str, image_path: str, size: tuple[int, int]) -> np.ndarray:
+        label = read_label(path)
+        check_label_size(label, path, image_path, size)
+        check_label_ids(label, path, self.num_classes, self.dataset_ignore_label)
+        # Detectron2 resizes uint8 arrays by Pillow and floating-point ones by PyTorch; neither takes wider integers.
+        dtype = np.uint8 if self.ignore_label <= 255 else np.float32
+        return np.where(label == self.dataset_ignore_label, self.ignore_label, label.astype(np.int32)).astype(dtype)

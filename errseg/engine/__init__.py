@@ -1,0 +1,16 @@
+"""Training and its command line."""
+
+from .command_line import check_devices, load_config
+from .optimizer import build_gradient_clipper, build_optimizer, parameter_groups
+from .step import StepTrainer
+from .trainer import Trainer
+
+__all__ = [
+    "StepTrainer",
+    "Trainer",
+    "build_gradient_clipper",
+    "build_optimizer",
+    "check_devices",
+    "load_config",
+    "parameter_groups",
+]

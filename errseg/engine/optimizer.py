@@ -1,0 +1,108 @@
+"""The recipe's parameter groups, optimizer and gradient clipping."""
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from torch import nn
+
+from errseg.errors import UsageError
+
+__all__ = ["build_gradient_clipper", "build_optimizer", "parameter_groups"]
+
+CLIP_PREFIX = "backbone.clip."
+_NORMS = (
+    nn.modules.batchnorm._NormBase,  # batch and instance norms of any dimension
+    nn.GroupNorm,
+    nn.LayerNorm,
+    nn.LocalResponseNorm,
+    nn.RMSNorm,
+)
+
+
+def parameter_groups(
+    model: nn.Module, base_lr: float, clip_multiplier: float, weight_decay: float, weight_decay_norm: float
+) -> list[dict[str, Any]]:
+    """Every trainable parameter once, in at most four groups: CLIP's and the others, norms and the rest.
+
+    Args:
+        model: the model; parameters under ``backbone.clip.`` are CLIP's.
+        base_lr: learning rate of the parameters that are not CLIP's.
+        clip_multiplier: CLIP's learning rate over ``base_lr``.
+        weight_decay: of all but norms.
+        weight_decay_norm: of the scales and shifts of normalisation layers.
+    """
+    norm_layers = [module for module in model.modules() if isinstance(module, _NORMS)]
+    norms = {id(parameter) for layer in norm_layers for parameter in layer.parameters(recurse=False)}
+    groups: dict[tuple[bool, bool], dict[str, Any]] = {}
+    for name, parameter in model.named_parameters():  # a shared parameter is named once
+        if not parameter.requires_grad:
+            continue
+        is_clip, is_norm = name.startswith(CLIP_PREFIX), id(parameter) in norms
+        group = groups.setdefault(
+            (is_clip, is_norm),
+            {
+                "params": [],
+                "lr": base_lr * clip_multiplier if is_clip else base_lr,
+                "weight_decay": weight_decay_norm if is_norm else weight_decay,
+            },
+        )
+        group["params"].append(parameter)
+    return list(groups.values())
+
+
+def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+    """AdamW, or SGD, over :func:`parameter_groups`.
+
+    Raises:
+        UsageError: SOLVER.OPTIMIZER is another, or the model has nothing to train.
+    """
+    solver = cfg.SOLVER
+    groups = parameter_groups(
+        model, solver.BASE_LR, solver.CLIP_MULTIPLIER, solver.WEIGHT_DECAY, solver.WEIGHT_DECAY_NORM
+    )
+    if not groups:
+        raise UsageError("The model has no trainable parameter; enable one of its modules or MODEL.CLIP.FINETUNE_*.")
+    logger = logging.getLogger(__name__)
+    for group in groups:
+        logger.info(
+            "%d tensors of %.2f M parameters: learning rate %g, weight decay %g",
+            len(group["params"]),
+            sum(p.numel() for p in group["params"]) / 1e6,
+            group["lr"],
+            group["weight_decay"],
+        )
+    if solver.OPTIMIZER == "AdamW":
+        return torch.optim.AdamW(groups, solver.BASE_LR)
+    if solver.OPTIMIZER == "SGD":
+        return torch.optim.SGD(groups, solver.BASE_LR, momentum=solver.MOMENTUM, nesterov=solver.NESTEROV)
+    raise UsageError(f"SOLVER.OPTIMIZER is {solver.OPTIMIZER!r}; choose AdamW or SGD.")
+
+
+def build_gradient_clipper(cfg: CfgNode) -> Callable[[Iterable[nn.Parameter]], None]:
+    """What SOLVER.CLIP_GRADIENTS asks for: a function that clips the gradients of parameters in place.
+
+    CLIP_TYPE is Detectron2's ``value`` (each element) or ``norm`` (each parameter's norm), or ``full_model`` (the norm
+    of all together).
+
+    Raises:
+        UsageError: CLIP_TYPE is another.
+    """
+    clip = cfg.SOLVER.CLIP_GRADIENTS
+    value, norm_type = clip.CLIP_VALUE, clip.NORM_TYPE
+
+    def clip_each_norm(parameters: Iterable[nn.Parameter]) -> None:
+        for parameter in parameters:
+            nn.utils.clip_grad_norm_(parameter, value, norm_type)
+
+    if not clip.ENABLED:
+        return lambda parameters: None
+    if clip.CLIP_TYPE == "value":
+        return lambda parameters: nn.utils.clip_grad_value_(parameters, value)
+    if clip.CLIP_TYPE == "norm":
+        return clip_each_norm
+    if clip.CLIP_TYPE == "full_model":
+        return lambda parameters: nn.utils.clip_grad_norm_(parameters, value, norm_type)
+    raise UsageError(f"SOLVER.CLIP_GRADIENTS.CLIP_TYPE is {clip.CLIP_TYPE!r}; choose value, norm or full_model.")

@@ -1,0 +1,133 @@
+"""One optimisation step: mixed precision, gradient accumulation, gradient clipping, and a guard against bad losses."""
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.engine import TrainerBase
+from detectron2.utils import comm
+from detectron2.utils.events import get_event_storage
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+__all__ = ["StepTrainer"]
+
+
+class StepTrainer(TrainerBase):
+    """Runs single iterations for :class:`errseg.engine.Trainer`, which tells it the iteration by ``iter``.
+
+    An iteration's images pass in ``accumulation_steps`` equal parts, whose mean loss is followed: the gradient of one
+    batch, up to rounding. Everything random in the model is keyed by (seed, iteration, rank).
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        clip_gradients: Callable[[Iterable[nn.Parameter]], None],
+        *,
+        accumulation_steps: int = 1,
+        amp: bool = False,
+        seed: int = 0,
+    ):
+        """
+        Args:
+            model: returns a dict of losses in training mode; may be wrapped for distributed training.
+            optimizer: of the model's parameters.
+            clip_gradients: clips parameters' gradients in place.
+            accumulation_steps: parts of an iteration's batch.
+            amp: float16 autocast with loss scaling; for CUDA models.
+            seed: the same in every process.
+        """
+        super().__init__()
+        self.model = model.train()
+        self.optimizer = optimizer
+        self.clip_gradients = clip_gradients
+        self.accumulation_steps = accumulation_steps
+        self.amp = amp
+        self.seed = seed
+        self.data_loader: Iterable[list[dict[str, Any]]] = ()
+        self._batches = iter(())
+        self.grad_scaler = torch.amp.GradScaler("cuda", enabled=amp)
+
+    def set_data_loader(self, data_loader: Iterable[list[dict[str, Any]]]) -> None:
+        """Take batches, ``accumulation_steps`` of them an iteration, from ``data_loader`` from now on."""
+        self.data_loader = data_loader
+        self._batches = iter(data_loader)
+
+    def run_step(self) -> None:
+        """Forward, backward and update for the next ``accumulation_steps`` batches.
+
+        Raises:
+            FloatingPointError: the loss is not finite; the weights are those of before.
+        """
+        key = np.random.SeedSequence((self.seed, self.iter, comm.get_rank()))
+        torch.manual_seed(int(key.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+        data_time, losses, file_names = 0.0, [], []
+        for part in range(self.accumulation_steps):
+            start = time.perf_counter()
+            batch = next(self._batches)
+            data_time += time.perf_counter() - start
+            file_names.append([x.get("file_name", "?") for x in batch])
+            losses.append(self._backward(batch, is_last=part == self.accumulation_steps - 1))
+        self._write_metrics(losses, data_time, file_names)
+
+        self.grad_scaler.unscale_(self.optimizer)
+        self.clip_gradients([p for group in self.optimizer.param_groups for p in group["params"]])
+        self.grad_scaler.step(self.optimizer)
+        self.grad_scaler.update()
+        self.optimizer.zero_grad()
+
+    def state_dict(self) -> dict[str, Any]:
+        state = {**super().state_dict(), "optimizer": self.optimizer.state_dict()}
+        return {**state, "grad_scaler": self.grad_scaler.state_dict()} if self.amp else state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        self.optimizer.load_state_dict(state_dict["optimizer"])
+        if self.amp and "grad_scaler" in state_dict:  # absent where the run went on without AMP
+            self.grad_scaler.load_state_dict(state_dict["grad_scaler"])
+
+    def _backward(self, batch: list[dict[str, Any]], is_last: bool) -> dict[str, torch.Tensor]:
+        """Add a part's share of the gradients, and return its losses, detached."""
+        distributed = isinstance(self.model, DistributedDataParallel)
+        # Gradients travel between the processes once an iteration, with the last part.
+        with self.model.no_sync() if distributed and not is_last else nullcontext():
+            with torch.autocast("cuda", torch.float16, enabled=self.amp):
+                losses = self.model(batch)
+                loss = sum(losses.values()) / self.accumulation_steps
+            self.grad_scaler.scale(loss).backward()
+        return {name: value.detach() for name, value in losses.items()}
+
+    def _write_metrics(
+        self, parts: list[dict[str, torch.Tensor]], data_time: float, file_names: list[list[str]]
+    ) -> None:
+        """Put the losses, averaged over parts and processes, and the longest data time into the event storage.
+
+        Args:
+            parts: the losses of each part.
+            data_time: seconds spent waiting for data.
+            file_names: of the images of each part.
+        """
+        names = list(parts[0])
+        # One transfer from the device, however many parts and losses.
+        values = torch.stack([torch.stack([part[name].float() for name in names]) for part in parts]).cpu()
+        is_bad = (~values.isfinite()).any(1).tolist()
+        bad_files = [name for bad, files in zip(is_bad, file_names, strict=True) if bad for name in files]
+        gathered = comm.all_gather({"losses": values.mean(0).tolist(), "data_time": data_time, "bad_files": bad_files})
+        losses = dict(zip(names, np.mean([x["losses"] for x in gathered], axis=0).tolist(), strict=True))
+        bad_files = [name for x in gathered for name in x["bad_files"]]
+        if bad_files:
+            raise FloatingPointError(
+                f"The loss is not finite at iteration {self.iter}: {losses}, for the files {', '.join(bad_files)}; "
+                "look at these files, or lower SOLVER.BASE_LR or turn SOLVER.AMP.ENABLED off."
+            )
+        if comm.is_main_process():
+            storage = get_event_storage()
+            storage.put_scalar("data_time", max(x["data_time"] for x in gathered))
+            storage.put_scalar("total_loss", sum(losses.values()))
+            if len(losses) > 1:
+                storage.put_scalars(**losses)

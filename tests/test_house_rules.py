@@ -1,0 +1,117 @@
+"""The habits of this repository that a program can check."""
+
+import ast
+import importlib.metadata
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = sorted((ROOT / "errseg").rglob("*.py"))
+TOOLS = sorted((ROOT / "tools").glob("*.py"))
+CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+ABLATIONS = sorted((ROOT / "configs/ablations").rglob("*.yaml"))
+
+
+PRIVATE = r"(?<![\w.}/~-])/(?:work|root|home|Users|opt|tmp/\w+)/[\w.]|pypi\.(?:org|python)|pythonhosted\."
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def test_ruff() -> None:
+    run = subprocess.run([sys.executable, "-m", "ruff", "check", "-q", ROOT], capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_no_file_names_somebodys_machine() -> None:
+    """Absolute paths of one machine and hosts of package indexes have no place in a public repository."""
+    command = ["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listing = subprocess.run(command, capture_output=True, text=True)
+    if listing.returncode != 0:
+        pytest.skip("not a git checkout: what belongs to the repository is not known")
+    found = []
+    for path in filter(None, listing.stdout.split("\0")):
+        content = (ROOT / path).read_bytes() if (ROOT / path).is_file() else b""
+        if b"\0" not in content:  # text
+            for number, line in enumerate(content.decode("utf-8").splitlines(), 1):
+                found += [f"{path}:{number}: {match.group()}" for match in re.finditer(PRIVATE, line)]
+    assert not found
+
+
+@pytest.mark.parametrize(("files", "limit"), [(SOURCES, 300), (TOOLS, 150)], ids=["errseg", "tools"])
+def test_files_are_short(files: list[Path], limit: int) -> None:
+    lengths = {name(path): len(path.read_text(encoding="utf-8").splitlines()) for path in files}
+    assert {path: length for path, length in lengths.items() if length > limit} == {}
+
+
+def canonical(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def test_every_import_is_a_requirement() -> None:
+    text = (ROOT / "setup.py").read_text(encoding="utf-8")
+    required = set(map(canonical, re.findall(r'"([\w.-]+)[<>=,\w.]*"', text)))
+    owners = importlib.metadata.packages_distributions()
+    own = {"errseg", "detectron2", "tests"} | {path.stem for path in (ROOT / "tests").rglob("*.py")}
+    undeclared = {}
+    for path in SOURCES + TOOLS + sorted((ROOT / "tests").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                modules = [node.module]
+            else:
+                continue
+            for module in {module.split(".")[0] for module in modules} - sys.stdlib_module_names:
+                distributions = set(map(canonical, owners.get(module, [])))
+                if module not in own and not distributions & required:
+                    undeclared.setdefault(module, name(path))
+    assert undeclared == {}
+
+
+def declared_keys() -> list[str]:
+    """The keys that errseg/config.py sets, as dotted paths within their section: ``CLIP.NAME``, ``OPTIMIZER``."""
+    keys = []
+    for node in ast.walk(ast.parse((ROOT / "errseg/config.py").read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute):
+            is_section = isinstance(node.value, ast.Call) and ast.unparse(node.value) == "CfgNode()"
+            if not is_section:
+                keys.append(ast.unparse(node.targets[0]).split(".", 1)[1])
+    return keys
+
+
+def test_every_config_key_is_read() -> None:
+    texts = [path.read_text(encoding="utf-8") for path in SOURCES if path.name not in ("config.py", "defaults.py")]
+    keys = declared_keys()
+    assert len(keys) > 30
+    unread = []
+    for key in keys:
+        words = [rf"\b{word}\b" for word in key.split(".")]  # a section may be bound to a name, cfg.MODEL.CLIP
+        if not any(all(re.search(word, text) for word in words) for text in texts):
+            unread.append(key)
+    assert unread == []
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=name)
+def test_config_loads(path: Path) -> None:
+    """Its `_BASE_` is there, and every key is one that is declared."""
+    from errseg.config import get_cfg
+
+    get_cfg().merge_from_file(str(path))
+
+
+def leaves(node: object) -> int:
+    return sum(map(leaves, node.values())) if isinstance(node, dict) else 1
+
+
+@pytest.mark.parametrize("path", ABLATIONS, ids=name)
+def test_ablation_changes_at_most_three_keys(path: Path) -> None:
+    tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert tree.pop("_BASE_", None), "an ablation holds differences from a base"
+    assert 1 <= leaves(tree) <= 3
