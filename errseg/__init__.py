@@ -29,7 +29,7 @@ def _provide_detectron2() -> None:
     if choice == "compat":
         if compat not in sys.path:
             sys.path.insert(0, compat)
-    elif importlib.util.find_spec("detectron2") is None:
+    elif not _is_installed("detectron2"):
         if choice == "real":
             raise ImportError(
                 "ERRSEG_DETECTRON2=real, but Detectron2 is not installed; install it from source, or unset it."
@@ -37,8 +37,15 @@ def _provide_detectron2() -> None:
         sys.path.append(compat)
 
 
+def _is_installed(package: str) -> bool:
+    """Whether a package can be imported; a mere folder of that name, such as a clone beside the script, is none."""
+    spec = importlib.util.find_spec(package)
+    return spec is not None and spec.origin is not None
+
+
 _provide_detectron2()
 
+from . import checkpoint, config  # noqa: E402
 from .config import get_cfg  # noqa: E402
 from .data import register_all  # noqa: E402
 from .mini import register_mini  # noqa: E402
@@ -47,4 +54,4 @@ from .modeling import build_model  # noqa: E402  registers the model
 register_all()
 register_mini()
 
-__all__ = ["build_model", "get_cfg"]
+__all__ = ["build_model", "checkpoint", "config", "get_cfg"]

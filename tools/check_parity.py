@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import errseg  # noqa: F401  makes detectron2 importable
+from errseg.errors import UsageError
 from errseg.parity import LIMITS, compare, passes
 
 KEY_TABLES = Path(__file__).parent.parent / "tests" / "data" / "parity"
@@ -25,8 +26,13 @@ def main() -> int:
     failed = []
     for path in args.fixtures:
         print(f"== {path}")
-        with np.load(path, allow_pickle=False) as archive:
-            fixture = dict(archive)
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                fixture = dict(archive)
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"{path} is not a readable .npz of plain arrays ({error}); get the fixture again."
+            ) from error
         for name, value in compare(fixture, args.key_tables):
             verdict = "" if name not in LIMITS else "ok" if passes(name, value) else f"FAILED (limit {LIMITS[name]:g})"
             print(f"{name:<28} {value:12.4e}  {verdict}".rstrip())
@@ -37,4 +43,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except UsageError as error:
+        sys.exit(f"check_parity.py: {error}")

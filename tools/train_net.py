@@ -10,6 +10,9 @@ import multiprocessing
 import sys
 from pathlib import Path
 
+import torch
+from torch.multiprocessing import ProcessExitedException
+
 import errseg  # makes detectron2 importable
 
 # isort: split
@@ -34,9 +37,16 @@ def main() -> int:
         cfg = check(args)
         launch(run, max(args.num_gpus, 1), args.num_machines, args.machine_rank, args.dist_url, args=(cfg, args))
     except UsageError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 2
+        return refuse(error)
+    except ProcessExitedException as error:  # one of several processes has said why
+        return error.exit_code
     return 0
+
+
+def refuse(error: UsageError) -> int:
+    """Print an error's sentence, without the traceback that a data worker puts before it; returns the exit status."""
+    print(f"train_net.py: {str(error).rpartition('UsageError: ')[2].strip()}", file=sys.stderr)
+    return 2
 
 
 def check(args: argparse.Namespace) -> CfgNode:
@@ -57,6 +67,8 @@ def check(args: argparse.Namespace) -> CfgNode:
     if cfg.MODEL.WEIGHTS and not args.resume and not Path(cfg.MODEL.WEIGHTS).is_file():
         raise UsageError(f"MODEL.WEIGHTS {cfg.MODEL.WEIGHTS} does not exist; give the path of a checkpoint.")
     if not args.eval_only:
+        if not cfg.DATASETS.TRAIN:
+            raise UsageError("DATASETS.TRAIN is empty; name a registered data set, or add --eval-only.")
         images_per_step(cfg, processes * args.num_machines)
         for name in cfg.DATASETS.TRAIN:
             require_dataset(name, "DATASETS.TRAIN")
@@ -72,13 +84,23 @@ def sets_device(config_file: str) -> bool:
 
 
 def run(cfg: CfgNode, args: argparse.Namespace) -> None:
-    """The work of one process."""
+    """The work of one process, which ends it with status 2 where the user can help."""
+    try:
+        work(cfg, args)
+    except UsageError as error:
+        sys.exit(refuse(error))
+
+
+def work(cfg: CfgNode, args: argparse.Namespace) -> None:
+    """Train or evaluate."""
     if sys.platform == "linux":
         # Data workers of the launcher's processes would start afresh, import everything and copy the lists of files.
         multiprocessing.set_start_method("fork", force=True)
     default_setup(cfg, args)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="errseg")
     if args.eval_only:
+        if cfg.MODEL.WEIGHTS:
+            cfg = without_pretraining(cfg)  # the checkpoint brings CLIP's weights too
         model = errseg.build_model(cfg)
         ERRSegCheckpointer(model, cfg.OUTPUT_DIR).resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
         evaluate(cfg, model, cfg.DATASETS.TEST)
@@ -86,6 +108,18 @@ def run(cfg: CfgNode, args: argparse.Namespace) -> None:
         trainer = Trainer(cfg)
         trainer.resume_or_load(args.resume)
         trainer.train()
+    comm.synchronize()
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()  # a process that ends with its group open may abort
+
+
+def without_pretraining(cfg: CfgNode) -> CfgNode:
+    """A copy that loads no CLIP weights."""
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.MODEL.CLIP.PRETRAINED = ""
+    cfg.freeze()
+    return cfg
 
 
 if __name__ == "__main__":

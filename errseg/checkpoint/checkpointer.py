@@ -2,6 +2,8 @@
 
 import logging
 import os
+import pickle
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -32,6 +34,10 @@ def load_state_dict_file(path: str) -> dict[str, Any]:
             content = load_file(path)
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:  # torch's own words advise to trust the file
+        raise UsageError(
+            f"{path} is damaged, or holds other objects than tensors and numbers; save its 'model' state dict alone."
+        ) from error
     except Exception as error:  # whatever a damaged or foreign file makes torch or safetensors raise
         reason = " ".join(str(error).split())[:300]
         raise UsageError(
@@ -61,6 +67,8 @@ class ERRSegCheckpointer(DetectionCheckpointer):
         data = {"model": self.model.state_dict()}
         data |= {key: item.state_dict() for key, item in self.checkpointables.items()}
         path = os.path.join(self.save_dir, f"{name}.pth")
+        for stale in Path(self.save_dir).glob("*.pth.tmp"):  # of a process that was killed while it saved
+            stale.unlink()
         self.logger.info("Saving checkpoint to %s", path)
         with _replacing(path) as temporary:
             torch.save(data | kwargs, temporary)
@@ -126,13 +134,15 @@ class _replacing:
     """A context that gives a temporary path and renames it to ``path`` where all went well, else removes it."""
 
     def __init__(self, path: str):
-        self.path, self.temporary = path, f"{path}.{os.getpid()}.tmp"
+        self.path, self.temporary = path, f"{path}.tmp"
 
     def __enter__(self) -> str:
         return self.temporary
 
     def __exit__(self, kind: type | None, *_: Any) -> None:
         if kind is None:
+            with open(self.temporary, "rb") as file:
+                os.fsync(file.fileno())  # on disk before it takes the old file's place
             os.replace(self.temporary, self.path)
         elif os.path.exists(self.temporary):
             os.remove(self.temporary)

@@ -1,4 +1,4 @@
-"""The released ERR-Seg checkpoints <-> errseg's names: one table of renamings, strict in both directions."""
+"""From the released ERR-Seg checkpoints to errseg's names: one table of renamings, strict in both directions."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -13,25 +13,28 @@ from ..modeling import ERRSeg
 PREFIX = "sem_seg_head.clip_model."  # what tells a released checkpoint from ours
 SIZES = {640: "convnext_base_w_320", 768: "convnext_large_d_320"}  # text dimension -> CLIP model
 
-RENAMES = (  # (released, ours); the first match of the whole key counts
-    (r"sem_seg_head\.clip_model\.visual\.modify_downsample\.(.+)", r"backbone.downsample16.\1"),
-    (r"sem_seg_head\.clip_model\.(.+)", r"backbone.clip.\1"),
-    (r"sem_seg_head\.decoder\.corr_proj_convs\.0\.0\.(.+)", r"sem_seg_head.hsm.proj16.\1"),
-    (r"sem_seg_head\.decoder\.corr_proj_convs\.1\.0\.(.+)", r"sem_seg_head.hsm.proj32.\1"),
-    (r"sem_seg_head\.decoder\.low_corr_fusion\.(.+)", r"sem_seg_head.hsm.fuse.\1"),
-    (r"sem_seg_head\.decoder\.img_guidance_projection_agg\.(.+)", r"sem_seg_head.escf.image_guidance.proj.\1"),
-    (r"sem_seg_head\.decoder\.low_img_fusion\.(.+)", r"sem_seg_head.escf.image_guidance.fuse.\1"),
-    (r"sem_seg_head\.decoder\.text_guidance_projection\.(.+)", r"sem_seg_head.escf.text_guidance.\1"),
-    (r"sem_seg_head\.decoder\.img_guidance_projection_dec\.(\d)\.(.+)", r"sem_seg_head.gud.stages.\1.guidance.proj.\2"),
-    (r"sem_seg_head\.decoder\.head\.(.+)", r"sem_seg_head.gud.head.\1"),
+RENAMES = (  # (ours, released); the first match of the whole key counts
+    (r"backbone\.downsample16\.(.+)", r"sem_seg_head.clip_model.visual.modify_downsample.\1"),
+    (r"backbone\.clip\.(.+)", r"sem_seg_head.clip_model.\1"),
+    (r"sem_seg_head\.hsm\.proj16\.(.+)", r"sem_seg_head.decoder.corr_proj_convs.0.0.\1"),
+    (r"sem_seg_head\.hsm\.proj32\.(.+)", r"sem_seg_head.decoder.corr_proj_convs.1.0.\1"),
+    (r"sem_seg_head\.hsm\.fuse\.(.+)", r"sem_seg_head.decoder.low_corr_fusion.\1"),
+    (r"sem_seg_head\.escf\.image_guidance\.proj\.(.+)", r"sem_seg_head.decoder.img_guidance_projection_agg.\1"),
+    (r"sem_seg_head\.escf\.image_guidance\.fuse\.(.+)", r"sem_seg_head.decoder.low_img_fusion.\1"),
+    (r"sem_seg_head\.escf\.text_guidance\.(.+)", r"sem_seg_head.decoder.text_guidance_projection.\1"),
+    (
+        r"sem_seg_head\.gud\.stages\.(\d)\.guidance\.proj\.(.+)",
+        r"sem_seg_head.decoder.img_guidance_projection_dec.\1.\2",
+    ),
+    (r"sem_seg_head\.gud\.head\.(.+)", r"sem_seg_head.decoder.head.\1"),
 )
-FUSION = re.compile(r"sem_seg_head\.decoder\.aggregator_layers\.(\d)\.(spatial|class)_fusion\.sa\.(.+)")
+FUSION = re.compile(r"sem_seg_head\.escf\.layers\.(\d)\.(fusion\.)?(.+)")
 FUSION_RENAMES = (
-    (r"attention\.sr_([kv])\.", r"reduce_\1.conv."),
-    (r"attention\.norm_([kv])\.", r"reduce_\1.norm."),
-    (r"mlp\.dwconv\.dwconv\.", "dwconv."),
+    (r"reduce_([kv])\.conv\.", r"attention.sr_\1."),
+    (r"reduce_([kv])\.norm\.", r"attention.norm_\1."),
+    (r"^dwconv\.", "mlp.dwconv.dwconv."),
 )
-UPSAMPLING = re.compile(r"sem_seg_head\.decoder\.up_decoder([123])\.(up_conv|textual_fusion)\.(.+)")
+UPSAMPLING = re.compile(r"sem_seg_head\.gud\.stages\.(\d)\.(up|refine)\.(.+)")
 
 
 def is_official(state_dict: Mapping[str, Tensor]) -> bool:
@@ -48,57 +51,51 @@ def from_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Raises:
         UsageError: keys are missing, unknown, or have the wrong shape; the message names them.
     """
-    renamed = {rename(key): key for key in state_dict}
-    unknown = [key for ours, key in renamed.items() if ours is None]
-    expected = _expected_shapes(state_dict)
-    unknown += [key for ours, key in renamed.items() if ours is not None and ours not in expected]
-    missing = [ours for ours in expected if ours not in renamed]
+    expected = _expected(state_dict)
+    missing = [key for key in expected if key not in state_dict]
+    unknown = [key for key in state_dict if key not in expected]
     shapes = [
-        f"{key} {tuple(state_dict[key].shape)}, not {tuple(expected[ours])}"
-        for ours, key in renamed.items()
-        if ours in expected and tuple(state_dict[key].shape) != tuple(expected[ours])
+        f"{key} {tuple(value.shape)} instead of {tuple(expected[key][1])}"
+        for key, value in state_dict.items()
+        if key in expected and tuple(value.shape) != tuple(expected[key][1])
     ]
     problems = [
         f"{len(keys)} {what}: {_some(keys)}"
-        for what, keys in (("unknown", unknown), ("missing (errseg's names)", missing), ("of wrong shape", shapes))
+        for what, keys in (("missing", missing), ("unknown", unknown), ("of another shape", shapes))
         if keys
     ]
     if problems:
-        raise UsageError(f"Not a whole released ERR-Seg checkpoint; keys {'; '.join(problems)}. Get the file again.")
-    return {ours: state_dict[key] for ours, key in renamed.items()}
+        raise UsageError(f"Not a whole released ERR-Seg checkpoint, keys {'; '.join(problems)}; get the file again.")
+    return {expected[key][0]: value for key, value in state_dict.items()}
 
 
-def rename(key: str) -> str | None:
-    """Our name of a released key; None where there is none."""
+def to_official(key: str) -> str:
+    """The released checkpoints' name of one of our parameters."""
     if match := FUSION.fullmatch(key):
-        layer, kind, rest = int(match[1]), match[2], match[3]
-        for pattern, ours in FUSION_RENAMES:
-            rest = re.sub(pattern, ours, rest)
-        place = f"{2 * layer}" if kind == "spatial" else f"{2 * layer + 1}.fusion"
-        return f"sem_seg_head.escf.layers.{place}.{rest}"
+        layer, rest = int(match[1]), match[3]
+        for ours, released in FUSION_RENAMES:
+            rest = re.sub(ours, released, rest)
+        kind = "class" if match[2] else "spatial"
+        return f"sem_seg_head.decoder.aggregator_layers.{layer // 2}.{kind}_fusion.sa.{rest}"
     if match := UPSAMPLING.fullmatch(key):
-        part = "up" if match[2] == "up_conv" else "refine"
-        return f"sem_seg_head.gud.stages.{int(match[1]) - 1}.{part}.{match[3]}"
-    for pattern, ours in RENAMES:
-        if match := re.fullmatch(pattern, key):
-            return match.expand(ours)
-    return None
+        part = "up_conv" if match[2] == "up" else "textual_fusion"
+        return f"sem_seg_head.decoder.up_decoder{int(match[1]) + 1}.{part}.{match[3]}"
+    for ours, released in RENAMES:
+        if match := re.fullmatch(ours, key):
+            return match.expand(released)
+    return key
 
 
-def _expected_shapes(state_dict: Mapping[str, Tensor]) -> dict[str, torch.Size]:
-    """Names and shapes of our model of the size that the released state dict has."""
+def _expected(state_dict: Mapping[str, Tensor]) -> dict[str, tuple[str, torch.Size]]:
+    """The keys of a released checkpoint of this one's size: ours and the shape, by the released name."""
     projection = state_dict.get(f"{PREFIX}text_projection")
-    if projection is None or projection.shape[-1] not in SIZES:
-        found = "missing" if projection is None else f"of shape {tuple(projection.shape)}"
-        raise UsageError(
-            f"Not a released ERR-Seg checkpoint: the key {PREFIX}text_projection is {found}; get the file again."
-        )
+    width = projection.shape[-1] if projection is not None else None
     cfg = get_cfg()
-    cfg.MODEL.CLIP.NAME = SIZES[projection.shape[-1]]
+    cfg.MODEL.CLIP.NAME = SIZES.get(width, SIZES[640])  # of no known size: the base model's keys
     cfg.MODEL.DEVICE = "meta"
     with torch.device("meta"):
         model = ERRSeg(cfg)
-    return {key: value.shape for key, value in model.state_dict().items()}
+    return {to_official(key): (key, value.shape) for key, value in model.state_dict().items()}
 
 
 def _some(keys: Iterable[str], most: int = 5) -> str:

@@ -119,8 +119,12 @@ class Trainer(DefaultTrainer):
         if not cfg.MODEL.WEIGHTS and not (resume and self.checkpointer.has_checkpoint()):
             require_clip_weights(cfg, self.checkpointer.model)
         super().resume_or_load(resume)
-        if resume and comm.is_main_process():
-            _truncate_records(self._metrics_file, self.start_iter)
+        if comm.is_main_process():
+            if not resume:  # an earlier run's records and checkpoints in this folder are not this run's
+                _truncate_records(self._metrics_file, 0)
+                Path(cfg.OUTPUT_DIR, "last_checkpoint").unlink(missing_ok=True)
+            else:
+                _truncate_records(self._metrics_file, self.start_iter)
 
     def train(self) -> Scores | None:
         """Train from the current iteration on; returns the scores if TEST.EXPECTED_RESULTS asks for some."""

@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 def build_model(cfg) -> nn.Module:
     """The model of a configuration, on its device, with CLIP's weights (``MODEL.CLIP.PRETRAINED``) and a random head.
 
+    It is in evaluation mode, ready to predict.
+
     Raises:
         UsageError: ``MODEL.DEVICE`` asks for a GPU and there is none.
         UsageError: a key has a value that no model can be built from; the message names both.
@@ -33,7 +35,7 @@ def build_model(cfg) -> nn.Module:
         logger.warning(
             "CLIP's weights are RANDOM and know no names, unless a checkpoint follows; see MODEL.CLIP.PRETRAINED."
         )
-    return model
+    return model.eval()
 
 
 def check_device(device: str) -> None:

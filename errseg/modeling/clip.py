@@ -92,26 +92,28 @@ def _download(name: str, tag: str) -> str | None:
     if tag not in tags:
         known = f"one of its tags ({', '.join(tags)})" if tags else "a file, for the model has no tags"
         raise UsageError(f"MODEL.CLIP.PRETRAINED = {tag!r} is neither a file nor a tag of {name}; give {known}.")
+    offline = hub.HF_HUB_OFFLINE
     try:
-        if not _hub_reachable():
-            hub.HF_HUB_OFFLINE = True  # what is cached still loads, and without a minute of retries
+        # Where the hub is out of reach, what is cached still loads, without a minute of retries
+        hub.HF_HUB_OFFLINE = offline or not _hub_reachable()
         return download_pretrained(get_pretrained_cfg(name, tag))
-    except OSError as error:
+    except Exception as error:  # the hub library's own kinds are many
+        reason = " ".join(str(error).split())[:200]
         logger.warning(
-            "MODEL.CLIP.PRETRAINED = %r could not be downloaded (%s); give a local file, or let "
-            "MODEL.WEIGHTS bring the whole model's.",
-            tag,
-            " ".join(str(error).split())[:200],
+            "MODEL.CLIP.PRETRAINED = %r could not be downloaded (%s); give a local file instead.", tag, reason
         )
         return None
+    finally:
+        hub.HF_HUB_OFFLINE = offline
 
 
 def _hub_reachable(timeout_s: float = 3.0) -> bool:
     """Whether a connection to the hub of model weights opens (behind a proxy: assumed)."""
     if any(os.environ.get(key) for key in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
         return True
+    url = urlparse(hub.ENDPOINT)
     try:
-        with socket.create_connection((urlparse(hub.ENDPOINT).hostname, 443), timeout=timeout_s):
+        with socket.create_connection((url.hostname, url.port or (80 if url.scheme == "http" else 443)), timeout_s):
             return True
     except OSError:
         return False

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from detectron2.config import configurable
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone, ShapeSpec
+from open_clip.transformer import VisionTransformer
+from timm.models.convnext import ConvNeXt
 from torch import Tensor, nn
 
 from ..errors import UsageError
@@ -70,7 +72,8 @@ class ConvNeXtCLIP(CLIPEncoder):
         clip: an open_clip model whose image tower is a timm ConvNeXt.
         finetune_image, finetune_text, clip_source: as CLIPEncoder's.
         hierarchical: give E16 beside E32 (the HSM).
-        stage4_gradient: "both", "E16" or "E32": through which of them stage 4 is trained (Table VI).
+        stage4_gradient: "both", "E16" or "E32": through which of them stage 4 is trained (Table VI). The other one's
+            gradient stops where it leaves the encoder, that of os32 with E32's, so that stages 1 to 3 lose it too.
     """
 
     @configurable
@@ -88,6 +91,8 @@ class ConvNeXtCLIP(CLIPEncoder):
             raise UsageError(f"MODEL.HSM.STAGE4_GRADIENT = {stage4_gradient!r}; give 'both', 'E16' or 'E32'.")
         if stage4_gradient == "E16" and not hierarchical:
             raise UsageError("MODEL.HSM.STAGE4_GRADIENT is 'E16', which MODEL.HSM.ENABLED False removes; give 'both'.")
+        if not isinstance(getattr(clip.visual, "trunk", None), ConvNeXt):
+            raise UsageError(_wrong_tower("ConvNeXtCLIP", clip, "a ConvNeXt, such as convnext_base_w_320"))
         self.downsample16 = size_keeping_downsample(clip.visual.trunk) if hierarchical else None
         self.stop32 = StopGradient() if stage4_gradient == "E16" else nn.Identity()
         self.stop16 = StopGradient() if stage4_gradient == "E32" else nn.Identity()
@@ -169,6 +174,8 @@ class ViTCLIP(CLIPEncoder):
         self, clip: nn.Module, finetune_image: bool = False, finetune_text: bool = False, clip_source: str = RANDOM
     ):
         super().__init__(clip, finetune_image, finetune_text, clip_source)
+        if not isinstance(clip.visual, VisionTransformer):
+            raise UsageError(_wrong_tower("ViTCLIP", clip, "a ViT of patch size 16, such as ViT-B-16"))
         patch = clip.visual.patch_size
         if tuple(patch) != (16, 16):
             raise UsageError(
@@ -181,9 +188,7 @@ class ViTCLIP(CLIPEncoder):
     def from_config(cls, cfg, input_shape=None) -> dict:
         if cfg.MODEL.HSM.ENABLED:
             raise UsageError("MODEL.HSM.ENABLED is True, but ViTCLIP has one scale only; set it False.")
-        return {
-            **clip_arguments(cfg),
-        }
+        return clip_arguments(cfg)
 
     @staticmethod
     def tunes_image(name: str) -> bool:
@@ -200,7 +205,7 @@ class ViTCLIP(CLIPEncoder):
         visual = self.clip.visual
         x = visual.conv1(images)
         size = x.shape[-2:]
-        x = x.flatten(2).transpose(1, 2) + self.positions(size)[1:].to(x.dtype)
+        x = x.flatten(2).transpose(1, 2) + self.positions(size).to(x.dtype)
         first = (visual.class_embedding + visual.positional_embedding[0]).to(x.dtype).expand(len(x), 1, -1)
         x = visual.ln_pre(torch.cat([first, x], dim=1))
         outputs = {}
@@ -212,13 +217,17 @@ class ViTCLIP(CLIPEncoder):
         return outputs | {"E16": dense.transpose(1, 2).unflatten(2, size)}
 
     def positions(self, size: tuple[int, int]) -> Tensor:
-        """The positional embeddings, resized to a grid of ``size``: (1 + h w, C)."""
-        first, grid = self.clip.visual.positional_embedding.split(
-            [1, self.clip.visual.positional_embedding.shape[0] - 1]
-        )
-        grid = grid.unflatten(0, self.clip.visual.grid_size).permute(2, 0, 1).unsqueeze(0)
-        grid = F.interpolate(grid, size=size, mode="bicubic", align_corners=False) if grid.shape[-2:] != size else grid
-        return torch.cat([first, grid.squeeze(0).flatten(1).T])
+        """The patches' positional embeddings, resized to a grid of ``size``: (h w, C)."""
+        grid = self.clip.visual.positional_embedding[1:].unflatten(0, self.clip.visual.grid_size)
+        grid = grid.permute(2, 0, 1).unsqueeze(0)
+        if grid.shape[-2:] != torch.Size(size):
+            grid = F.interpolate(grid, size=size, mode="bicubic", align_corners=False)
+        return grid.squeeze(0).flatten(1).T
+
+
+def _wrong_tower(backbone: str, clip: nn.Module, wanted: str) -> str:
+    tower = type(getattr(clip.visual, "trunk", clip.visual)).__name__
+    return f"MODEL.BACKBONE.NAME = {backbone!r}, but MODEL.CLIP.NAME has a {tower} for images; name {wanted}."
 
 
 def clip_arguments(cfg) -> dict:

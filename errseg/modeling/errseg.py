@@ -110,7 +110,7 @@ class ERRSeg(nn.Module):
     def _refresh_text_embeddings(self) -> None:
         self.text_embeddings = None
         if self.vocabulary is not None and not (self.training and self.backbone.text_is_trained):
-            with torch.no_grad():
+            with torch.inference_mode(False), torch.no_grad():  # kept, so of use in training later too
                 self.text_embeddings = embed_vocabulary(self.vocabulary, self.backbone.encode_text, self.device)
 
     def train(self, mode: bool = True) -> "ERRSeg":
@@ -151,11 +151,11 @@ class ERRSeg(nn.Module):
         text = self.text_embeddings
         if text is None:
             text = embed_vocabulary(self.vocabulary, self.backbone.encode_text, self.device)
-        present = torch.stack([self.present_classes(x) for x in batched_inputs])
-        num_classes = max(
-            self.num_classes_train, int(present.sum(1).max())
-        )  # the classes of the ground truth always stay
-        labels = torch.stack([x["sem_seg"] for x in batched_inputs]).to(self.device, torch.long)
+        labels = self.stack_labels(batched_inputs)
+        present = self.present_classes(labels, batched_inputs)
+        # The classes of the ground truth always stay, be they more than K
+        num_classes = max(self.num_classes_train, int(present.sum(1).max()))
+        labels = labels.to(self.device)
         logits, kept = self.segment(batched_inputs, self.resolution_train, text, num_classes, present.to(self.device))
         return {"loss_sem_seg": dense_binary_cross_entropy(logits, kept, labels, len(text), self.ignore_label)}
 
@@ -176,21 +176,37 @@ class ERRSeg(nn.Module):
         image = (image.to(self.device, torch.float32) - self.pixel_mean) / self.pixel_std
         return resize(image.unsqueeze(0), (resolution, resolution))
 
-    def present_classes(self, inputs: dict) -> Tensor:
-        """The classes of an image's ground truth: (T,) bool, where the labels are (the loader leaves them on the CPU).
+    @staticmethod
+    def stack_labels(batched_inputs: list[dict]) -> Tensor:
+        """The labels of a batch: (B, H, W) int64, where they are (the loader leaves them on the CPU).
+
+        Raises:
+            UsageError: an image has none.
+        """
+        for inputs in batched_inputs:
+            if "sem_seg" not in inputs:
+                name = inputs.get("file_name", "an image")
+                raise UsageError(f"{name} has no 'sem_seg' labels to train on; call model.eval() first to predict.")
+        return torch.stack([inputs["sem_seg"] for inputs in batched_inputs]).long()
+
+    def present_classes(self, labels: Tensor, batched_inputs: list[dict]) -> Tensor:
+        """The classes of each image's ground truth: (B, H, W) labels -> (B, T) bool.
 
         Raises:
             UsageError: a label id lies outside the vocabulary.
         """
-        labels, num_names = inputs["sem_seg"], len(self.vocabulary.names)
-        ids = labels[labels != self.ignore_label].long()
-        if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < num_names:
-            wrong = int(ids.min()) if int(ids.min()) < 0 else int(ids.max())
+        num_names = len(self.vocabulary.names)
+        ids = labels.masked_fill(labels == self.ignore_label, num_names).flatten(1)  # ignored pixels: one more class
+        wrong = ((ids < 0) | (ids > num_names)) | ((ids == num_names) & (labels.flatten(1) != self.ignore_label))
+        if wrong.any():
+            image, pixel = wrong.nonzero()[0].tolist()
             raise UsageError(
-                f"{inputs.get('file_name', 'an image')}: the label id {wrong} is outside the vocabulary of {num_names} "
-                f"names; prepare the labels for it, or set MODEL.SEM_SEG_HEAD.IGNORE_VALUE (now {self.ignore_label})."
+                f"{batched_inputs[image].get('file_name', 'an image')}: the label id {labels[image].flatten()[pixel]} "
+                f"is outside the vocabulary of {num_names} names; prepare the labels for it, or set "
+                f"MODEL.SEM_SEG_HEAD.IGNORE_VALUE (now {self.ignore_label})."
             )
-        return torch.bincount(ids, minlength=num_names) > 0
+        present = torch.zeros(len(labels), num_names + 1, dtype=torch.bool, device=labels.device)
+        return present.scatter_(1, ids, True)[:, :num_names]
 
     def predict(self, logits: Tensor, kept: Tensor, inputs: dict) -> Tensor:
         """Scores of every name at the size asked for: (K, h, w) logits, (K,) ids -> (T, height, width)."""

@@ -34,6 +34,7 @@ class NoReduction(nn.Module):
     """The whole sequence of keys and values (Table X, without SSR)."""
 
     def forward(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
+        """(N, H W, C) -> the same."""
         return tokens
 
 
@@ -149,6 +150,9 @@ class ESCF(nn.Module):
         super().__init__()
         if not (sfm or cfm):
             raise UsageError("MODEL.ESCF.SFM and MODEL.ESCF.CFM are both False; set MODEL.ESCF.ENABLED False instead.")
+        for key, ratio in (("SSR", ssr_ratio), ("CSR", csr_ratio)):
+            if ratio < 1:
+                raise UsageError(f"MODEL.ESCF.{key}_RATIO = {ratio}; give 1 for no reduction, or more.")
         self.image_guidance = ImageGuidance(image_dims, dim) if sfm else Unguided()
         self.text_guidance = nn.Sequential(nn.Linear(text_dim, dim), nn.GELU()) if cfm else Unguided()
         self.layers = nn.ModuleList()

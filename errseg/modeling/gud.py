@@ -10,6 +10,11 @@ from ..errors import UsageError
 from .layers import StopGradient, resize
 
 
+def groups(channels: int) -> int:
+    """Of 8 channels each; one where there are fewer."""
+    return max(channels // 8, 1)
+
+
 class Guidance(nn.Module):
     """Set the projected image features beside the cost embedding, the same for every class.
 
@@ -35,6 +40,7 @@ class NoGuidance(nn.Module):
     guidance_dim = 0
 
     def forward(self, x: Tensor, image: Tensor) -> Tensor:
+        """(B K, C, h, w) -> the same."""
         return x
 
 
@@ -56,7 +62,7 @@ class UpsampleStage(nn.Module):
         for width in (out_dim + guidance.guidance_dim, out_dim):
             layers += [
                 nn.Conv2d(width, out_dim, kernel_size, padding=kernel_size // 2, bias=False),
-                nn.GroupNorm(max(out_dim // 8, 1), out_dim),
+                nn.GroupNorm(groups(out_dim), out_dim),
                 nn.ReLU(inplace=True),
             ]
         self.refine = nn.Sequential(*layers)
@@ -86,6 +92,10 @@ class GUD(nn.Module):
         kernel_size: int = 3,
     ):
         super().__init__()
+        if any(width % groups(width) for width in (dim // 2, dim // 4, dim // 8)):
+            raise UsageError(
+                f"MODEL.ESCF.DIM = {dim} does not split into GUD's groups of 8 channels; give 32, 64 or 128."
+            )
         if kernel_size % 2 == 0:
             raise UsageError(f"MODEL.GUD.KERNEL_SIZE = {kernel_size} is even; give an odd size such as 3.")
         self.stop_gradient = StopGradient() if stop_gradient else nn.Identity()

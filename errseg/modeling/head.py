@@ -36,6 +36,7 @@ class PassOn(nn.Module):
     """The cost embedding unchanged (Table V, "w/o ESCF")."""
 
     def forward(self, x: Tensor, maps: list[Tensor], text: Tensor) -> Tensor:
+        """(B, K, C, H, W) -> the same."""
         return x
 
 

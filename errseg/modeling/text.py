@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import open_clip
 import torch
@@ -92,7 +93,7 @@ class Prompter:
         if num_classes is not None and num_classes < 0:
             raise UsageError(f"num_classes = {num_classes} is negative; give K, the classes to keep, or 0 for all.")
         if num_classes and num_classes > len(names):
-            logger.info("K = %d exceeds the %d names of the vocabulary: every class stays.", num_classes, len(names))
+            _say_once("K = %d exceeds the %d names of the vocabulary: every class stays.", num_classes, len(names))
         prompts = [self.prompts(name) for name in names]
         _warn_of_equal_prompts(names, prompts)
         return Vocabulary(
@@ -110,8 +111,13 @@ def tokenizer_of(clip_name: str) -> Callable[[list[str]], Tensor]:
     return open_clip.get_tokenizer(clip_name)
 
 
+@cache  # evaluation sets the same vocabularies again and again
+def _say_once(message: str, *values: object) -> None:
+    logger.warning(message, *values)
+
+
 def _warn_of_equal_prompts(names: Sequence[str], prompts: list[list[str]]) -> None:
-    """One warning that lists the names which give the same prompts: the later of them can never win."""
+    """One warning that lists the names which give the same prompts: only one of each group can ever win."""
     count = Counter(tuple(group) for group in prompts)
     equal = {}
     for i, (name, group) in enumerate(zip(names, prompts, strict=True)):
@@ -119,8 +125,8 @@ def _warn_of_equal_prompts(names: Sequence[str], prompts: list[list[str]]) -> No
             equal.setdefault(tuple(group), []).append(f"{i} ({name})")
     if equal:
         listed = "; ".join(" = ".join(members) for members in equal.values())
-        logger.warning(
-            "%d names of the vocabulary give the same prompt as an earlier one, which always wins: %s",
+        _say_once(
+            "%d names of the vocabulary give the same prompt as an earlier one, so that only one of each can win: %s",
             sum(len(members) - 1 for members in equal.values()),
             listed,
         )

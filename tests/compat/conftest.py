@@ -19,19 +19,18 @@ SIZES = [(20, 30), (30, 20), (25, 25), (40, 20), (20, 40)]  # height, width of t
 def sem_seg_set(tmp_path):
     """A registered data set of five random images: its name. Labels are 0-3, and 255 in the first row."""
     from detectron2.data import DatasetCatalog, MetadataCatalog
-    from detectron2.data.datasets import load_sem_seg
 
-    images, labels = tmp_path / "images", tmp_path / "labels"
-    images.mkdir()
-    labels.mkdir()
+    records = []
     random = np.random.RandomState(0)
     for index, size in enumerate(SIZES):
-        Image.fromarray(random.randint(0, 255, (*size, 3), dtype=np.uint8)).save(images / f"i{index}.jpg")
+        image, label = str(tmp_path / f"i{index}.jpg"), str(tmp_path / f"i{index}.png")
+        records.append({"file_name": image, "sem_seg_file_name": label})
+        Image.fromarray(random.randint(0, 255, (*size, 3), dtype=np.uint8)).save(image)
         truth = random.randint(0, 4, size, dtype=np.uint8)
         truth[0] = 255
-        Image.fromarray(truth).save(labels / f"i{index}.png")
+        Image.fromarray(truth).save(label)
     name = f"set_{uuid.uuid4().hex}"
-    DatasetCatalog.register(name, lambda: load_sem_seg(str(labels), str(images)))
+    DatasetCatalog.register(name, lambda: records)
     MetadataCatalog.get(name).set(stuff_classes=["a", "b", "c", "d"], ignore_label=255)
     yield name
     DatasetCatalog.remove(name)

@@ -151,18 +151,6 @@ def test_configurable_constructor():
     assert Part.__init__.__wrapped__.__name__ == "__init__"
 
 
-def test_configurable_function():
-    @configurable(from_config=lambda cfg, extra=0: {"rate": cfg.SOLVER.BASE_LR + extra})
-    def schedule(rate, *, factor=1.0):
-        return rate * factor
-
-    cfg = get_cfg()
-    assert schedule(2.0) == 2.0
-    assert schedule(cfg) == 0.001
-    assert schedule(cfg, extra=1.0, factor=2.0) == 2.002
-    assert schedule.__name__ == "schedule"
-
-
 def test_configurable_errors():
     class Without:
         @configurable

@@ -18,8 +18,6 @@ def test_a_world_of_one():
     assert (comm.get_world_size(), comm.get_rank(), comm.get_local_rank(), comm.get_local_size()) == (1, 0, 0, 1)
     assert comm.is_main_process()
     assert comm.gather(3) == comm.all_gather(3) == [3]
-    losses = {"a": torch.ones(())}
-    assert comm.reduce_dict(losses) == losses
     comm.synchronize()
     np.random.seed(3)
     assert comm.shared_random_seed() == 218175338
@@ -50,7 +48,6 @@ def test_communication(found):
         assert answers["gather"] == ([{"rank": 0}, {"rank": 1}] if rank == 0 else [])
         assert answers["all_gather"] == ["x", "xx"]
         assert answers["shared"] == ranks[0]["shared"]
-    assert ranks[0]["reduced"] == {"b": 0.5}
 
 
 def test_data_parallel_training(found):
@@ -69,10 +66,9 @@ def test_data_parallel_training(found):
 
 
 def test_evaluation_in_shares(found):
-    folder, ranks = found
+    _, ranks = found
     assert [answers["evaluate"]["indices"] for answers in ranks] == [[0, 1, 2], [3, 4]]
     assert [answers["evaluate"]["pACC"] for answers in ranks] == [pytest.approx(60.0), None]
-    assert len(json.loads((folder / "evaluation" / "sem_seg_predictions.json").read_text())) == 5
 
 
 def test_an_error_in_one_process_ends_all(tmp_path, process_environment):

@@ -1,11 +1,10 @@
-"""Learning rate schedules, the default optimiser, and clipping of gradients."""
+"""Learning rate schedules."""
 
 import numpy as np
 import pytest
 import torch
 from detectron2.config import get_cfg
-from detectron2.solver import build_lr_scheduler, build_optimizer
-from detectron2.solver.build import maybe_add_gradient_clipping
+from detectron2.solver import build_lr_scheduler
 from torch import nn
 
 
@@ -40,29 +39,3 @@ def test_other_schedules():
     assert np.isclose(rescaled[4], 1e-3) and np.isclose(rescaled[7], 5e-4)
     with pytest.raises(ValueError, match="Nothing"):
         rates(LR_SCHEDULER_NAME="Nothing")
-
-
-def test_gradient_clipping():
-    cfg = get_cfg()
-    assert maybe_add_gradient_clipping(cfg, torch.optim.SGD) is torch.optim.SGD
-    cfg.SOLVER.CLIP_GRADIENTS.ENABLED = True
-    for kind, expected in (("value", [-0.1, -0.1]), ("norm", [-0.06, -0.08])):
-        cfg.SOLVER.CLIP_GRADIENTS.CLIP_TYPE, cfg.SOLVER.CLIP_GRADIENTS.CLIP_VALUE = kind, 0.1
-        parameter = nn.Parameter(torch.zeros(2))
-        optimizer = maybe_add_gradient_clipping(cfg, torch.optim.SGD)([parameter], lr=1.0)
-        parameter.grad = torch.tensor([3.0, 4.0])
-        optimizer.step()
-        assert torch.allclose(parameter, torch.tensor(expected))
-        assert isinstance(maybe_add_gradient_clipping(cfg, torch.optim.SGD([parameter], lr=1.0)), torch.optim.SGD)
-
-
-def test_default_optimizer_spares_norms():
-    cfg = get_cfg()
-    cfg.SOLVER.WEIGHT_DECAY, cfg.SOLVER.WEIGHT_DECAY_NORM, cfg.SOLVER.WEIGHT_DECAY_BIAS = 0.5, 0.25, 0.125
-    model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Linear(2, 2))
-    model[2].weight.requires_grad_(False)
-    groups = build_optimizer(cfg, model).param_groups
-    decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
-    assert sum(len(group["params"]) for group in groups) == len(decay) == 5
-    assert decay[id(model[0].weight)] == 0.5 and decay[id(model[1].weight)] == 0.25
-    assert decay[id(model[2].bias)] == 0.125

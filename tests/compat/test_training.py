@@ -2,7 +2,6 @@
 
 import json
 import random
-import re
 import shutil
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from detectron2.config import get_cfg
-from detectron2.engine import create_ddp_model, default_argument_parser, default_setup, default_writers
+from detectron2.engine import create_ddp_model, default_argument_parser, default_setup
 from detectron2.utils.env import seed_all_rng
 from torch import nn
 
@@ -45,7 +44,7 @@ def test_a_small_training(tiny, tmp_path, log):
     assert losses["total_loss"] == pytest.approx(losses["loss_a"] + losses["loss_b"], rel=0.5)
     assert {"iteration": 3, "sem_seg/count": 14.0, "sem_seg/count-class": 1.0} in lines
     assert {"iteration": 6, "sem_seg/count": 14.0, "sem_seg/count-class": 1.0} in lines
-    for text in ("training from iteration 0", "Saving checkpoint to", "copypaste: count", "copypaste: 14.0000"):
+    for text in ("training from iteration 0", "Saving checkpoint to", "eta: ", "iter: 5", "total_loss: ", "lr: "):
         assert text in log.text
     cfg.TEST.EXPECTED_RESULTS = [["sem_seg", "count", 1.0, 0.1]]
     with pytest.raises(SystemExit):
@@ -99,8 +98,6 @@ def test_argument_parser():
     args = parser.parse_args("--eval-only --num-machines 2 --machine-rank 1 --dist-url auto".split())
     assert (args.num_machines, args.machine_rank, args.dist_url, args.num_gpus) == (2, 1, "auto", 1)
     assert args.eval_only and args.opts == [] and args.config_file == ""
-    assert re.fullmatch(r"tcp://127\.0\.0\.1:\d+", parser.parse_args([]).dist_url)
-    assert "--num-gpus 8" in parser.format_help()
     assert "own words" in default_argument_parser("own words").format_help()
 
 
@@ -120,14 +117,6 @@ def test_default_setup(tmp_path, log):
     for text in ("Rank of current process: 0. World size: 1", "Environment info", "a comment", "PyTorch"):
         assert text in written
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["config.yaml", "log.txt"]
-
-
-def test_default_writers(tmp_path):
-    writers = default_writers(str(tmp_path / "out"), 10)
-    names = ["CommonMetricPrinter", "JSONWriter", "TensorboardXWriter"]
-    assert [type(writer).__name__ for writer in writers] == names
-    for writer in writers:
-        writer.close()
 
 
 def test_one_process_is_not_wrapped():

@@ -44,7 +44,12 @@ class Counter(DatasetEvaluator):
 
 
 class TinyTrainer(DefaultTrainer):
-    """Two numbers of each iteration as data."""
+    """Two vectors of three numbers for each iteration as data."""
+
+    @classmethod
+    def build_optimizer(cls, cfg, model):
+        norm = {"params": list(model.norm.parameters()), "weight_decay": 0.0}
+        return torch.optim.SGD([norm, {"params": list(model.linear.parameters())}], cfg.SOLVER.BASE_LR, 0.9, 0, 1e-4)
 
     @classmethod
     def build_train_loader(cls, cfg):

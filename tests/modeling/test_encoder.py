@@ -124,6 +124,13 @@ def test_vit_has_one_scale_and_patches_of_16(tiny_cfg):
         ViTCLIP(clip=build_clip("ViT-B-32"))
 
 
+@pytest.mark.parametrize(("backbone", "name"), [(ConvNeXtCLIP, "ViT-B-32"), (ConvNeXtCLIP, "RN50"), (ViTCLIP, "tiny")])
+def test_an_encoder_of_another_kind_names_both_keys(backbone, name):
+    clip = build_clip(str(DATA / "tiny_clip.json") if name == "tiny" else name)
+    with pytest.raises(UsageError, match=f"MODEL.BACKBONE.NAME = '{backbone.__name__}'.*MODEL.CLIP.NAME"):
+        backbone(clip=clip)
+
+
 # ---- CLIP's weights ----
 
 

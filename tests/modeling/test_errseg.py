@@ -100,6 +100,18 @@ def test_classes_of_the_ground_truth_stay_even_beyond_k(build, make_batch):
         assert model(make_batch(2))["loss_sem_seg"] < 10  # a dropped class's pixels would cost 100 each
 
 
+def test_built_ready_to_predict(tiny_cfg):
+    import errseg
+
+    assert not errseg.build_model(tiny_cfg).training
+
+
+def test_training_without_labels_names_the_image(build):
+    image = {"image": torch.zeros(3, 64, 64), "file_name": "a.jpg"}
+    with pytest.raises(UsageError, match="a.jpg has no 'sem_seg'"):
+        build().train()([image])
+
+
 # ---- vocabulary ----
 
 
@@ -139,10 +151,24 @@ def test_frozen_text_is_encoded_once(build, make_batch):
     assert model.train().text_embeddings is embeddings is model.eval().text_embeddings
 
 
+def test_embeddings_made_in_inference_mode_serve_training(build, make_batch):
+    model = build("MODEL.CLIP.FINETUNE_TEXT", False)
+    with torch.inference_mode():
+        model.set_vocabulary(NAMES)
+    model.train()(make_batch(1))["loss_sem_seg"].backward()
+
+
+def test_labels_that_equal_the_number_of_names_are_wrong_too(build, make_batch):
+    model, batch = build().train(), make_batch(2)
+    batch[1]["sem_seg"][5, 5] = len(NAMES)
+    with pytest.raises(UsageError, match="label id 8 is outside the vocabulary of 8"):
+        model(batch)
+
+
 def test_a_label_outside_the_vocabulary_names_file_and_id(build, make_batch):
     model, batch = build().train(), make_batch(1)
     batch[0]["sem_seg"][0, 0] = 99
-    with pytest.raises(ValueError, match="made up: the label id 99 .* 8 names"):
+    with pytest.raises(ValueError, match="made up: the label id 99 is outside the vocabulary of 8 names"):
         model(batch)
 
 
@@ -171,7 +197,9 @@ def test_loss_is_the_dense_formula_over_all_classes():
 def test_unsuitable_values_name_their_key(tiny_cfg):
     import errseg
 
-    for key, value in itertools.product(("INPUT.RESOLUTION_TRAIN", "INPUT.RESOLUTION_TEST"), (0, 32)):
+    wrong = [*itertools.product(("INPUT.RESOLUTION_TRAIN", "INPUT.RESOLUTION_TEST"), (0, 32)), ("MODEL.ESCF.DIM", 100)]
+    wrong += [("MODEL.ESCF.SSR_RATIO", 0), ("MODEL.ESCF.CSR_RATIO", -1), ("MODEL.CRM.NUM_CLASSES_TRAIN", 0)]
+    for key, value in wrong:
         cfg = tiny_cfg.clone()
         cfg.merge_from_list([key, value])
         with pytest.raises(ValueError, match=f"{key} = {value}"):

@@ -1,6 +1,5 @@
 """fvcore's checkpointers, for runs of one or more processes."""
 
-import os
 from typing import Any
 
 import torch
@@ -28,22 +27,6 @@ class DetectionCheckpointer(Checkpointer):
         save_to_disk = comm.is_main_process() if save_to_disk is None else save_to_disk
         super().__init__(model, save_dir, save_to_disk=save_to_disk, **checkpointables)
         self.path_manager = PathManager
-
-    def load(self, path: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Load a checkpoint, which every process must see; "" loads nothing.
-
-        Missing, unexpected and misshapen parameters are warned about, by name.
-
-        Returns:
-            What the file holds beside the model and the checkpointables, such as ``iteration``.
-        """
-        if path:
-            path = self.path_manager.get_local_path(path)
-            seen = comm.all_gather(os.path.isfile(path))
-            if not all(seen):
-                ranks = [rank for rank, sees in enumerate(seen) if not sees]
-                raise FileNotFoundError(f"Checkpoint {path} not found (by processes {ranks}): check MODEL.WEIGHTS.")
-        return super().load(path, *args, **kwargs)
 
     def _load_file(self, filename: str) -> dict[str, Any]:
         loaded = super()._load_file(filename)

@@ -1,10 +1,11 @@
 """Registries of architectures, backbones and heads, and the functions that build from a configuration."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import nn
 
 from .config import CfgNode
-from .layers import ShapeSpec
 from .utils.registry import Registry
 
 __all__ = [
@@ -15,6 +16,16 @@ __all__ = [
 META_ARCH_REGISTRY = Registry("META_ARCH")  # called with cfg
 BACKBONE_REGISTRY = Registry("BACKBONE")  # called with cfg and the input's ShapeSpec
 SEM_SEG_HEADS_REGISTRY = Registry("SEM_SEG_HEADS")  # called with cfg and the backbone's {name: ShapeSpec}
+
+
+@dataclass
+class ShapeSpec:
+    """Channels, height, width, and stride to the image, in pixels; None where not known."""
+
+    channels: int | None = None
+    height: int | None = None
+    width: int | None = None
+    stride: int | None = None
 
 
 class Backbone(nn.Module):
@@ -31,11 +42,6 @@ class Backbone(nn.Module):
     def size_divisibility(self) -> int:
         """What the image's height and width must be multiples of; 0: anything."""
         return 0
-
-    @property
-    def padding_constraints(self) -> dict[str, int]:
-        """Further constraints on the padding of images; none here."""
-        return {}
 
     def output_shape(self) -> dict[str, ShapeSpec]:
         """Channels and stride of each feature map, by name."""

@@ -5,16 +5,22 @@ from collections import UserDict
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["DatasetCatalog", "Metadata", "MetadataCatalog"]
+
+class _Catalog(UserDict):
+    def list(self) -> list[str]:
+        """The names."""
+        return list(self)
+
+    def remove(self, name: str) -> None:
+        """Forget ``name``."""
+        self.pop(name)
 
 
-class _DatasetCatalog(UserDict):
+class _DatasetCatalog(_Catalog):
     """From a name to a function that returns the data set's records."""
 
     def register(self, name: str, func: Callable[[], list[dict]]) -> None:
         """Register ``func``, which returns the same records at each call."""
-        if not callable(func):
-            raise AssertionError(f"Dataset '{name}' must be registered with a function, got {func!r}.")
         if name in self:
             raise AssertionError(f"Dataset '{name}' is already registered: choose another name, or remove it first.")
         self[name] = func
@@ -24,17 +30,6 @@ class _DatasetCatalog(UserDict):
         if name not in self:
             raise KeyError(f"Dataset '{name}' is not registered! Available datasets are: {', '.join(self) or 'none'}")
         return self[name]()
-
-    def list(self) -> list[str]:
-        """Names of the registered data sets."""
-        return list(self)
-
-    def remove(self, name: str) -> None:
-        """Forget ``name``."""
-        self.pop(name)
-
-    def __repr__(self) -> str:
-        return f"DatasetCatalog(registered datasets: {', '.join(self)})"
 
 
 class Metadata(types.SimpleNamespace):
@@ -54,10 +49,6 @@ class Metadata(types.SimpleNamespace):
                 f"it is {old!r}, not {value!r}."
             )
 
-    def as_dict(self) -> dict[str, Any]:
-        """A copy as a dictionary."""
-        return dict(vars(self))
-
     def set(self, **kwargs: Any) -> "Metadata":
         """Set several attributes and return self."""
         for key, value in kwargs.items():
@@ -69,27 +60,12 @@ class Metadata(types.SimpleNamespace):
         return vars(self).get(key, default)
 
 
-class _MetadataCatalog(UserDict):
+class _MetadataCatalog(_Catalog):
     """From a name to its ``Metadata``, which is created at the first look."""
 
     def get(self, name: str) -> Metadata:
         """The metadata of ``name``."""
-        if not name:
-            raise AssertionError("The metadata of a data set without a name was asked for: give its name.")
-        if name not in self:
-            self[name] = Metadata(name=name)
-        return self[name]
-
-    def list(self) -> list[str]:
-        """Names that have metadata."""
-        return list(self)
-
-    def remove(self, name: str) -> None:
-        """Forget ``name``."""
-        self.pop(name)
-
-    def __repr__(self) -> str:
-        return f"MetadataCatalog(registered metadata: {', '.join(self)})"
+        return self.setdefault(name, Metadata(name=name))
 
 
 DatasetCatalog = _DatasetCatalog()

@@ -11,10 +11,6 @@ import torch.multiprocessing as mp
 
 from ..utils import comm
 
-__all__ = ["DEFAULT_TIMEOUT", "launch"]
-
-DEFAULT_TIMEOUT = datetime.timedelta(minutes=30)
-
 
 def launch(
     main_func: Callable,
@@ -23,7 +19,7 @@ def launch(
     machine_rank: int = 0,
     dist_url: str | None = None,
     args: tuple = (),
-    timeout: datetime.timedelta = DEFAULT_TIMEOUT,
+    timeout: datetime.timedelta = datetime.timedelta(minutes=30),
 ) -> None:
     """Run ``main_func(*args)``: here if it is alone, else in as many new processes as this machine has a part in.
 
@@ -40,23 +36,15 @@ def launch(
     if world_size <= 1:
         main_func(*args)
         return
-    if torch.cuda.is_available() and num_gpus_per_machine > torch.cuda.device_count():
-        raise ValueError(
-            f"{num_gpus_per_machine} processes need a GPU each and this machine has {torch.cuda.device_count()}: lower "
-            "--num-gpus."
-        )
     if dist_url == "auto":
         if num_machines != 1:
             raise ValueError(f"dist_url auto is for one machine, not {num_machines}: give tcp://<machine 0>:<port>.")
         dist_url = f"tcp://127.0.0.1:{_free_port()}"
     elif dist_url is None:
         raise ValueError(f"{world_size} processes need a dist_url to meet at: give tcp://<host>:<port> or auto.")
-    mp.start_processes(
-        _worker,
-        args=(main_func, world_size, num_gpus_per_machine, machine_rank, dist_url, args, timeout),
-        nprocs=num_gpus_per_machine,
-        start_method="spawn",
-    )
+    group = {"init_method": dist_url, "world_size": world_size, "timeout": timeout}
+    arguments = (main_func, args, num_gpus_per_machine, machine_rank, group)
+    mp.start_processes(_worker, arguments, nprocs=num_gpus_per_machine, start_method="spawn")
 
 
 def _free_port() -> int:
@@ -66,25 +54,13 @@ def _free_port() -> int:
 
 
 def _worker(
-    local_rank: int,
-    main_func: Callable,
-    world_size: int,
-    num_per_machine: int,
-    machine_rank: int,
-    dist_url: str,
-    args: tuple[Any, ...],
-    timeout: datetime.timedelta,
+    local_rank: int, main_func: Callable, args: tuple, num_per_machine: int, machine_rank: int, group: dict[str, Any]
 ) -> None:
     on_gpu = torch.cuda.is_available()
     if on_gpu:
         torch.cuda.set_device(local_rank)
-    dist.init_process_group(
-        backend="nccl" if on_gpu else "gloo",
-        init_method=dist_url,
-        world_size=world_size,
-        rank=machine_rank * num_per_machine + local_rank,
-        timeout=timeout,
-    )
+    rank = machine_rank * num_per_machine + local_rank
+    dist.init_process_group("nccl" if on_gpu else "gloo", rank=rank, **group)
     comm.create_local_process_group(num_per_machine)
     comm.synchronize()
     main_func(*args)

@@ -1,4 +1,4 @@
-"""Printing and checking of results."""
+"""Checking of results."""
 
 import logging
 import pprint
@@ -9,25 +9,6 @@ from typing import Any
 import numpy as np
 
 from ..config import CfgNode
-
-__all__ = ["flatten_results_dict", "print_csv_format", "verify_results"]
-
-
-def print_csv_format(results: Mapping[str, Any]) -> None:
-    """Log main metrics, one table of three lines for each task, ready to paste into a spreadsheet.
-
-    Args:
-        results: {task: {metric: value}}; metrics of single classes, whose names have a ``-``, are left out.
-    """
-    logger = logging.getLogger(__name__)
-    for task, metrics in results.items():
-        if not isinstance(metrics, Mapping):
-            logger.info(f"copypaste: {task}={metrics}")
-            continue
-        main = {name: value for name, value in metrics.items() if "-" not in name}
-        logger.info(f"copypaste: Task: {task}")
-        logger.info("copypaste: " + ",".join(main))
-        logger.info("copypaste: " + ",".join(f"{value:.4f}" for value in main.values()))
 
 
 def verify_results(cfg: CfgNode, results: Mapping[str, Any]) -> bool:

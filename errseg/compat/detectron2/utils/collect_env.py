@@ -1,9 +1,7 @@
 """A table of what is installed, for logs and bug reports."""
 
 import importlib
-import os
 import platform
-import sys
 
 import torch
 from tabulate import tabulate
@@ -15,25 +13,12 @@ __all__ = ["collect_env_info"]
 
 def collect_env_info() -> str:
     """Versions of the system, of torch, of the GPUs and of the libraries this stands on."""
-    rows = [
-        ("sys.platform", sys.platform),
-        ("Python", platform.python_version()),
-        ("detectron2", f"{__version__} @{os.path.dirname(os.path.dirname(__file__))}"),
-        ("PyTorch", f"{torch.__version__} @{os.path.dirname(torch.__file__)}"),
-    ]
-    if torch.cuda.is_available():
-        rows.append(("CUDA of PyTorch", torch.version.cuda))
-        for index in range(torch.cuda.device_count()):
-            major, minor = torch.cuda.get_device_capability(index)
-            rows.append((f"GPU {index}", f"{torch.cuda.get_device_name(index)} (arch={major}.{minor})"))
-    else:
-        rows.append(("GPU available", "No: torch.cuda.is_available() == False"))
-    for title, module in (
-        *(("numpy", "numpy"), ("Pillow", "PIL"), ("torchvision", "torchvision")),
-        *(("fvcore", "fvcore"), ("iopath", "iopath"), ("cv2", "cv2")),
-    ):
+    rows = [("Platform", platform.platform()), ("Python", platform.python_version()), ("detectron2", __version__)]
+    rows += [("PyTorch", torch.__version__), ("CUDA of PyTorch", torch.version.cuda)]
+    rows += [(f"GPU {i}", torch.cuda.get_device_name(i)) for i in range(torch.cuda.device_count())]
+    for module in ("numpy", "PIL", "torchvision", "fvcore", "iopath", "cv2"):
         try:
-            rows.append((title, getattr(importlib.import_module(module), "__version__", "unknown version")))
+            rows.append((module, getattr(importlib.import_module(module), "__version__", "unknown version")))
         except ImportError as error:
-            rows.append((title, f"not importable: {error}"))
+            rows.append((module, f"not importable: {error}"))
     return tabulate(rows)

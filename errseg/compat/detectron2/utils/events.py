@@ -4,11 +4,7 @@ import datetime
 import json
 import logging
 import os
-import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
 
 import torch
 from fvcore.common.history_buffer import HistoryBuffer
@@ -16,7 +12,7 @@ from fvcore.common.history_buffer import HistoryBuffer
 from .file_io import PathManager
 
 __all__ = [
-    "EventStorage", "get_event_storage", "has_event_storage", "EventWriter", "CommonMetricPrinter", "JSONWriter",
+    "EventStorage", "get_event_storage", "EventWriter", "CommonMetricPrinter", "JSONWriter",
     "TensorboardXWriter",
 ]
 
@@ -30,36 +26,20 @@ def get_event_storage() -> "EventStorage":
     return _storages[-1]
 
 
-def has_event_storage() -> bool:
-    """Whether the caller is inside a ``with EventStorage(...)``."""
-    return bool(_storages)
-
-
 class EventStorage:
-    """Scalars by name and iteration.
-
-    Args:
-        start_iter: the first iteration.
-    """
+    """Scalars by name and iteration, from ``start_iter`` on."""
 
     def __init__(self, start_iter: int = 0) -> None:
         self._iter = start_iter
         self._history: dict[str, HistoryBuffer] = defaultdict(HistoryBuffer)
         self._smoothing_hints: dict[str, bool] = {}
         self._latest: dict[str, tuple[float, int]] = {}
-        self._prefix = ""
 
     def put_scalar(self, name: str, value: float, smoothing_hint: bool = True, cur_iter: int | None = None) -> None:
-        """Add a value.
+        """Add a number, or a tensor of one, of the storage's iteration or of ``cur_iter``.
 
-        Args:
-            name: of the scalar, within the current name scope.
-            value: a number, or a tensor of one.
-            smoothing_hint: whether writers should show the median over a window rather than the value; always the same
-                for a name.
-            cur_iter: the iteration it belongs to; None: the storage's.
+        With ``smoothing_hint``, always the same for a name, writers show the median over a window rather than it.
         """
-        name = self._prefix + name
         cur_iter = self._iter if cur_iter is None else cur_iter
         if self._smoothing_hints.setdefault(name, smoothing_hint) != smoothing_hint:
             raise AssertionError(f"Scalar {name} was put with a different smoothing_hint: use the same everywhere.")
@@ -101,10 +81,6 @@ class EventStorage:
         start = self._latest[name][1] - window_size
         return sum(cur_iter > start for _, cur_iter in values[-window_size:])
 
-    def smoothing_hints(self) -> dict[str, bool]:
-        """Each name's hint."""
-        return self._smoothing_hints
-
     def step(self) -> None:
         """Go to the next iteration. The trainer calls this."""
         self._iter += 1
@@ -118,11 +94,6 @@ class EventStorage:
     def iter(self, value: int) -> None:
         self._iter = int(value)
 
-    @property
-    def iteration(self) -> int:
-        """The current iteration."""
-        return self._iter
-
     def __enter__(self) -> "EventStorage":
         _storages.append(self)
         return self
@@ -131,15 +102,6 @@ class EventStorage:
         if not _storages or _storages[-1] is not self:
             raise AssertionError("Event storages must be left in the reverse order of entering them.")
         _storages.pop()
-
-    @contextmanager
-    def name_scope(self, name: str) -> Iterator[None]:
-        """Within it, names begin with ``name/``."""
-        outer, self._prefix = self._prefix, name.rstrip("/") + "/"
-        try:
-            yield
-        finally:
-            self._prefix = outer
 
 
 class EventWriter:
@@ -154,11 +116,9 @@ class EventWriter:
 
 
 class JSONWriter(EventWriter):
-    """One line of JSON for each iteration that had new values.
+    """One line of JSON, appended to the file, for each iteration that had new values.
 
-    Args:
-        json_file: lines are appended to it, so that a resumed run goes on in the same file.
-        window_size: iterations over which hinted scalars are smoothed.
+    Hinted scalars are smoothed over ``window_size`` iterations.
     """
 
     def __init__(self, json_file: str, window_size: int = 20) -> None:
@@ -175,28 +135,19 @@ class JSONWriter(EventWriter):
             self._file.write(json.dumps({"iteration": cur_iter, **lines[cur_iter]}, sort_keys=True) + "\n")
             self._last_write = cur_iter
         self._file.flush()
-        try:
-            os.fsync(self._file.fileno())
-        except (AttributeError, OSError):  # not a file on disk
-            pass
+        os.fsync(self._file.fileno())
 
     def close(self) -> None:
         self._file.close()
 
 
 class TensorboardXWriter(EventWriter):
-    """TensorBoard event files.
+    """TensorBoard event files in ``log_dir``; hinted scalars are smoothed over ``window_size`` iterations."""
 
-    Args:
-        log_dir: where they go.
-        window_size: iterations over which hinted scalars are smoothed.
-        kwargs: to ``torch.utils.tensorboard.SummaryWriter``.
-    """
-
-    def __init__(self, log_dir: str, window_size: int = 20, **kwargs: Any) -> None:
+    def __init__(self, log_dir: str, window_size: int = 20) -> None:
         from torch.utils.tensorboard import SummaryWriter  # slow to import
 
-        self._writer = SummaryWriter(log_dir, **kwargs)
+        self._writer = SummaryWriter(log_dir)
         self._window_size = window_size
         self._last_write = -1
 
@@ -213,52 +164,32 @@ class TensorboardXWriter(EventWriter):
 
 
 class CommonMetricPrinter(EventWriter):
-    """A line in the log: time to go, iteration, losses, times, learning rate and memory.
-
-    Args:
-        max_iter: iterations in all, for the time to go; None: not shown.
-        window_size: iterations over which losses and times are smoothed.
-    """
+    """A line in the log: time to go (to ``max_iter``), iteration, losses, times, learning rate and memory."""
 
     def __init__(self, max_iter: int | None = None, window_size: int = 20) -> None:
         self._logger = logging.getLogger(__name__)
         self._max_iter = max_iter
         self._window_size = window_size
-        self._last: tuple[int, float] | None = None  # iteration and time of the last line
-
-    def _time_to_go(self, storage: EventStorage) -> str | None:
-        if self._max_iter is None:
-            return None
-        remaining = self._max_iter - storage.iter - 1
-        if "time" in storage.histories():
-            seconds = storage.history("time").median(1000) * remaining
-            storage.put_scalar("eta_seconds", seconds, smoothing_hint=False)
-            return str(datetime.timedelta(seconds=int(seconds)))
-        # Without an IterationTimer, by the time since the last line.
-        last, self._last = self._last, (storage.iter, time.perf_counter())
-        if last is None or last[0] == storage.iter:
-            return None
-        per_iter = (self._last[1] - last[1]) / (self._last[0] - last[0])
-        return str(datetime.timedelta(seconds=int(per_iter * remaining)))
 
     def write(self) -> None:
         storage = get_event_storage()
         if storage.iter == self._max_iter:  # training is over and its last iteration printed
             return
-        eta = self._time_to_go(storage)
-        parts = [f"eta: {eta}"] if eta else []
-        parts.append(f"iter: {storage.iter}")
-        parts += [f"{k}: {self._median(storage, k):.4g}" for k in storage.histories() if "loss" in k]
-        parts += [f"{k}: {self._median(storage, k):.4g}" for k in storage.histories() if "[metric]" in k]
+        parts = [f"iter: {storage.iter}"]
+        if self._max_iter is not None and "time" in storage.histories():
+            seconds = storage.history("time").median(1000) * (self._max_iter - storage.iter - 1)
+            storage.put_scalar("eta_seconds", seconds, smoothing_hint=False)
+            parts.insert(0, f"eta: {datetime.timedelta(seconds=int(seconds))}")
+        for name in storage.histories():
+            if "loss" in name:
+                median = storage.history(name).median(storage.count_samples(name, self._window_size))
+                parts.append(f"{name}: {median:.4g}")
         for name in ("time", "data_time"):
             if name in storage.histories():
                 average = storage.history(name).avg(storage.count_samples(name, self._window_size))
                 parts.append(f"{name}: {average:.4f}  last_{name}: {storage.history(name).latest():.4f}")
-        latest: Mapping[str, tuple[float, int]] = storage.latest()
+        latest = storage.latest()
         parts.append(f"lr: {latest['lr'][0]:.5g}" if "lr" in latest else "lr: N/A")
         if torch.cuda.is_available():
             parts.append(f"max_mem: {torch.cuda.max_memory_allocated() / 2**20:.0f}M")
         self._logger.info(" " + "  ".join(parts))
-
-    def _median(self, storage: EventStorage, name: str) -> float:
-        return storage.history(name).median(storage.count_samples(name, self._window_size))

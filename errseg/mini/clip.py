@@ -1,0 +1,45 @@
+"""The mini CLIP's image tower: a small ConvNeXt that timm builds as ``errseg_convnext_mini``, the name in clip.json."""
+
+from pathlib import Path
+
+from timm.models import build_model_with_cfg, register_model
+from timm.models.convnext import ConvNeXt
+from torch import nn
+
+__all__ = ["CLIP_CONFIG", "errseg_convnext_mini"]
+
+CLIP_CONFIG = Path(__file__).with_name("clip.json")
+
+
+@register_model
+def errseg_convnext_mini(pretrained: bool = False, **kwargs: object) -> ConvNeXt:
+    """A ConvNeXt that learns within minutes: BatchNorm, no layer scale, fan-in initialisation.
+
+    Args:
+        pretrained: must be false: the weights come from ``tools/pretrain_clip.py``.
+        kwargs: what timm passes to every model, and other arguments of its ``ConvNeXt``.
+    """
+    if pretrained:
+        raise ValueError("errseg_convnext_mini has no published weights: train them with tools/pretrain_clip.py.")
+    kwargs["pretrained_cfg"] = {"input_size": (3, 64, 64), "pool_size": (2, 2), "num_classes": 0}
+    trunk = build_model_with_cfg(
+        ConvNeXt,
+        "errseg_convnext_mini",
+        pretrained=False,
+        depths=(1, 1, 3, 1),
+        dims=(32, 64, 128, 256),
+        conv_mlp=True,
+        norm_layer=nn.BatchNorm2d,
+        ls_init_value=None,
+        **kwargs,
+    )
+    trunk.apply(_initialise)
+    return trunk
+
+
+def _initialise(module: nn.Module) -> None:
+    """Keep the scale of what passes: out of timm's small fixed deviation a network takes long to grow."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,128 @@
+"""Drawing the mini world to disk: ``python -m errseg.mini.generate [ROOT]``."""
+
+import argparse
+import hashlib
+import io
+import json
+import multiprocessing
+import os
+import shutil
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from . import render, world
+from .layout import data_root, image_folder, label_folder
+
+__all__ = ["COUNTS", "generate", "scene_names"]
+
+COUNTS = {"train": 3000, "seen": 160, "unseen": 160, "large": 160}
+JPEG_QUALITY = (80, 96)
+MAX_OBJECTS = 4  # at least two
+FEW_SCENES = 64  # are drawn sooner than processes start
+
+
+def generate(root: Path, counts: dict[str, int] | None = None, seed: int = 0, workers: int | None = None) -> int:
+    """Draw the scenes that are missing. An interrupted call is taken up by the next one.
+
+    Args:
+        root: the folder of all data sets (``$DETECTRON2_DATASETS``).
+        counts: scenes per split; ``COUNTS`` if None.
+        seed: of the whole world: the same seed gives the same files.
+        workers: processes; as many as there are cores if None.
+
+    Returns:
+        The number of scenes drawn.
+    """
+    counts = COUNTS if counts is None else counts
+    _keep_or_clear(Path(root), seed)
+    jobs = []
+    for split, count in counts.items():
+        for folder in (image_folder(root, split), label_folder(root, split)):
+            folder.mkdir(parents=True, exist_ok=True)
+        done = {path.stem for path in image_folder(root, split).glob("*.jpg")}
+        jobs += [(split, index) for index in range(count) if f"{index:06d}" not in done]
+    workers = workers or _usable_cores()
+    draw = partial(_write_scene, root, seed)
+    if workers == 1 or len(jobs) < FEW_SCENES:
+        for job in jobs:
+            draw(job)
+    else:
+        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+            for _ in pool.map(draw, jobs, chunksize=16):
+                pass
+    return len(jobs)
+
+
+def scene_names(split: str, index: int, seed: int) -> list[str]:
+    """The compositions of a scene: the next cards of packs that hold each of the split's names once."""
+    names = world.drawn_names(split)
+    cards = []
+    for card in range(index * MAX_OBJECTS, (index + 1) * MAX_OBJECTS):
+        pack, place = divmod(card, len(names))
+        cards.append(names[_rng(seed, split, "pack", pack).permutation(len(names))[place]])
+    cards = cards[: _rng(seed, split, "count", index).integers(2, MAX_OBJECTS + 1)]
+    return list(dict.fromkeys(cards))
+
+
+def _rng(seed: int, split: str, purpose: str, index: int) -> np.random.Generator:
+    digest = hashlib.sha256(f"{seed}/{split}/{purpose}/{index}".encode()).digest()
+    return np.random.default_rng(list(digest))
+
+
+def _write_scene(root: Path, seed: int, job: tuple[str, int]) -> None:
+    """Draw one scene; the image, written last, tells that the scene is complete."""
+    split, index = job
+    rng = _rng(seed, split, "scene", index)
+    scene = render.draw_scene(scene_names(split, index, seed), rng)
+    vocabulary = world.VOCABULARIES[split]
+    ids = np.array([vocabulary.index(name) for name in scene.names])
+    dtype = np.uint8 if len(vocabulary) < 255 else np.uint16
+    _save(ids[scene.labels].astype(dtype), label_folder(root, split) / f"{index:06d}.png", "PNG")
+    _save(scene.image, image_folder(root, split) / f"{index:06d}.jpg", "JPEG", quality=int(rng.integers(*JPEG_QUALITY)))
+
+
+def _save(pixels: np.ndarray, path: Path, file_format: str, **options: int) -> None:
+    data = io.BytesIO()
+    Image.fromarray(pixels).save(data, file_format, **options)
+    _write(path, data.getvalue())
+
+
+def _write(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(data)
+    os.replace(temporary, path)
+
+
+def _keep_or_clear(root: Path, seed: int) -> None:
+    """Remove the scenes of another seed or of another version of this code."""
+    sources = b"".join(Path(module.__file__).read_bytes() for module in (world, render))
+    expected = {"seed": seed, "sources": hashlib.sha256(sources).hexdigest()}
+    manifest = root / "mini" / "world.json"
+    if manifest.is_file() and json.loads(manifest.read_text()) == expected:
+        return
+    for folder in ("images", "annotations_detectron2"):
+        shutil.rmtree(root / "mini" / folder, ignore_errors=True)
+    manifest.parent.mkdir(parents=True, exist_ok=True)
+    _write(manifest, json.dumps(expected).encode())
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def main() -> None:
+    """Draw the whole world."""
+    parser = argparse.ArgumentParser(description="Draw the scenes of the mini world that are missing.")
+    parser.add_argument("root", nargs="?", type=Path, default=data_root())
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    drawn = generate(args.root, seed=args.seed)
+    print(f"{args.root / 'mini'}: {drawn} scenes drawn, {sum(COUNTS.values()) - drawn} were there")
+
+
+if __name__ == "__main__":
+    main()

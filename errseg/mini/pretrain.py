@@ -1,0 +1,194 @@
+"""Pretraining the mini CLIP: contrastively on crops and captions, then for a while densely, on whole scenes.
+
+Shapes: B images, U different captions, N names, D embedding width, H x W pixels.
+"""
+
+import logging
+import math
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .crops import CropSampler, Scenes, caption_words, jitter_light, phrase, to_input
+from .world import DISTRACTORS, parts
+
+__all__ = ["Phase", "dense_embeddings", "text_embeddings", "train_contrastive", "train_dense"]
+
+logger = logging.getLogger(__name__)
+
+TEMPLATE = "A photo of a {} in the scene"  # ERR-Seg's
+TEMPLATES = (TEMPLATE, "a photo of a {}", "{}")
+LOG_PERIOD = 50
+LABELLED = slice(2, None, 4)  # the dense loss is taken at every fourth pixel
+
+
+class Phase(NamedTuple):
+    """How long and how fast a phase trains: steps, images per step, peak learning rates of the two towers."""
+
+    steps: int
+    batch: int
+    image_lr: float
+    text_lr: float
+
+
+class Optimiser:
+    """AdamW for all but the token embedding, of whose 49,408 rows a batch uses a few dozen: that has SparseAdam.
+
+    Args:
+        clip: the model; its token embedding is made to give sparse gradients.
+        phase: the learning rates, and the number of steps that the schedule spans.
+    """
+
+    WARMUP = 0.05
+
+    def __init__(self, clip: nn.Module, phase: Phase):
+        clip.token_embedding.sparse = True
+        tokens = clip.token_embedding.weight
+        groups = []
+        for of_image, lr in ((True, phase.image_lr), (False, phase.text_lr)):
+            members = [p for n, p in clip.named_parameters() if n.startswith("visual.") == of_image and p is not tokens]
+            groups.append({"params": [p for p in members if p.ndim > 1], "lr": lr, "weight_decay": 0.05})
+            groups.append({"params": [p for p in members if p.ndim <= 1], "lr": lr, "weight_decay": 0.0})
+        self.optimisers = [
+            torch.optim.AdamW(groups, betas=(0.9, 0.98)),
+            torch.optim.SparseAdam([tokens], lr=phase.text_lr, betas=(0.9, 0.98)),
+        ]
+        self.peaks = [group["lr"] for opt in self.optimisers for group in opt.param_groups]
+        self.steps, self.taken = phase.steps, 0
+
+    def step(self, loss: Tensor) -> None:
+        """Follow the gradient of ``loss``; the rates warm up linearly, then fall as a cosine to zero."""
+        self.taken += 1
+        progress = self.taken / self.steps
+        decay = 0.5 + 0.5 * math.cos(math.pi * (progress - self.WARMUP) / (1 - self.WARMUP))
+        factor = min(progress / self.WARMUP, decay)
+        groups = [group for opt in self.optimisers for group in opt.param_groups]
+        for group, peak in zip(groups, self.peaks, strict=True):
+            group["lr"] = peak * factor
+        for opt in self.optimisers:
+            opt.zero_grad()
+        loss.backward()
+        for opt in self.optimisers:
+            opt.step()
+
+
+class Progress:
+    """Logs the mean loss of every ``LOG_PERIOD`` steps."""
+
+    def __init__(self, title: str, steps: int):
+        self.title, self.steps, self.losses, self.start = title, steps, [], time.perf_counter()
+
+    def __call__(self, loss: Tensor) -> None:
+        """Take the loss of one step."""
+        self.losses.append(float(loss.detach()))
+        if len(self.losses) % LOG_PERIOD == 0 or len(self.losses) == self.steps:
+            recent = self.losses[-LOG_PERIOD:]
+            logger.info(
+                "%s %d/%d  loss %.3f  %.0f s", self.title, len(self.losses), self.steps, sum(recent) / len(recent),
+                time.perf_counter() - self.start,
+            )
+
+
+def text_embeddings(clip: nn.Module, tokenizer: Callable, names: Sequence[str]) -> Tensor:
+    """Embeddings (N, D), of unit length, of ERR-Seg's prompts of ``names``."""
+    return clip.encode_text(tokenizer([TEMPLATE.format(name) for name in names]), normalize=True)
+
+
+def dense_embeddings(clip: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+    """ERR-Seg's dense embeddings, of unit length: E16 (B, D, H/16, W/16) and E32 (B, D, H/32, W/32).
+
+    ERR-Seg's second downsample has its own weights, which start from stage 4's. Here the two are one.
+    """
+    trunk, head = clip.visual.trunk, clip.visual.head
+    os16 = trunk.stages[2](trunk.stages[1](trunk.stages[0](trunk.stem(images))))
+    norm, conv = trunk.stages[3].downsample
+    normed = norm(os16)
+    same_size = F.conv2d(normed, conv.weight, conv.bias, padding=1)
+    same_size = F.interpolate(same_size, size=os16.shape[-2:], mode="bilinear")
+    embeddings = []
+    for x in (same_size, conv(normed)):
+        x = trunk.head.norm(trunk.norm_pre(trunk.stages[3].blocks(x)))
+        embeddings.append(F.normalize(head(x.permute(0, 2, 3, 1)), dim=-1).permute(0, 3, 1, 2))
+    return embeddings[0], embeddings[1]
+
+
+def train_contrastive(clip: nn.Module, tokenizer: Callable, scenes: Scenes, phase: Phase, seed: int = 0) -> None:
+    """CLIP's loss on crops and captions. Crops may share a caption, and a caption be true of several crops: all count.
+
+    A few captions of each batch are true of no crop, as most are in a batch of web scale: without them the words of the
+    distractor names would mean anything.
+    """
+    sampler, rng = CropSampler(scenes), random.Random(seed)
+    optimiser, progress = Optimiser(clip, phase), Progress("contrastive", phase.steps)
+    clip.train()
+    for _ in range(phase.steps):
+        crops, names = zip(*(sampler(rng) for _ in range(phase.batch)), strict=True)
+        captions = {}
+        for name in names:
+            words = caption_words(name, rng)
+            captions.setdefault(words, rng.choice(TEMPLATES).format(phrase(name, words)))
+        for name in rng.sample(DISTRACTORS, phase.batch // 8):
+            captions[frozenset(parts(name))] = rng.choice(TEMPLATES).format(name)
+        true = torch.tensor([[words <= set(parts(name)) for words in captions] for name in names])
+        image = clip.encode_image(to_input(crops), normalize=True)
+        text = clip.encode_text(tokenizer(list(captions.values())), normalize=True)
+        logits = clip.logit_scale.exp().clamp(max=100) * image @ text.T
+        depicted = true.any(dim=0)
+        loss = (multi_positive_loss(logits, true) + multi_positive_loss(logits.T[depicted], true.T[depicted])) / 2
+        optimiser.step(loss)
+        progress(loss)
+
+
+def multi_positive_loss(logits: Tensor, positive: Tensor) -> Tensor:
+    """Cross-entropy of each row of logits (N, M) against its positives (N, M) bool, which share the target evenly."""
+    target = positive.float() / positive.sum(dim=1, keepdim=True)
+    return F.cross_entropy(logits, target)
+
+
+def train_dense(clip: nn.Module, tokenizer: Callable, scenes: Scenes, phase: Phase, seed: int = 0) -> None:
+    """Cross-entropy of both dense embeddings, at every location, against all names of the scenes and some distractors.
+
+    The last quarter keeps the batch norms' statistics fixed, as ERR-Seg will: they are shared by the two scales.
+    """
+    rng = random.Random(seed)
+    optimiser, progress = Optimiser(clip, phase), Progress("dense", phase.steps)
+    clip.train()
+    for step in range(phase.steps):
+        if step >= 0.75 * phase.steps:
+            _fix_statistics(clip)
+        index = [rng.randrange(len(scenes.images)) for _ in range(phase.batch)]
+        flip = -1 if rng.random() < 0.5 else 1
+        images = to_input([jitter_light(scenes.images[i, :, ::flip].copy(), rng) for i in index])
+        labels = scenes.labels[index, :, ::flip][:, LABELLED, LABELLED]
+        labels = torch.from_numpy(labels.astype("int64"))
+        names = [*scenes.names, *rng.sample(DISTRACTORS, len(scenes.names) // 8)]
+        text = clip.logit_scale.exp().clamp(max=100) * text_embeddings(clip, tokenizer, names)
+        weights = _region_weights(labels, len(names))
+        loss = sum(_dense_loss(dense, text, labels, weights) for dense in dense_embeddings(clip, images)) / 2
+        optimiser.step(loss)
+        progress(loss)
+
+
+def _dense_loss(dense: Tensor, text: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    """Weighted cross-entropy of (B, D, h, w) embeddings, resized as logits, against labels (B, H, W)."""
+    logits = torch.einsum("bdhw,nd->bnhw", dense, text)
+    logits = F.interpolate(logits, size=labels.shape[-2:], mode="bilinear")
+    return (weights * F.cross_entropy(logits, labels, reduction="none")).sum()
+
+
+def _region_weights(labels: Tensor, num_names: int) -> Tensor:
+    """Weights (B, H, W), of sum 1: a region of A pixels counts as the root of A. Grounds are large, objects small."""
+    regions = labels + num_names * torch.arange(len(labels)).view(-1, 1, 1)
+    weights = torch.bincount(regions.flatten()).float()[regions].rsqrt()
+    return weights / weights.sum()
+
+
+def _fix_statistics(clip: nn.Module) -> None:
+    for module in clip.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()

@@ -1,0 +1,201 @@
+"""What the quickstart leaves: the results table, ``results.json``, the curves, and pictures of predictions.
+
+    python -m errseg.mini.report OUTPUT --config-file configs/mini/errseg_mini.yaml --seconds 700
+"""
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from matplotlib import colormaps
+from matplotlib import pyplot as plt
+from matplotlib.patches import Patch
+from tabulate import tabulate
+from torch import nn
+
+import errseg
+from errseg.checkpoint import ERRSegCheckpointer
+from errseg.data.files import read_label, read_rgb
+from errseg.engine import load_config
+
+from .datasets import DATASET_NAMES
+from .world import GROUNDS
+
+__all__ = ["load_model", "plot_curves", "plot_predictions", "predict", "results_of"]
+
+EVALUATED = ("seen", "unseen", "large")
+RECALL_SCENES = 100
+PICTURED = 5  # scenes of each set
+
+
+def load_model(cfg: CfgNode, weights: Path) -> nn.Module:
+    """The trained model, ready to predict."""
+    model = errseg.build_model(cfg).eval()
+    ERRSegCheckpointer(model).load(str(weights))
+    return model
+
+
+@torch.no_grad()
+def predict(model: nn.Module, dataset: str, count: int) -> list[dict[str, np.ndarray]]:
+    """The first scenes of a data set, segmented into its own vocabulary.
+
+    Returns:
+        For each: ``image`` (H, W, 3) uint8, ``truth`` and ``prediction`` (H, W) ids, ``kept`` (K,) ids that CRM kept.
+    """
+    metadata = MetadataCatalog.get(dataset)
+    model.set_vocabulary(metadata.stuff_classes, num_classes=metadata.num_classes_test)
+    scenes = []
+    for record in DatasetCatalog.get(dataset)[:count]:
+        image = read_rgb(record["file_name"])
+        pixels = torch.from_numpy(image.transpose(2, 0, 1).copy())
+        inputs = {"image": pixels, "height": image.shape[0], "width": image.shape[1]}
+        num_classes = model.vocabulary.num_classes
+        logits, kept = model.segment([inputs], model.resolution_test, model.text_embeddings, num_classes)
+        scores = model.predict(logits[0], kept[0], inputs)
+        truth = read_label(record["sem_seg_file_name"]).astype(np.int64)
+        scenes.append({"image": image, "truth": truth, "prediction": scores.argmax(0).numpy(), "kept": kept[0].numpy()})
+    return scenes
+
+
+def crm_recall(scenes: Sequence[dict[str, np.ndarray]]) -> float:
+    """Share of the classes in the scenes that CRM kept, in percent."""
+    present = [np.unique(scene["truth"]) for scene in scenes]
+    found = sum(np.isin(ids, scene["kept"]).sum() for ids, scene in zip(present, scenes, strict=True))
+    return 100 * float(found) / sum(map(len, present))
+
+
+def results_of(evaluation: Path, model: nn.Module) -> dict[str, dict[str, float]]:
+    """The scores of each set, from the ``evaluation.json`` that tools/train_net.py wrote, and CRM's recall.
+
+    ``mIoU`` is the evaluator's. ``objects`` and ``grounds`` are the means of its two sorts of names: every ground is a
+    seen name, so ``objects`` of "unseen" is never-seen names alone.
+    """
+    results = {}
+    evaluated = json.loads(evaluation.read_text(encoding="utf-8"))["results"]
+    for split in EVALUATED:
+        result = evaluated[DATASET_NAMES[split]]
+        ious = {name: iou for name, iou in zip(result["classes"], result["iou"], strict=True) if iou is not None}
+        results[split] = {
+            "names": len(result["classes"]),
+            "K": result["num_classes_test"],
+            "mIoU": result["mIoU"],
+            "objects": float(np.mean([iou for name, iou in ious.items() if name not in GROUNDS])),
+            "grounds": float(np.mean([iou for name, iou in ious.items() if name in GROUNDS])),
+            "recall": crm_recall(predict(model, DATASET_NAMES[split], RECALL_SCENES)),
+        }
+    return results
+
+
+def plot_curves(metrics: Path, path: Path) -> None:
+    """Loss of each iteration, smoothed, and mIoU of each evaluation, from the ``metrics.json`` of a training run."""
+    records = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
+    losses = [(r["iteration"], r["total_loss"]) for r in records if "total_loss" in r]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
+    iterations, values = np.array(losses).T
+    window = max(1, len(values) // 40)
+    smooth = np.convolve(values, np.ones(window) / window, mode="valid")
+    left.plot(iterations, values, color="0.8", linewidth=0.7)
+    left.plot(iterations[window - 1 :], smooth, color="tab:blue")
+    left.set(xlabel="iteration", ylabel="loss", yscale="log", title="Training loss")
+    for split in EVALUATED:
+        key = f"{DATASET_NAMES[split]}/mIoU"
+        points = [(r["iteration"] + 1, r[key]) for r in records if key in r]
+        if points:
+            right.plot(*np.array(points).T, marker="o", label=f"{split} names")
+    right.set(xlabel="iteration", ylabel="mIoU (%)", ylim=(0, 100), title="Evaluation")
+    right.legend()
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    _save_figure(figure, path)
+
+
+def plot_predictions(scenes: Sequence[dict[str, np.ndarray]], names: Sequence[str], path: Path) -> None:
+    """A row for each scene: image, prediction, truth, and the legend of the names that either of them shows."""
+    figure, grid = plt.subplots(
+        len(scenes), 4, figsize=(10.4, 2.6 * len(scenes)), width_ratios=(1, 1, 1, 0.95), squeeze=False,
+        layout="constrained",
+    )
+    for row, scene in zip(grid, scenes, strict=True):
+        ids, areas = np.unique(np.stack([scene["truth"], scene["prediction"]]), return_counts=True)
+        ids = ids[np.argsort(-areas)]
+        palette = np.array([colormaps["tab20"](i % 10 * 2 + (i // 10) % 2)[:3] for i in range(len(ids))])
+        colours = np.zeros((len(names), 3))
+        colours[ids] = palette
+        row[0].imshow(scene["image"])
+        for axes, kind in zip(row[1:3], ("prediction", "truth"), strict=True):
+            axes.imshow(_overlay(scene["image"], colours[scene[kind]], scene[kind]))
+        present = np.unique(scene["truth"])
+        shown = [i for i in ids if i in present or (scene["prediction"] == i).mean() > 0.005][:10]
+        handles = [Patch(color=colours[i], label=names[i] + ("" if i in present else " (wrong)")) for i in shown]
+        row[3].legend(handles=handles, loc="center left", frameon=False, fontsize=9, borderaxespad=0)
+        for axes in row:
+            axes.axis("off")
+    for axes, title in zip(grid[0], ("image", "prediction", "truth"), strict=False):
+        axes.set_title(title, fontsize=11)
+    _save_figure(figure, path)
+
+
+def _overlay(image: np.ndarray, colours: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The image without its own colours, under translucent ones (H, W, 3) in [0, 1]; white lines between the labels."""
+    grey = image.mean(axis=2, keepdims=True) / 255
+    blend = colours * (0.65 + 0.35 * grey) * 0.9 + 0.1 * grey
+    edges = np.zeros(labels.shape, bool)
+    edges[:, 1:] |= labels[:, 1:] != labels[:, :-1]
+    edges[1:] |= labels[1:] != labels[:-1]
+    blend[edges] = 1.0
+    return blend
+
+
+def _save_figure(figure: plt.Figure, path: Path) -> None:
+    temporary = path.with_name(f".{path.name}")
+    figure.savefig(temporary, dpi=110, format="png")
+    plt.close(figure)
+    os.replace(temporary, path)
+
+
+def main() -> None:
+    """Write the report of a run into its folder, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("output", type=Path, help="folder of the run, which holds errseg/ of tools/train_net.py")
+    parser.add_argument("--config-file", default="configs/mini/errseg_mini.yaml")
+    parser.add_argument("--seconds", type=float, required=True, help="how long everything took before")
+    args = parser.parse_args()
+    start = time.perf_counter()
+
+    trained = args.output / "errseg"
+    cfg = load_config(args.config_file, ["MODEL.CLIP.PRETRAINED", ""])
+    model = load_model(cfg, trained / "model_final.pth")
+    results = results_of(trained / "evaluation.json", model)
+    plot_curves(trained / "metrics.json", args.output / "curves.png")
+    for split in EVALUATED:
+        scenes = predict(model, DATASET_NAMES[split], PICTURED)
+        names = MetadataCatalog.get(DATASET_NAMES[split]).stuff_classes
+        plot_predictions(scenes, names, args.output / f"overlays_{split}.png")
+
+    summary = {split: round(result["mIoU"], 2) for split, result in results.items()}
+    seconds = args.seconds + time.perf_counter() - start
+    summary |= {"seconds": round(seconds), "details": results}
+    temporary = args.output / ".results.json"
+    temporary.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    os.replace(temporary, args.output / "results.json")
+
+    scores = ("mIoU", "objects", "grounds", "recall")
+    rows = [[split, r["names"], r["K"], *(f"{r[score]:.1f}" for score in scores)] for split, r in results.items()]
+    print(tabulate(rows, ["set", "names", "K", "mIoU", "of objects", "of grounds", "CRM recall"], tablefmt="pipe"))
+    print(f"\n{seconds / 60:.1f} minutes. Pictures and numbers: {args.output}")
+
+
+if __name__ == "__main__":
+    main()

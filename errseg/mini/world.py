@@ -1,0 +1,90 @@
+"""The names of the mini world: compositions such as "red striped triangle", named grounds, and which are held out.
+
+The indices of a composition's colour, pattern and shape, added modulo the number of patterns, sort the compositions
+into four equal folds, over which colours, patterns and shapes spread evenly. Fold 0 is held out of everything, CLIP
+pretraining included; every pair of attributes still occurs among the seen names, so a never-seen name combines what is
+known.
+
+The evaluation sets "seen" and "unseen" are twins, but that the one shows the names of fold 2, and the other of fold 0:
+a scene shows a few of 30 compositions, and the vocabulary adds 60 seen names that no scene shows, and the grounds.
+"""
+
+import random
+from itertools import product
+
+__all__ = [
+    "COLOURS",
+    "DISTRACTORS",
+    "GROUNDS",
+    "HELD_OUT",
+    "PATTERNS",
+    "SEEN",
+    "SHAPES",
+    "SPLITS",
+    "VOCABULARIES",
+    "drawn_names",
+    "fold",
+    "parts",
+]
+
+COLOURS = ("red", "yellow", "green", "blue", "purple", "white")
+PATTERNS = ("plain", "striped", "dotted", "checkered")
+SHAPES = ("square", "triangle", "ring", "cross", "bar")
+GROUNDS = ("grass", "sand", "water", "brick wall", "wooden floor", "gravel")
+
+# Words of the distractor names: nothing in the world looks like them.
+OTHER_COLOURS = ("orange", "teal", "brown", "black", "golden", "pink")
+OTHER_PATTERNS = ("marbled", "zigzag", "woven", "speckled")
+OTHER_SHAPES = ("arrow", "crescent", "heart", "hexagon", "spiral", "oval")
+LARGE_VOCABULARY_SIZE = 800
+
+
+def fold(name: str) -> int:
+    """The fold of a composition, 0 to 3."""
+    colour, pattern, shape = parts(name)
+    return (COLOURS.index(colour) + PATTERNS.index(pattern) + SHAPES.index(shape)) % len(PATTERNS)
+
+
+def parts(name: str) -> tuple[str, ...]:
+    """The words of a composition: (colour, pattern, shape). A ground is one part, itself."""
+    return (name,) if name in GROUNDS else tuple(name.split())
+
+
+def _compositions() -> list[str]:
+    return [" ".join(words) for words in product(COLOURS, PATTERNS, SHAPES)]
+
+
+def _distractors() -> list[str]:
+    """Names with at least one word that the world does not draw."""
+    drawn = set(_compositions())
+    words = (COLOURS + OTHER_COLOURS, PATTERNS + OTHER_PATTERNS, SHAPES + OTHER_SHAPES)
+    return [name for name in map(" ".join, product(*words)) if name not in drawn]
+
+
+def _large_vocabulary() -> tuple[str, ...]:
+    """Every drawn name among the distractors, shuffled: the index of a name tells nothing about it."""
+    names = [*_compositions(), *GROUNDS]
+    names += random.Random(0).sample(DISTRACTORS, LARGE_VOCABULARY_SIZE - len(names))
+    random.Random(1).shuffle(names)
+    return tuple(names)
+
+
+HELD_OUT = tuple(name for name in _compositions() if fold(name) == 0)
+SEEN = tuple(name for name in _compositions() if fold(name) != 0)
+DISTRACTORS = tuple(_distractors())
+_COMPANIONS = tuple(random.Random(2).sample(SEEN, len(SEEN) - len(HELD_OUT)))
+
+VOCABULARIES = {
+    "train": SEEN + GROUNDS,
+    "seen": SEEN + GROUNDS,
+    "unseen": HELD_OUT + _COMPANIONS + GROUNDS,
+    "large": _large_vocabulary(),
+}
+SPLITS = tuple(VOCABULARIES)
+
+
+def drawn_names(split: str) -> tuple[str, ...]:
+    """The compositions that the scenes of a split show."""
+    if split == "seen":
+        return tuple(name for name in SEEN if fold(name) == 2)
+    return {"train": SEEN, "unseen": HELD_OUT, "large": SEEN + HELD_OUT}[split]

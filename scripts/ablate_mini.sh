@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# A table of the paper's ablations on the mini world, beside the paper's numbers: scripts/ablate_mini.sh TABLE [SEEDS]
+# TABLE is V to XI. The scenes and the pretrained CLIP are those of quickstart.sh, made here if they are missing.
+set -euo pipefail
+
+if (($# < 1)); then
+    echo "usage: scripts/ablate_mini.sh TABLE [SEEDS], TABLE being V, VI, VII, VIII, IX, X or XI" >&2
+    exit 2
+fi
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+bash "$root/scripts/setup.sh"
+venv=${ERRSEG_VENV:-$root/.venv}
+[[ $venv == /* ]] || venv=$PWD/$venv
+output=${OUTPUT:-$root/output/mini}
+[[ $output == /* ]] || output=$PWD/$output
+if [[ -n ${DETECTRON2_DATASETS:-} ]]; then
+    DETECTRON2_DATASETS=$(realpath -m "$DETECTRON2_DATASETS")
+    export DETECTRON2_DATASETS
+fi
+cd "$root"
+
+"$venv/bin/python" -m errseg.mini.generate
+[[ -e $output/clip.pt ]] || "$venv/bin/python" tools/pretrain_clip.py --output "$output/clip.pt"
+exec "$venv/bin/python" -m errseg.mini.ablate "$@" --output "$output"

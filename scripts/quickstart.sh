@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# The whole of ERR-Seg in about twelve minutes on two CPU cores, with no download but the packages: draws a small world,
+# pretrains a small CLIP on it, trains ERR-Seg, evaluates it on seen and never-seen names, and leaves pictures.
+#   OUTPUT  where results go (default: output/mini). An interrupted run goes on from there; a finished one is done anew.
+#   DETECTRON2_DATASETS  where the scenes are drawn (default: datasets)
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+bash "$root/scripts/setup.sh"
+venv=${ERRSEG_VENV:-$root/.venv}
+[[ $venv == /* ]] || venv=$PWD/$venv
+python=$venv/bin/python
+output=${OUTPUT:-$root/output/mini}
+[[ $output == /* ]] || output=$PWD/$output
+if [[ -n ${DETECTRON2_DATASETS:-} ]]; then
+    DETECTRON2_DATASETS=$(realpath -m "$DETECTRON2_DATASETS")
+    export DETECTRON2_DATASETS
+fi
+cd "$root"
+# Beyond a few threads, models this small only wait.
+cores=$(getconf _NPROCESSORS_ONLN)
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((cores < 8 ? cores : 8))}
+
+config=configs/mini/errseg_mini.yaml
+sets='("mini_seen_sem_seg", "mini_unseen_sem_seg", "mini_large_sem_seg")'
+seconds=$output/.seconds # a line for each phase that is done
+if [[ -e $output/results.json ]]; then
+    rm -rf "$output/errseg" "$output/clip.pt" "$output/results.json" "$seconds"
+fi
+mkdir -p "$output"
+
+phase() { # NAME COMMAND...: runs a command once, and notes how long it took
+    local name=$1 start=$SECONDS
+    shift
+    if grep -qs "^$name " "$seconds"; then
+        echo "== $name: done before"
+        return
+    fi
+    echo "== $name"
+    "$@"
+    echo "$name $((SECONDS - start))" >>"$seconds"
+    echo "== $name took $((SECONDS - start)) s"
+}
+
+phase scenes "$python" -m errseg.mini.generate
+phase clip "$python" tools/pretrain_clip.py --output "$output/clip.pt"
+phase train "$python" tools/train_net.py --config-file "$config" --resume \
+    MODEL.CLIP.PRETRAINED "$output/clip.pt" OUTPUT_DIR "$output/errseg"
+phase evaluate "$python" tools/train_net.py --config-file "$config" --eval-only \
+    MODEL.CLIP.PRETRAINED "$output/clip.pt" OUTPUT_DIR "$output/errseg" \
+    MODEL.WEIGHTS "$output/errseg/model_final.pth" DATASETS.TEST "$sets"
+echo "== report"
+"$python" -m errseg.mini.report "$output" --config-file "$config" \
+    --seconds "$(awk '{ total += $2 } END { print total }' "$seconds")"
