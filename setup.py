@@ -39,5 +39,5 @@ setup(
         "pillow>=10",
         "matplotlib>=3.6",
     ],
-    extras_require={"dev": ["pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6", "scipy>=1.10"]},
+    extras_require={"dev": ["pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6"]},
 )

@@ -25,7 +25,7 @@ config=configs/mini/errseg_mini.yaml
 sets='("mini_seen_sem_seg", "mini_unseen_sem_seg", "mini_large_sem_seg")'
 seconds=$output/.seconds # a line for each phase that is done
 if [[ -e $output/results.json ]]; then
-    rm -rf "$output/errseg" "$output/clip.pt" "$output/results.json" "$seconds"
+    rm -rf "$output/errseg" "$output/ablations" "$output/clip.pt" "$output/results.json" "$seconds"
 fi
 mkdir -p "$output"
 

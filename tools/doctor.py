@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-TEST_PACKAGES = ("pytest", "pytest-xdist", "ruff", "scipy")
+TEST_PACKAGES = ("pytest", "pytest-xdist", "ruff")
 
 
 @dataclass

@@ -35,7 +35,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=Path("output/mini/clip.pt"), help="the weights")
     parser.add_argument("--data", type=Path, default=data_root())
     parser.add_argument("--contrastive-steps", type=int, default=900)
-    parser.add_argument("--dense-steps", type=int, default=1000)
+    parser.add_argument("--dense-steps", type=int, default=1200)
     parser.add_argument("--probe-scenes", type=int, default=100, help="scenes of each set to try it on")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()

@@ -39,6 +39,11 @@ def changed_keys(path: Path) -> list[str]:
     return flatten(content, "")
 
 
+def label_of(path: Path) -> str:
+    """What a config file calls its row: its first line, "# Table V: w/o HSM.", without the table."""
+    return path.read_text(encoding="utf-8").splitlines()[0].partition(": ")[2].rstrip(".")
+
+
 def run(row: str, seed: int, args: argparse.Namespace) -> dict[str, float]:
     """mIoU of a row, by set, of one seed; trained first unless it was."""
     output = args.output / "ablations" / row / f"seed{seed}"
@@ -59,13 +64,20 @@ def run(row: str, seed: int, args: argparse.Namespace) -> dict[str, float]:
     return {split: results[DATASET_NAMES[split]]["mIoU"] for split in SPLITS}
 
 
-def table_of(table: str, scores: dict[str, list[dict[str, float]]]) -> str:
-    """Markdown: ours as mean ± standard deviation over seeds, then the paper's, marked as such."""
+def table_of(table: str, scores: dict[str, list[dict[str, float]]], configs: Path) -> str:
+    """Markdown: ours as mean ± standard deviation over seeds, then the paper's, marked as such.
+
+    Args:
+        table: number of the table, in the paper's count.
+        scores: mIoU by set, of each run of each row.
+        configs: folder of the rows' config files.
+    """
     rows = []
     for row, runs in scores.items():
         ours = [[each[split] for each in runs] for split in SPLITS]
         ours = [f"{mean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "") for values in ours]
-        rows.append([row, *ours, *("–" if x is None else x for x in PAPER["tables"][table][row])])
+        label = row if row == FULL else label_of(configs / f"{row}.yaml")
+        rows.append([label, *ours, *("–" if x is None else x for x in PAPER["tables"][table][row])])
     header = ["row", *(f"mini {split}" for split in SPLITS), *(f"{name} (paper)" for name in PAPER["data sets"])]
     return tabulate(rows, header, tablefmt="pipe", disable_numparse=True)
 
@@ -92,7 +104,7 @@ def main() -> None:
             scores[row].append(run(row, seed, args))
             numbers = ", ".join(f"{split} {value:.1f}" for split, value in scores[row][-1].items())
             print(f"{row}, seed {seed}: mIoU {numbers}", flush=True)
-    result = table_of(table, scores)
+    result = table_of(table, scores, args.configs)
     (args.output / "ablations" / f"table{table}.md").write_text(result + "\n", encoding="utf-8")
     print(f"\nTable {args.table} on the mini world, {args.seeds} seeds, beside the paper's own numbers\n\n{result}")
 

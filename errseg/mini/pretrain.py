@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .crops import CropSampler, Scenes, caption_words, jitter_light, phrase, to_input
-from .world import DISTRACTORS, parts
+from .world import NEGATIVES, parts
 
 __all__ = ["Phase", "dense_embeddings", "text_embeddings", "train_contrastive", "train_dense"]
 
@@ -132,7 +132,7 @@ def train_contrastive(clip: nn.Module, tokenizer: Callable, scenes: Scenes, phas
         for name in names:
             words = caption_words(name, rng)
             captions.setdefault(words, rng.choice(TEMPLATES).format(phrase(name, words)))
-        for name in rng.sample(DISTRACTORS, phase.batch // 8):
+        for name in rng.sample(NEGATIVES, phase.batch // 8):
             captions[frozenset(parts(name))] = rng.choice(TEMPLATES).format(name)
         true = torch.tensor([[words <= set(parts(name)) for words in captions] for name in names])
         image = clip.encode_image(to_input(crops), normalize=True)
@@ -166,7 +166,7 @@ def train_dense(clip: nn.Module, tokenizer: Callable, scenes: Scenes, phase: Pha
         images = to_input([jitter_light(scenes.images[i, :, ::flip].copy(), rng) for i in index])
         labels = scenes.labels[index, :, ::flip][:, LABELLED, LABELLED]
         labels = torch.from_numpy(labels.astype("int64"))
-        names = [*scenes.names, *rng.sample(DISTRACTORS, len(scenes.names) // 8)]
+        names = [*scenes.names, *rng.sample(NEGATIVES, len(scenes.names) // 8)]
         text = clip.logit_scale.exp().clamp(max=100) * text_embeddings(clip, tokenizer, names)
         weights = _region_weights(labels, len(names))
         loss = sum(_dense_loss(dense, text, labels, weights) for dense in dense_embeddings(clip, images)) / 2

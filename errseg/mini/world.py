@@ -17,6 +17,7 @@ __all__ = [
     "DISTRACTORS",
     "GROUNDS",
     "HELD_OUT",
+    "NEGATIVES",
     "PATTERNS",
     "SEEN",
     "SHAPES",
@@ -81,6 +82,9 @@ VOCABULARIES = {
     "large": _large_vocabulary(),
 }
 SPLITS = tuple(VOCABULARIES)
+
+# What pretraining may learn to be absent: none of it is in an evaluated vocabulary.
+NEGATIVES = tuple(name for name in DISTRACTORS if name not in set(VOCABULARIES["large"]))
 
 
 def drawn_names(split: str) -> tuple[str, ...]:

@@ -23,9 +23,9 @@ def test_every_row_of_a_table_has_a_config():
 
 def test_table_shows_mean_and_deviation():
     runs = [{"seen": 50.0, "unseen": 40.0, "large": 30.0}, {"seen": 52.0, "unseen": 40.0, "large": 33.0}]
-    table = ablate.table_of("10", {"ERR-Seg": runs, "table10_none": runs[:1]})
+    table = ablate.table_of("10", {"ERR-Seg": runs, "table10_none": runs[:1]}, ROOT / "configs" / "ablations")
     assert "51.0 ± 1.4" in table and "A-150 (paper)" in table and "35.8" in table
-    assert "| table10_none" in table and "50.0 " in table.splitlines()[-1] and "–" in table
+    assert "neither SSR nor CSR" in table and "50.0 " in table.splitlines()[-1] and "–" in table
 
 
 def test_recall():

@@ -134,3 +134,8 @@ def test_an_interrupted_drawing_goes_on(root, tmp_path, monkeypatch):
     assert 0 < generate(tmp_path, COUNTS, workers=1) < sum(COUNTS.values())
     assert digests(tmp_path) == digests(root)
     assert generate(tmp_path, COUNTS, workers=1) == 0
+
+
+def test_pretraining_never_hears_a_distractor_of_the_large_vocabulary():
+    assert len(world.NEGATIVES) > 200
+    assert not set(world.NEGATIVES) & {name for split in world.SPLITS for name in world.VOCABULARIES[split]}
