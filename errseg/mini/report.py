@@ -175,7 +175,7 @@ def main() -> None:
     start = time.perf_counter()
 
     trained = args.output / "errseg"
-    cfg = load_config(args.config_file, ["MODEL.CLIP.PRETRAINED", ""])
+    cfg = load_config(args.config_file, ["MODEL.CLIP.PRETRAINED", str(args.output / "clip.pt")])
     model = load_model(cfg, trained / "model_final.pth")
     results = results_of(trained / "evaluation.json", model)
     plot_curves(trained / "metrics.json", args.output / "curves.png")
