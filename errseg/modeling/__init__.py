@@ -31,7 +31,7 @@ def build_model(cfg) -> nn.Module:
     model = build_detectron2_model(cfg)
     sources = WeightSources.of(model)
     logger.info(sources.describe(model))
-    if sources["CLIP image tower"].startswith(RANDOM):
+    if sources["CLIP image tower"].startswith(RANDOM) and not cfg.MODEL.WEIGHTS:
         logger.warning(
             "CLIP's weights are RANDOM and know no names, unless a checkpoint follows; see MODEL.CLIP.PRETRAINED."
         )
