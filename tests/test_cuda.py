@@ -13,7 +13,7 @@ def test_predictions_and_losses_agree(build, make_batch):
     with torch.no_grad():
         scores = model(batch)[1]["sem_seg"]
         loss = model.train()(batch)["loss_sem_seg"]
-        model = model.cuda().eval()
+        model = model.to("cuda").eval()
         torch.testing.assert_close(model(batch)[1]["sem_seg"].cpu(), scores, atol=1e-4, rtol=1e-3)
         torch.testing.assert_close(model.train()(batch)["loss_sem_seg"].cpu(), loss, atol=1e-4, rtol=1e-3)
 

@@ -5,7 +5,6 @@
 
 import argparse
 import logging
-import os
 import sys
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import torch
 from detectron2.utils.env import seed_all_rng
 from detectron2.utils.logger import setup_logger
 
+from errseg.atomic import replacing
 from errseg.errors import UsageError
 from errseg.mini import CLIP_CONFIG
 from errseg.mini.crops import load_scenes
@@ -61,10 +61,8 @@ def pretrain(args: argparse.Namespace) -> None:
         phase = Phase(args.dense_steps, batch=8, image_lr=2e-3, text_lr=5e-4)
         train_dense(clip, tokenizer, scenes, phase, args.seed)
 
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    temporary = args.output.with_name(f".{args.output.name}.{os.getpid()}")
-    torch.save(clip.state_dict(), temporary)
-    os.replace(temporary, args.output)
+    with replacing(args.output) as temporary:
+        torch.save(clip.state_dict(), temporary)
     logger.info("saved %s", args.output)
 
     for split in ("seen", "unseen", "large"):

@@ -10,6 +10,7 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from safetensors.torch import load_file
 
+from ..atomic import replacing
 from ..errors import UsageError
 from ..modeling.weights import WeightSources
 from .official import from_official, is_official
@@ -70,13 +71,13 @@ class ERRSegCheckpointer(DetectionCheckpointer):
         for stale in Path(self.save_dir).glob("*.pth.tmp"):  # of a process that was killed while it saved
             stale.unlink()
         self.logger.info("Saving checkpoint to %s", path)
-        with _replacing(path) as temporary:
+        with replacing(path) as temporary:
             torch.save(data | kwargs, temporary)
         self.tag_last_checkpoint(f"{name}.pth")
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Write the name of the newest checkpoint to ``<save_dir>/last_checkpoint``."""
-        with _replacing(os.path.join(self.save_dir, "last_checkpoint")) as temporary:
+        with replacing(os.path.join(self.save_dir, "last_checkpoint")) as temporary:
             with open(temporary, "w") as file:
                 file.write(last_filename_basename)
 
@@ -128,21 +129,3 @@ class ERRSegCheckpointer(DetectionCheckpointer):
         model.load_state_dict(state_dict)
         if hasattr(model, "backbone"):
             logger.info(WeightSources.checkpoint(path).describe(model))
-
-
-class _replacing:
-    """A context that gives a temporary path and renames it to ``path`` where all went well, else removes it."""
-
-    def __init__(self, path: str):
-        self.path, self.temporary = path, f"{path}.tmp"
-
-    def __enter__(self) -> str:
-        return self.temporary
-
-    def __exit__(self, kind: type | None, *_: Any) -> None:
-        if kind is None:
-            with open(self.temporary, "rb") as file:
-                os.fsync(file.fileno())  # on disk before it takes the old file's place
-            os.replace(self.temporary, self.path)
-        elif os.path.exists(self.temporary):
-            os.remove(self.temporary)

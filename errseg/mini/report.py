@@ -5,7 +5,6 @@
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from tabulate import tabulate
 from torch import nn
 
 import errseg
+from errseg.atomic import replacing
 from errseg.checkpoint import ERRSegCheckpointer
 from errseg.data.files import read_label, read_rgb
 from errseg.engine import load_config
@@ -159,10 +159,9 @@ def _overlay(image: np.ndarray, colours: np.ndarray, labels: np.ndarray) -> np.n
 
 
 def _save_figure(figure: plt.Figure, path: Path) -> None:
-    temporary = path.with_name(f".{path.name}")
-    figure.savefig(temporary, dpi=110, format="png")
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110, format="png")
     plt.close(figure)
-    os.replace(temporary, path)
 
 
 def main() -> None:
@@ -187,9 +186,8 @@ def main() -> None:
     summary = {split: round(result["mIoU"], 2) for split, result in results.items()}
     seconds = args.seconds + time.perf_counter() - start
     summary |= {"seconds": round(seconds), "details": results}
-    temporary = args.output / ".results.json"
-    temporary.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, args.output / "results.json")
+    with replacing(args.output / "results.json") as temporary:
+        temporary.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
 
     scores = ("mIoU", "objects", "grounds", "recall")
     rows = [[split, r["names"], r["K"], *(f"{r[score]:.1f}" for score in scores)] for split, r in results.items()]
