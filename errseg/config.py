@@ -20,7 +20,7 @@ def get_cfg() -> CfgNode:
 
 def add_errseg_config(cfg: CfgNode) -> None:
     """Declare errseg's keys in ``cfg``, in place."""
-    model, solver, inputs = cfg.MODEL, cfg.SOLVER, cfg.INPUT
+    model, solver, inputs, test = cfg.MODEL, cfg.SOLVER, cfg.INPUT, cfg.TEST
 
     model.META_ARCHITECTURE = "ERRSeg"
     model.DEVICE = "cuda" if torch.cuda.is_available() else "cpu"  # asking for cuda where there is none is an error
@@ -82,6 +82,13 @@ def add_errseg_config(cfg: CfgNode) -> None:
     inputs.COLOR_AUG_SSD = True  # SSD's colour augmentation in training
     inputs.SIZE_DIVISIBILITY = 640  # training crops are padded to a multiple of it (image 128, label ignored)
     inputs.CROP.SINGLE_CATEGORY_MAX_AREA = 1.0  # a crop in which one class covers more than this share is drawn again
+
+    # What the papers of the field do differently at test; the defaults are the paper's.
+    test.SCALES = (1.0,)  # average over views whose resolution is this many times INPUT.RESOLUTION_TEST
+    test.FLIP = False  # average with the mirrored view
+    test.KEEP_ASPECT = False  # a rectangle of the image's aspect ratio and the square's area, not the square
+    test.SLIDING_WINDOW = False  # squares over the image as the loader gives it (INPUT.MIN_SIZE_TEST), not the whole
+    test.WINDOW_OVERLAP = 1 / 3  # least share of a window that the next one covers too
 
     solver.OPTIMIZER = "AdamW"
     solver.CLIP_MULTIPLIER = 0.01  # learning rate of CLIP's parameters over that of the others

@@ -89,7 +89,11 @@ class Progress:
         if len(self.losses) % LOG_PERIOD == 0 or len(self.losses) == self.steps:
             recent = self.losses[-LOG_PERIOD:]
             logger.info(
-                "%s %d/%d  loss %.3f  %.0f s", self.title, len(self.losses), self.steps, sum(recent) / len(recent),
+                "%s %d/%d  loss %.3f  %.0f s",
+                self.title,
+                len(self.losses),
+                self.steps,
+                sum(recent) / len(recent),
                 time.perf_counter() - self.start,
             )
 

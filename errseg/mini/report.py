@@ -1,6 +1,6 @@
 """What the quickstart leaves: the results table, ``results.json``, the curves, and pictures of predictions.
 
-    python -m errseg.mini.report OUTPUT --config-file configs/mini/errseg_mini.yaml --seconds 700
+python -m errseg.mini.report OUTPUT --config-file configs/mini/errseg_mini.yaml --seconds 700
 """
 
 import argparse
@@ -28,6 +28,7 @@ from errseg.atomic import replacing
 from errseg.checkpoint import ERRSegCheckpointer
 from errseg.data.files import read_label, read_rgb
 from errseg.engine import load_config
+from errseg.modeling.output import label_map
 
 from .datasets import DATASET_NAMES
 from .world import GROUNDS
@@ -60,11 +61,11 @@ def predict(model: nn.Module, dataset: str, count: int) -> list[dict[str, np.nda
         image = read_rgb(record["file_name"])
         pixels = torch.from_numpy(image.transpose(2, 0, 1).copy())
         inputs = {"image": pixels, "height": image.shape[0], "width": image.shape[1]}
-        num_classes = model.vocabulary.num_classes
-        logits, kept = model.segment([inputs], model.resolution_test, model.text_embeddings, num_classes)
-        scores = model.predict(logits[0], kept[0], inputs)
+        [parts] = model.parts([inputs])
+        prediction = label_map(parts, image.shape[:2])
         truth = read_label(record["sem_seg_file_name"]).astype(np.int64)
-        scenes.append({"image": image, "truth": truth, "prediction": scores.argmax(0).numpy(), "kept": kept[0].numpy()})
+        kept = torch.cat([part.kept for part in parts]).unique()
+        scenes.append({"image": image, "truth": truth, "prediction": prediction.numpy(), "kept": kept.numpy()})
     return scenes
 
 
@@ -124,7 +125,11 @@ def plot_curves(metrics: Path, path: Path) -> None:
 def plot_predictions(scenes: Sequence[dict[str, np.ndarray]], names: Sequence[str], path: Path) -> None:
     """A row for each scene: image, prediction, truth, and the legend of the names that either of them shows."""
     figure, grid = plt.subplots(
-        len(scenes), 4, figsize=(10.4, 2.6 * len(scenes)), width_ratios=(1, 1, 1, 0.95), squeeze=False,
+        len(scenes),
+        4,
+        figsize=(10.4, 2.6 * len(scenes)),
+        width_ratios=(1, 1, 1, 0.95),
+        squeeze=False,
         layout="constrained",
     )
     for row, scene in zip(grid, scenes, strict=True):

@@ -4,6 +4,7 @@ Shapes: B images, T names of the vocabulary, K classes kept, D text dimension, R
 """
 
 from collections.abc import Sequence
+from itertools import groupby
 
 import torch
 from detectron2.config import configurable
@@ -13,9 +14,9 @@ from torch import Tensor, nn
 from ..errors import UsageError
 from .layers import resize
 from .losses import dense_binary_cross_entropy
+from .output import Part, dense_scores, label_map
 from .text import Prompter, Vocabulary, embed_vocabulary
-
-DROPPED_LOGIT = -100.0  # of the classes that CRM dropped
+from .views import View, Views
 
 
 @META_ARCH_REGISTRY.register()
@@ -27,7 +28,8 @@ class ERRSeg(nn.Module):
         sem_seg_head: cost maps to logits.
         prompter: names to prompts and tokens.
         pixel_mean, pixel_std: RGB, 0-255.
-        resolution_train, resolution_test: R, in pixels.
+        views: what the encoder sees of a test image.
+        resolution_train: R in training, in pixels.
         num_classes_train: K in training.
         num_classes_test: K at test where ``set_vocabulary`` gives none; 0 for all.
         ignore_label: the label of pixels without a class.
@@ -41,23 +43,24 @@ class ERRSeg(nn.Module):
         prompter: Prompter,
         pixel_mean: Sequence[float],
         pixel_std: Sequence[float],
+        views: Views,
         resolution_train: int = 640,
-        resolution_test: int = 640,
         num_classes_train: int = 32,
         num_classes_test: int = 0,
         ignore_label: int = 255,
     ):
         super().__init__()
-        for key, value in (("TRAIN", resolution_train), ("TEST", resolution_test)):
-            if value < 64:
-                raise UsageError(f"INPUT.RESOLUTION_{key} = {value} is too small for four strides; give 64 or more.")
+        if resolution_train < 64:
+            raise UsageError(
+                f"INPUT.RESOLUTION_TRAIN = {resolution_train} is too small for four strides; give 64 or more."
+            )
         if num_classes_train < 1:
             raise UsageError(f"MODEL.CRM.NUM_CLASSES_TRAIN = {num_classes_train} keeps no class; give 1 or more.")
         self.backbone = backbone
         self.sem_seg_head = sem_seg_head
         self.prompter = prompter
+        self.views = views
         self.resolution_train = resolution_train
-        self.resolution_test = resolution_test
         self.num_classes_train = num_classes_train
         self.num_classes_test = num_classes_test
         self.ignore_label = ignore_label
@@ -79,7 +82,14 @@ class ERRSeg(nn.Module):
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
             "resolution_train": cfg.INPUT.RESOLUTION_TRAIN,
-            "resolution_test": cfg.INPUT.RESOLUTION_TEST,
+            "views": Views(
+                cfg.INPUT.RESOLUTION_TEST,
+                cfg.TEST.SCALES,
+                cfg.TEST.FLIP,
+                cfg.TEST.KEEP_ASPECT,
+                cfg.TEST.SLIDING_WINDOW,
+                cfg.TEST.WINDOW_OVERLAP,
+            ),
             "num_classes_train": cfg.MODEL.CRM.NUM_CLASSES_TRAIN,
             "num_classes_test": cfg.MODEL.CRM.NUM_CLASSES_TEST,
             "ignore_label": cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
@@ -137,14 +147,60 @@ class ERRSeg(nn.Module):
             RuntimeError: no vocabulary is set.
             UsageError: a label id lies outside the vocabulary.
         """
-        if self.vocabulary is None:
-            raise RuntimeError("The model has no vocabulary; call model.set_vocabulary(names) first.")
+        self._require_vocabulary()
         if self.training:
             return self.losses(batched_inputs)
-        logits, kept = self.segment(
-            batched_inputs, self.resolution_test, self.text_embeddings, self.vocabulary.num_classes
+        return [
+            {"sem_seg": dense_scores(parts, picture_size(inputs), len(self.vocabulary.names))}
+            for parts, inputs in zip(self.parts(batched_inputs), batched_inputs, strict=True)
+        ]
+
+    def label_maps(self, batched_inputs: list[dict]) -> list[Tensor]:
+        """The best name of every pixel, without the (T, H, W) scores that ``forward`` gives.
+
+        Args:
+            batched_inputs: as ``forward``'s at test.
+
+        Returns:
+            Per image (height, width) int64, indices of the vocabulary's names, on the model's device.
+
+        Raises:
+            RuntimeError: no vocabulary is set.
+        """
+        self._require_vocabulary()
+        parts = self.parts(batched_inputs)
+        return [label_map(each, picture_size(inputs)) for each, inputs in zip(parts, batched_inputs, strict=True)]
+
+    def parts(self, batched_inputs: list[dict]) -> list[list[Part]]:
+        """What the views of each image (one, the paper's square, unless TEST.* say otherwise) predict of it."""
+        parts = [[] for _ in batched_inputs]
+        views = [
+            (i, view) for i, inputs in enumerate(batched_inputs) for view in self.views.of(*inputs["image"].shape[-2:])
+        ]
+        for _, same_size in groupby(views, key=lambda pair: pair[1].size):
+            group = list(same_size)
+            for start in range(0, len(group), len(batched_inputs)):
+                chunk = group[start : start + len(batched_inputs)]
+                images = torch.cat([self.see(batched_inputs[i]["image"], view) for i, view in chunk])
+                for (i, view), part in zip(chunk, zip(*self.segment(images), strict=True), strict=True):
+                    parts[i].append(self.place(*part, view, batched_inputs[i]))
+        return parts
+
+    def see(self, image: Tensor, view: View) -> Tensor:
+        """What the encoder sees of a view: (3, H, W) RGB 0-255 -> (1, 3, *view.size) normalised."""
+        x = self.preprocess(image[:, slice(*view.rows), slice(*view.cols)], view.size)
+        return x.flip(-1) if view.flipped else x
+
+    @staticmethod
+    def place(logits: Tensor, kept: Tensor, view: View, inputs: dict) -> Part:
+        """The prediction of a view in its place in the picture: (K, h, w) logits, (K,) ids -> its Part."""
+        scores = logits.float().sigmoid()
+        (height, width), size = inputs["image"].shape[-2:], picture_size(inputs)
+        rows, cols = (
+            tuple(round(edge * to / length) for edge in edges)
+            for edges, length, to in ((view.rows, height, size[0]), (view.cols, width, size[1]))
         )
-        return [{"sem_seg": self.predict(*each)} for each in zip(logits, kept, batched_inputs, strict=True)]
+        return Part(scores.flip(-1) if view.flipped else scores, kept, rows, cols)
 
     def losses(self, batched_inputs: list[dict]) -> dict[str, Tensor]:
         """The training loss; see ``forward``."""
@@ -156,25 +212,41 @@ class ERRSeg(nn.Module):
         # The classes of the ground truth always stay, be they more than K
         num_classes = max(self.num_classes_train, int(present.sum(1).max()))
         labels = labels.to(self.device)
-        logits, kept = self.segment(batched_inputs, self.resolution_train, text, num_classes, present.to(self.device))
+        square = (self.resolution_train, self.resolution_train)
+        images = torch.cat([self.preprocess(inputs["image"], square) for inputs in batched_inputs])
+        logits, kept = self.segment(images, text, num_classes, present.to(self.device))
         return {"loss_sem_seg": dense_binary_cross_entropy(logits, kept, labels, len(text), self.ignore_label)}
 
     def segment(
         self,
-        batched_inputs: list[dict],
-        resolution: int,
-        text: Tensor,
-        num_classes: int,
+        images: Tensor,
+        text: Tensor | None = None,
+        num_classes: int | None = None,
         present: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Images and text embeddings (T, D) -> logits (B, K, h, w) and the kept classes' ids (B, K)."""
-        images = torch.cat([self.preprocess(x["image"], resolution) for x in batched_inputs])
+        """The model of the paper, from normalised images to logits.
+
+        Args:
+            images: (B, 3, h, w) normalised.
+            text: (T, D) text embeddings of unit length; None for the vocabulary's.
+            num_classes: K; None for the vocabulary's.
+            present: (B, T) bool, the classes that CRM has to keep.
+
+        Returns:
+            Logits (B, K, h', w') and the kept classes' ids (B, K).
+        """
+        text = self.text_embeddings if text is None else text
+        num_classes = self.vocabulary.num_classes if num_classes is None else num_classes
         return self.sem_seg_head(self.backbone(images), text, num_classes, present)
 
-    def preprocess(self, image: Tensor, resolution: int) -> Tensor:
-        """Normalise and resize to a square, aspect ratio not kept: (3, H, W) RGB 0-255 -> (1, 3, R, R)."""
+    def preprocess(self, image: Tensor, size: tuple[int, int]) -> Tensor:
+        """Normalise and resize, the aspect ratio not kept: (3, H, W) RGB 0-255 -> (1, 3, *size)."""
         image = (image.to(self.device, torch.float32) - self.pixel_mean) / self.pixel_std
-        return resize(image.unsqueeze(0), (resolution, resolution))
+        return resize(image.unsqueeze(0), size)
+
+    def _require_vocabulary(self) -> None:
+        if self.vocabulary is None:
+            raise RuntimeError("The model has no vocabulary; call model.set_vocabulary(names) first.")
 
     @staticmethod
     def stack_labels(batched_inputs: list[dict]) -> Tensor:
@@ -208,13 +280,8 @@ class ERRSeg(nn.Module):
         present = torch.zeros(len(labels), num_names + 1, dtype=torch.bool, device=labels.device)
         return present.scatter_(1, ids, True)[:, :num_names]
 
-    def predict(self, logits: Tensor, kept: Tensor, inputs: dict) -> Tensor:
-        """Scores of every name at the size asked for: (K, h, w) logits, (K,) ids -> (T, height, width)."""
-        size = tuple(
-            inputs.get(key, side) for key, side in zip(("height", "width"), inputs["image"].shape[-2:], strict=True)
-        )
-        scores = resize(logits.float().sigmoid().unsqueeze(0), size).squeeze(0)
-        dropped = torch.full_like(scores[0], DROPPED_LOGIT).sigmoid()
-        dense = dropped.expand(len(self.vocabulary.names), *size).clone()
-        dense[kept] = scores
-        return dense
+
+def picture_size(inputs: dict) -> tuple[int, int]:
+    """(height, width) of the prediction that is asked for: by default the image's."""
+    height, width = inputs["image"].shape[-2:]
+    return inputs.get("height", height), inputs.get("width", width)

@@ -1,0 +1,92 @@
+"""The views of a test image that the encoder sees: one square, as the paper, or what other papers of the field do.
+
+A view is a rectangle of the image, resized. The predictions of several views are averaged (``output.py``).
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..errors import UsageError
+
+MULTIPLE = 32  # of the encoder's coarsest stride, for the sides of all views but the paper's square
+
+
+class View(NamedTuple):
+    """A rectangle of an image, what size it is resized to, and whether it is mirrored."""
+
+    rows: tuple[int, int]  # first and one past the last, in pixels of the image
+    cols: tuple[int, int]
+    size: tuple[int, int]  # height and width that the encoder sees
+    flipped: bool = False
+
+
+@dataclass(frozen=True)
+class Views:
+    """The views of an image of any size.
+
+    Args:
+        resolution: R, in pixels.
+        scales: each gives a set of views; 1 is the view of R x R.
+        flip: a mirrored view beside every view.
+        keep_aspect: a rectangle of the image's own aspect ratio and the area of the square, in place of the square.
+        sliding_window: windows of R x R pixels over the image as it is given, in place of the resized whole.
+        window_overlap: least share of a window that its neighbour covers too, 0 to below 1.
+
+    Raises:
+        UsageError: a value that gives no view.
+    """
+
+    resolution: int
+    scales: Sequence[float] = (1.0,)
+    flip: bool = False
+    keep_aspect: bool = False
+    sliding_window: bool = False
+    window_overlap: float = 1 / 3
+
+    def __post_init__(self):
+        if self.resolution < 64:
+            raise UsageError(
+                f"INPUT.RESOLUTION_TEST = {self.resolution} is too small for four strides; give 64 or more."
+            )
+        if not self.scales or min(self.scales) <= 0:
+            raise UsageError(f"TEST.SCALES = {tuple(self.scales)} gives no view; give positive factors such as (1.0,).")
+        if not 0 <= self.window_overlap < 1:
+            raise UsageError(f"TEST.WINDOW_OVERLAP = {self.window_overlap}; give a share from 0 to below 1.")
+        if self.keep_aspect and self.sliding_window:
+            raise UsageError("TEST.KEEP_ASPECT and TEST.SLIDING_WINDOW are both True; windows keep the aspect anyway.")
+
+    def of(self, height: int, width: int) -> list[View]:
+        """The views of an image of ``height`` x ``width`` pixels."""
+        views = []
+        for scale in self.scales:
+            views += self._windows(height, width, scale) if self.sliding_window else [self._whole(height, width, scale)]
+        return views + [view._replace(flipped=True) for view in views] if self.flip else views
+
+    def _whole(self, height: int, width: int, scale: float) -> View:
+        side = self.resolution if scale == 1 else _rounded(self.resolution * scale)
+        size = (side, side)
+        if self.keep_aspect:
+            aspect = math.sqrt(height / width)
+            size = (_rounded(self.resolution * scale * aspect), _rounded(self.resolution * scale / aspect))
+        return View((0, height), (0, width), size)
+
+    def _windows(self, height: int, width: int, scale: float) -> Iterator[View]:
+        sides = [self._along(length, scale) for length in (height, width)]
+        (spans_y, size_y), (spans_x, size_x) = sides
+        return (View(rows, cols, (size_y, size_x)) for rows in spans_y for cols in spans_x)
+
+    def _along(self, length: int, scale: float) -> tuple[list[tuple[int, int]], int]:
+        """The windows along a side of the image, evenly spaced, and the size that each is resized to."""
+        window = round(self.resolution / scale)
+        if length <= window:
+            return [(0, length)], _rounded(length * scale)
+        count = math.ceil((length - window) / (window * (1 - self.window_overlap))) + 1
+        starts = [round(i * (length - window) / (count - 1)) for i in range(count)]
+        return [(start, start + window) for start in starts], self.resolution
+
+
+def _rounded(side: float) -> int:
+    """To a multiple of the coarsest stride, and large enough for four of them."""
+    return max(MULTIPLE * round(side / MULTIPLE), 64)

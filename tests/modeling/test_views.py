@@ -1,0 +1,60 @@
+"""The views of a test image: which rectangles, resized to what."""
+
+import pytest
+
+from errseg.modeling.views import View, Views
+
+
+def test_the_papers_view_is_one_square():
+    assert Views(640).of(300, 500) == [View((0, 300), (0, 500), (640, 640))]
+
+
+def test_flips_and_scales():
+    views = Views(100, scales=(1.0, 1.5), flip=True).of(50, 60)
+    assert [(view.size, view.flipped) for view in views] == [
+        ((100, 100), False),
+        ((160, 160), False),
+        ((100, 100), True),
+        ((160, 160), True),
+    ]
+
+
+@pytest.mark.parametrize(("height", "width"), [(480, 640), (640, 480), (100, 1000), (3, 2000)])
+def test_keeping_the_aspect_keeps_the_area_and_fits_the_strides(height, width):
+    [view] = Views(640, keep_aspect=True).of(height, width)
+    assert view.size[0] % 32 == view.size[1] % 32 == 0 and min(view.size) >= 64
+    if max(height, width) < 10 * min(height, width):
+        assert view.size[0] * view.size[1] == pytest.approx(640 * 640, rel=0.1)
+        assert view.size[0] / view.size[1] == pytest.approx(height / width, rel=0.1)
+
+
+def test_windows_cover_the_image_and_overlap():
+    views = Views(640, sliding_window=True).of(800, 1333)
+    assert all(view.size == (640, 640) for view in views)
+    assert {view.rows for view in views} == {(0, 640), (160, 800)}
+    columns = sorted({view.cols for view in views})
+    assert columns[0][0] == 0 and columns[-1][1] == 1333
+    assert all(right - left == 640 for left, right in columns)
+    assert all(a[1] - b[0] >= 640 / 3 - 1 for a, b in zip(columns, columns[1:], strict=False))
+
+
+def test_a_window_larger_than_the_image_is_the_image():
+    assert Views(640, sliding_window=True).of(300, 500) == [View((0, 300), (0, 500), (288, 512))]
+    [*views] = Views(64, sliding_window=True, scales=(2.0,)).of(64, 20)
+    assert [view.rows for view in views] == [(0, 32), (16, 48), (32, 64)]
+    assert all(view.size == (64, 64) and view.cols == (0, 20) for view in views)
+
+
+@pytest.mark.parametrize(
+    ("options", "key"),
+    [
+        ({"resolution": 63}, "INPUT.RESOLUTION_TEST = 63"),
+        ({"scales": ()}, "TEST.SCALES"),
+        ({"scales": (1, 0)}, "TEST.SCALES"),
+        ({"window_overlap": 1.0}, "TEST.WINDOW_OVERLAP = 1.0"),
+        ({"keep_aspect": True, "sliding_window": True}, "TEST.KEEP_ASPECT"),
+    ],
+)
+def test_unsuitable_options_name_their_key(options, key):
+    with pytest.raises(ValueError, match=key):
+        Views(**{"resolution": 640, **options})
