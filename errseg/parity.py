@@ -117,11 +117,11 @@ def _record(model: nn.Module, image: Tensor) -> dict[str, Tensor]:
     def keep(module: nn.Module, name: str, convert) -> None:
         hooks.append(module.register_forward_hook(lambda _, args, result: outputs.update({name: convert(result)})))
 
-    keep(head.hsm, "cost_embedding", lambda x: x.flatten(0, 1))
-    keep(head.escf.image_guidance, "image_guidance", lambda x: x)
+    keep(head.hsm, "cost_embedding", lambda x: x.flatten(0, 1).permute(0, 3, 1, 2))
+    keep(head.escf.image_guidance, "image_guidance", lambda x: x.permute(0, 3, 1, 2))
     keep(head.escf.text_guidance, "text_guidance", lambda x: x)
     for i in range(1, len(head.escf.layers), 2):  # each recorded layer is an SFM and a CFM
-        keep(head.escf.layers[i], f"fusion_layer_{i // 2}", lambda x: x.transpose(1, 2))
+        keep(head.escf.layers[i], f"fusion_layer_{i // 2}", lambda x: x.permute(0, 4, 1, 2, 3))
     for i, stage in enumerate(head.gud.stages):
         keep(stage, f"upsample_stage_{i + 1}", lambda x: x)
     keep(head, "head", lambda x: x)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ..errors import UsageError
 from .clip import RANDOM, build_clip, load_clip_weights
 from .layers import StopGradient, resize
+from .text_tower import encode_prompts
 
 
 class CLIPEncoder(Backbone):
@@ -54,8 +55,8 @@ class CLIPEncoder(Backbone):
         return any(p.requires_grad for n, p in self.clip.named_parameters() if not n.startswith("visual."))
 
     def encode_text(self, tokens: Tensor) -> Tensor:
-        """(N, L) token ids -> (N, D) embeddings of unit length."""
-        return F.normalize(self.clip.encode_text(tokens).float(), dim=-1)
+        """(N, L) token ids, best left on the CPU -> (N, D) embeddings of unit length."""
+        return F.normalize(encode_prompts(self.clip, tokens).float(), dim=-1)
 
 
 def _tunes_transformer(name: str) -> bool:

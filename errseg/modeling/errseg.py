@@ -121,7 +121,7 @@ class ERRSeg(nn.Module):
         self.text_embeddings = None
         if self.vocabulary is not None and not (self.training and self.backbone.text_is_trained):
             with torch.inference_mode(False), torch.no_grad():  # kept, so of use in training later too
-                self.text_embeddings = embed_vocabulary(self.vocabulary, self.backbone.encode_text, self.device)
+                self.text_embeddings = embed_vocabulary(self.vocabulary, self.backbone.encode_text)
 
     def train(self, mode: bool = True) -> "ERRSeg":
         """As ``nn.Module.train``; text embeddings that training makes stale are dropped, and made anew for tests."""
@@ -206,7 +206,7 @@ class ERRSeg(nn.Module):
         """The training loss; see ``forward``."""
         text = self.text_embeddings
         if text is None:
-            text = embed_vocabulary(self.vocabulary, self.backbone.encode_text, self.device)
+            text = embed_vocabulary(self.vocabulary, self.backbone.encode_text)
         labels = self.stack_labels(batched_inputs)
         present = self.present_classes(labels, batched_inputs)
         # The classes of the ground truth always stay, be they more than K

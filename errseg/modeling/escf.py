@@ -1,6 +1,7 @@
 """Efficient Semantic Context Fusion (III-D): over locations (SFM), then over classes (CFM), on reduced sequences.
 
-Shapes: B images, K classes kept, C channels, H x W locations at stride 16. A cost embedding is (B, K, C, H, W).
+Shapes: B images, K classes kept, C channels, H x W locations at stride 16. A cost embedding is (B, K, H, W, C). The
+guidance is the same for every class, or for every location: its share of a layer is computed once an image.
 """
 
 import torch
@@ -9,7 +10,7 @@ from timm.layers import DropPath
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from .layers import Attention, PlainMLP, StarMLP, init_transformer_weights, resize
+from .layers import Attention, PlainMLP, StarMLP, guidance_share, in_parts, init_transformer_weights, resize, with_share
 
 
 def _mlp(dim: int, star: bool) -> nn.Module:
@@ -24,18 +25,26 @@ class SSR(nn.Module):
         self.conv = nn.Conv2d(dim, dim, kernel_size=ratio, stride=ratio)
         self.norm = nn.LayerNorm(dim)
 
-    def forward(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
-        """(N, H W, C) of a map of ``size`` (H, W) -> (N, H W / ratio^2, C)."""
-        x = self.conv(tokens.transpose(1, 2).unflatten(2, size))
-        return self.norm(x.flatten(2).transpose(1, 2))
+    def share(self, layer: nn.Linear, guidance: Tensor) -> Tensor:
+        """The guidance's share of the convolution: (B, H, W, G) -> (B, 1, dim, H / ratio, W / ratio)."""
+        return guidance_share(self.conv, guidance.permute(0, 3, 1, 2)).unsqueeze(1)
+
+    def forward(self, layer: nn.Linear, x: Tensor, share: Tensor | None = None) -> Tensor:
+        """``layer`` of the reduced tokens: (N, H, W, C) and the share -> (N, H W / ratio^2, C)."""
+        reduced = with_share(self.conv, x.permute(0, 3, 1, 2), share)
+        return layer(self.norm(reduced.permute(0, 2, 3, 1).flatten(1, 2)))
 
 
 class NoReduction(nn.Module):
     """The whole sequence of keys and values (Table X, without SSR)."""
 
-    def forward(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
-        """(N, H W, C) -> the same."""
-        return tokens
+    def share(self, layer: nn.Linear, guidance: Tensor) -> Tensor:
+        """The guidance's share of the layer: (B, H, W, G) -> (B, 1, H W, C)."""
+        return guidance_share(layer, guidance.flatten(1, 2)).unsqueeze(1)
+
+    def forward(self, layer: nn.Linear, x: Tensor, share: Tensor | None = None) -> Tensor:
+        """``layer`` of every token: (N, H, W, C) and the share -> (N, H W, C)."""
+        return with_share(layer, x.flatten(1, 2), share)
 
 
 class SFM(nn.Module):
@@ -62,18 +71,20 @@ class SFM(nn.Module):
         self.apply(init_transformer_weights)
 
     def forward(self, x: Tensor, image_guidance: Tensor, text_guidance: Tensor) -> Tensor:
-        """(B, K, C, H, W), (B, C, H, W), unused -> (B, K, C, H, W)."""
-        batch_classes, size = x.shape[:2], x.shape[-2:]
-        guidance = image_guidance.flatten(2).transpose(1, 2).repeat_interleave(batch_classes[1], dim=0)
-        tokens = x.flatten(0, 1).flatten(2).transpose(1, 2)  # (B K, H W, C)
-        z = self.norm1(tokens)
-        guided = torch.cat([z, guidance], dim=-1)
-        attended = self.attention(guided, self.reduce_k(guided, size), self.reduce_v(z, size))
-        tokens = tokens + self.drop_path(attended)
-        mixed = self.mlp(self.norm2(tokens)).transpose(1, 2).unflatten(2, size)
-        mixed = self.dwconv(mixed).flatten(2).transpose(1, 2)
-        tokens = tokens + self.drop_path(mixed)
-        return tokens.transpose(1, 2).unflatten(2, size).unflatten(0, batch_classes)
+        """(B, K, H, W, C), (B, H, W, C), unused -> (B, K, H, W, C)."""
+        q_share = guidance_share(self.attention.q, image_guidance.flatten(1, 2)).unsqueeze(1)
+        k_share = self.reduce_k.share(self.attention.k, image_guidance)
+        return in_parts(self.fuse, x.flatten(0, 1), q_share, k_share).unflatten(0, x.shape[:2])
+
+    def fuse(self, x: Tensor, q_share: Tensor, k_share: Tensor) -> Tensor:
+        """The block on maps of single classes: (N, H, W, C) and the guidance's shares of q and k -> (N, H, W, C)."""
+        z = self.norm1(x)
+        q = with_share(self.attention.q, z.flatten(1, 2), q_share)
+        k = self.reduce_k(self.attention.k, z, k_share)
+        v = self.reduce_v(self.attention.v, z)
+        x = x + self.drop_path(self.attention(q, k, v).view_as(x))
+        mixed = self.mlp(self.norm2(x)).permute(0, 3, 1, 2)
+        return x + self.drop_path(self.dwconv(mixed).permute(0, 2, 3, 1))
 
 
 class CFM(nn.Module):
@@ -93,15 +104,20 @@ class CFM(nn.Module):
         self.apply(init_transformer_weights)
 
     def forward(self, x: Tensor, image_guidance: Tensor, text_guidance: Tensor) -> Tensor:
-        """(B, K, C, H, W), unused, (B, K, C) -> (B, K, C, H, W)."""
-        batch, _, _, height, width = x.shape
-        guidance = text_guidance.repeat_interleave(height * width, dim=0)
-        tokens = x.permute(0, 3, 4, 1, 2).flatten(0, 2)  # (B H W, K, C)
-        z = self.norm1(tokens)
-        guided = torch.cat([z, guidance], dim=-1)
-        tokens = tokens + self.drop_path(self.attention(guided, guided, z))
-        tokens = tokens + self.drop_path(F.relu6(self.mlp(self.norm2(tokens))))
-        return tokens.unflatten(0, (batch, height, width)).permute(0, 3, 4, 1, 2)
+        """(B, K, H, W, C), unused, (B, K, C) -> (B, K, H, W, C)."""
+        batch, _, height, width, _ = x.shape
+        shares = (guidance_share(layer, text_guidance).unsqueeze(1) for layer in (self.attention.q, self.attention.k))
+        tokens = x.permute(0, 2, 3, 1, 4).flatten(0, 2)  # (B H W, K, C)
+        fused = in_parts(self.fuse, tokens, *shares)
+        return fused.unflatten(0, (batch, height, width)).permute(0, 3, 1, 2, 4).contiguous()
+
+    def fuse(self, x: Tensor, q_share: Tensor, k_share: Tensor) -> Tensor:
+        """The block on sequences of classes: (N, K, C) and the guidance's shares of q and k -> (N, K, C)."""
+        z = self.norm1(x)
+        q = with_share(self.attention.q, z, q_share)
+        k = with_share(self.attention.k, z, k_share)
+        x = x + self.drop_path(self.attention(q, k, self.attention.v(z)))
+        return x + self.drop_path(F.relu6(self.mlp(self.norm2(x))))
 
 
 class CSR(nn.Module):
@@ -113,11 +129,11 @@ class CSR(nn.Module):
         self.pool = nn.AvgPool2d(ratio)
 
     def forward(self, x: Tensor, image_guidance: Tensor, text_guidance: Tensor) -> Tensor:
-        """(B, K, C, H, W), unused, (B, K, C) -> (B, K, C, H, W)."""
-        batch_classes, size = x.shape[:2], x.shape[-2:]
-        pooled = self.pool(x.flatten(0, 1)).unflatten(0, batch_classes)
-        fused = self.fusion(pooled, image_guidance, text_guidance)
-        return x + resize(fused.flatten(0, 1), size, align_corners=True).unflatten(0, batch_classes)
+        """(B, K, H, W, C), unused, (B, K, C) -> (B, K, H, W, C)."""
+        pooled = self.pool(x.flatten(0, 1).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        fused = self.fusion(pooled.unflatten(0, x.shape[:2]), image_guidance, text_guidance)
+        fused = fused.flatten(0, 1).permute(0, 3, 1, 2)
+        return x + resize(fused, x.shape[2:4], align_corners=True).permute(0, 2, 3, 1).unflatten(0, x.shape[:2])
 
 
 class ESCF(nn.Module):
@@ -167,15 +183,18 @@ class ESCF(nn.Module):
         """Fuse context into the cost embedding.
 
         Args:
-            x: (B, K, C, H, W).
+            x: (B, K, H, W, C).
             maps: the guiding feature maps, coarsest first, each (B, image_dims[i], h, w).
             text: (B, K, D) normalised embeddings of the classes kept.
 
         Returns:
-            (B, K, C, H, W).
+            (B, K, H, W, C).
         """
-        image_guidance = self.image_guidance(maps, x.shape[-2:])
-        text_guidance = self.text_guidance(text)
+        image_guidance = self.image_guidance(maps, x.shape[2:4])
+        return self.fuse(x, image_guidance, self.text_guidance(text))
+
+    def fuse(self, x: Tensor, image_guidance: Tensor, text_guidance: Tensor) -> Tensor:
+        """The layers alone: (B, K, H, W, C), (B, H, W, C), (B, K, C) -> (B, K, H, W, C)."""
         for layer in self.layers:
             x = layer(x, image_guidance, text_guidance)
         return x
@@ -199,6 +218,6 @@ class ImageGuidance(nn.Module):
         self.fuse = nn.Conv2d(2 * dim, dim, kernel_size=1)
 
     def forward(self, maps: list[Tensor], size: tuple[int, int]) -> Tensor:
-        """Maps (B, image_dims[i], h, w) and (H, W) -> (B, C, H, W)."""
+        """Maps (B, image_dims[i], h, w) and (H, W) -> (B, H, W, C)."""
         projected = [resize(proj(x), size) for proj, x in zip(self.proj, maps, strict=True)]
-        return self.fuse(torch.stack(projected).mean(0))
+        return self.fuse(torch.stack(projected).mean(0)).permute(0, 2, 3, 1)

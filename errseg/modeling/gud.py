@@ -1,13 +1,13 @@
 """Gradual Upsampling Decoder (III-E): from the fused cost embedding to logits, guided by the image at each scale.
 
-Shapes: B images, K classes kept, C channels, H x W locations at stride 16.
+Shapes: B images, K classes kept, C channels, H x W locations at stride 16; N maps, one for each class of each image.
+The guidance is the same for every class: its share of the first convolution is computed once an image.
 """
 
-import torch
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from .layers import StopGradient, resize
+from .layers import StopGradient, guidance_share, in_parts, resize, with_share
 
 
 def groups(channels: int) -> int:
@@ -16,7 +16,7 @@ def groups(channels: int) -> int:
 
 
 class Guidance(nn.Module):
-    """Set the projected image features beside the cost embedding, the same for every class.
+    """The projected image features that stand beside the cost embedding, the same for every class.
 
     Args:
         image_dim: channels of the guiding feature map.
@@ -28,10 +28,9 @@ class Guidance(nn.Module):
         self.guidance_dim = guidance_dim
         self.proj = nn.Sequential(nn.Conv2d(image_dim, guidance_dim, kernel_size=3, padding=1), nn.ReLU6())
 
-    def forward(self, x: Tensor, image: Tensor) -> Tensor:
-        """(B K, C, h, w), (B, image_dim, h', w') -> (B K, C + guidance_dim, h, w)."""
-        guidance = resize(self.proj(image), x.shape[-2:])
-        return torch.cat([x, guidance.repeat_interleave(x.shape[0] // image.shape[0], dim=0)], dim=1)
+    def share(self, conv: nn.Conv2d, image: Tensor, size: tuple[int, int]) -> Tensor:
+        """Its share of a convolution at ``size``: (B, image_dim, h', w') -> (B, 1, out, *size)."""
+        return guidance_share(conv, resize(self.proj(image), size)).unsqueeze(1)
 
 
 class NoGuidance(nn.Module):
@@ -39,9 +38,8 @@ class NoGuidance(nn.Module):
 
     guidance_dim = 0
 
-    def forward(self, x: Tensor, image: Tensor) -> Tensor:
-        """(B K, C, h, w) -> the same."""
-        return x
+    def share(self, conv: nn.Conv2d, image: Tensor, size: tuple[int, int]) -> None:
+        return None
 
 
 class UpsampleStage(nn.Module):
@@ -56,6 +54,7 @@ class UpsampleStage(nn.Module):
 
     def __init__(self, in_dim: int, out_dim: int, scale: int, guidance: nn.Module, kernel_size: int):
         super().__init__()
+        self.scale = scale
         self.up = nn.ConvTranspose2d(in_dim, out_dim, 2, 2) if scale == 2 else nn.Conv2d(in_dim, out_dim, 1)
         self.guidance = guidance
         layers = []
@@ -67,9 +66,13 @@ class UpsampleStage(nn.Module):
             ]
         self.refine = nn.Sequential(*layers)
 
-    def forward(self, x: Tensor, image: Tensor) -> Tensor:
-        """(B K, in_dim, h, w), (B, image_dim, h', w') -> (B K, out_dim, scale h, scale w)."""
-        return self.refine(self.guidance(self.up(x), image))
+    def share(self, image: Tensor, size: tuple[int, int]) -> Tensor | None:
+        """The guidance's share of the first convolution: (B, image_dim, h', w') -> (B, 1, out_dim, *size) or None."""
+        return self.guidance.share(self.refine[0], image, size)
+
+    def forward(self, x: Tensor, share: Tensor | None) -> Tensor:
+        """(N, in_dim, h, w) and the guidance's share -> (N, out_dim, scale h, scale w)."""
+        return self.refine[1:](with_share(self.refine[0], self.up(x), share))
 
 
 class GUD(nn.Module):
@@ -110,17 +113,24 @@ class GUD(nn.Module):
         """Decode the cost embedding.
 
         Args:
-            x: (B, K, C, H, W).
+            x: (B, K, H, W, C).
             maps: the feature maps at strides 16, 8 and 4, each (B, image_dims[i], h, w).
 
         Returns:
             Logits (B, K, 4 H, 4 W).
         """
-        batch_classes = x.shape[:2]
-        x = x.flatten(0, 1)
+        size, shares = x.shape[2:4], []
         for stage, image in zip(self.stages, maps, strict=True):
-            x = stage(x, self.stop_gradient(image))
-        return self.head(x).squeeze(1).unflatten(0, batch_classes)
+            size = tuple(stage.scale * side for side in size)
+            shares.append(stage.share(self.stop_gradient(image), size))
+        return in_parts(self.decode, x.flatten(0, 1), *shares).unflatten(0, x.shape[:2])
+
+    def decode(self, x: Tensor, *shares: Tensor | None) -> Tensor:
+        """Maps of single classes (N, H, W, C) and each stage's share of the guidance -> logits (N, 4 H, 4 W)."""
+        x = x.permute(0, 3, 1, 2)
+        for stage, share in zip(self.stages, shares, strict=True):
+            x = stage(x, share)
+        return self.head(x).squeeze(1)
 
 
 class HeadOnly(nn.Module):
@@ -131,5 +141,5 @@ class HeadOnly(nn.Module):
         self.head = nn.Conv2d(dim, 1, kernel_size=1)
 
     def forward(self, x: Tensor, maps: list[Tensor]) -> Tensor:
-        """(B, K, C, H, W) -> (B, K, H, W)."""
-        return self.head(x.flatten(0, 1)).squeeze(1).unflatten(0, x.shape[:2])
+        """(B, K, H, W, C) -> (B, K, H, W)."""
+        return self.head(x.flatten(0, 1).permute(0, 3, 1, 2)).squeeze(1).unflatten(0, x.shape[:2])

@@ -25,18 +25,18 @@ def cost_map(dense: Tensor, text: Tensor) -> Tensor:
         text: (T, D) or (B, K, D) text embeddings of unit length.
 
     Returns:
-        (B, T, H, W) or (B, K, H, W).
+        (B, T, H, W) or (B, K, H, W), the classes of a location side by side in memory, for CRM to rank.
     """
     with without_autocast(dense.device):
-        dense = F.normalize(dense.float(), dim=1)
-        return (text.float() @ dense.flatten(2)).unflatten(2, dense.shape[-2:])
+        x = F.normalize(dense.float(), dim=1).flatten(2).transpose(1, 2)  # (B, H W, D)
+        return (x @ text.float().mT).transpose(1, 2).unflatten(2, dense.shape[-2:])
 
 
 class PassOn(nn.Module):
     """The cost embedding unchanged (Table V, "w/o ESCF")."""
 
     def forward(self, x: Tensor, maps: list[Tensor], text: Tensor) -> Tensor:
-        """(B, K, C, H, W) -> the same."""
+        """(B, K, H, W, C) -> the same."""
         return x
 
 
@@ -134,7 +134,7 @@ class ERRSegHead(nn.Module):
         costs = cost_map(features[self.embeddings[0]], text)  # (B, T, H, W)
         kept = self.crm(resize(costs, size), num_classes, present)  # (B, K)
         text = text[kept]  # (B, K, D)
-        x = self.hsm(*(cost_map(features[name], text) for name in self.embeddings), size=size)  # (B, K, C, H, W)
+        x = self.hsm(*(cost_map(features[name], text) for name in self.embeddings), size=size)  # (B, K, H, W, C)
         x = self.escf(x, [self._guide(features[name]) for name in self.fusion_maps], text)
         return self.gud(x, [self._guide(features[name]) for name in self.decoder_maps]), kept
 

@@ -3,9 +3,23 @@
 Shapes: B images, K classes kept, C channels of the cost embedding, H x W locations at stride 16.
 """
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .layers import resize
+
+
+def project(cost: Tensor, proj: nn.Conv2d, fuse: nn.Conv2d) -> Tensor:
+    """``fuse(proj(cost))`` without ``fuse``'s bias, as one convolution: there is no nonlinearity between them.
+
+    (B, K, h, w) -> (B K, C, h, w), channels last in memory.
+    """
+    fused = fuse.weight.flatten(1)  # (C, 2 C)
+    weight = (fused @ proj.weight.flatten(1)).view(-1, *proj.weight.shape[1:])
+    cost = cost.flatten(0, 1).unsqueeze(3).permute(0, 3, 1, 2).to(weight.dtype)
+    weight = weight.to(memory_format=torch.channels_last)
+    return F.conv2d(cost, weight, fused @ proj.bias, padding=proj.padding)
 
 
 class HSM(nn.Module):
@@ -22,10 +36,11 @@ class HSM(nn.Module):
         self.fuse = nn.Conv2d(2 * dim, dim, kernel_size=1)
 
     def forward(self, cost16: Tensor, cost32: Tensor, size: tuple[int, int]) -> Tensor:
-        """(B, K, H, W), (B, K, h, w) and (H, W) -> (B, K, C, H, W)."""
-        x16 = self.proj16(cost16.flatten(0, 1).unsqueeze(1))
-        x32 = self.proj32(cost32.flatten(0, 1).unsqueeze(1))
-        return self.fuse((x16 + resize(x32, size)) / 2).unflatten(0, cost16.shape[:2])
+        """(B, K, H, W), (B, K, h, w) and (H, W) -> (B, K, H, W, C)."""
+        x16 = project(cost16, self.proj16, self.fuse)
+        x32 = project(cost32, self.proj32, self.fuse)
+        x = ((x16 + resize(x32, size)) / 2).permute(0, 2, 3, 1) + self.fuse.bias
+        return x.contiguous().unflatten(0, cost16.shape[:2])
 
 
 class SingleScale(nn.Module):
@@ -37,6 +52,6 @@ class SingleScale(nn.Module):
         self.fuse = nn.Conv2d(2 * dim, dim, kernel_size=1)
 
     def forward(self, cost: Tensor, size: tuple[int, int]) -> Tensor:
-        """(B, K, h, w) and (H, W) -> (B, K, C, H, W)."""
-        x = resize(cost, size).flatten(0, 1).unsqueeze(1)
-        return self.fuse(self.proj(x)).unflatten(0, cost.shape[:2])
+        """(B, K, h, w) and (H, W) -> (B, K, H, W, C)."""
+        x = project(resize(cost, size), self.proj, self.fuse).permute(0, 2, 3, 1) + self.fuse.bias
+        return x.contiguous().unflatten(0, cost.shape[:2])

@@ -4,6 +4,7 @@ Shapes: N sequences, L tokens, C channels.
 """
 
 import math
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -11,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import UsageError
+
+CACHED = 1 << 19  # elements of a cost embedding that a CPU works on at a time: 2 MiB of float32
 
 
 class StopGradient(nn.Module):
@@ -20,8 +23,49 @@ class StopGradient(nn.Module):
         return x.detach()
 
 
+def guidance_share(layer: nn.Module, guidance: Tensor) -> Tensor:
+    """What a layer on ``[x ; guidance]`` makes of the guidance, bias included.
+
+    A linear layer or convolution of a concatenation is a sum of one on each part, so that the part of a guidance that
+    many sequences share is computed once. ``with_share`` adds the part of x.
+
+    Args:
+        layer: an ``nn.Linear`` ((..., G) -> (..., C)) or ``nn.Conv2d`` ((N, G, h, w) -> (N, C, h', w')).
+        guidance: its last G input channels.
+    """
+    width = guidance.shape[_channels(layer)]
+    return _apply(layer, guidance, layer.weight[:, -width:], layer.bias)
+
+
+def with_share(layer: nn.Module, x: Tensor, share: Tensor | None) -> Tensor:
+    """``layer([x ; guidance])``, given the guidance's share of it; where that is None, ``layer(x)``.
+
+    Args:
+        layer: as ``guidance_share``'s.
+        x: its first input channels.
+        share: is broadcast over the first dimension of what the layer makes of ``x``, (N, ...), seen as (B, N / B, ...)
+            where the share is (B, 1, ...).
+    """
+    if share is None:
+        return layer(x)
+    y = _apply(layer, x, layer.weight[:, : x.shape[_channels(layer)]], None)
+    return y.unflatten(0, (share.shape[0], -1)).add_(share).flatten(0, 1)
+
+
+def _channels(layer: nn.Module) -> int:
+    return 1 if isinstance(layer, nn.Conv2d) else -1
+
+
+def _apply(layer: nn.Module, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    if isinstance(layer, nn.Conv2d):
+        return F.conv2d(x, weight, bias, layer.stride, layer.padding)
+    return F.linear(x, weight, bias)
+
+
 class Attention(nn.Module):
     """Multi-head attention whose queries and keys see a guidance beside the content.
+
+    Holds the projections; SFM and CFM compute queries, keys and values with them.
 
     Args:
         dim: C, the width of values and output.
@@ -41,14 +85,10 @@ class Attention(nn.Module):
         self.v = nn.Linear(dim, dim)
         self.proj = nn.Linear(dim, dim)
 
-    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """(N, L, guided), (N, M, guided), (N, M, C) -> (N, L, C)."""
-        q, k, v = (self._split(layer(x)) for layer, x in ((self.q, query), (self.k, key), (self.v, value)))
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Projected queries (N, L, C), keys and values (N, M, C) -> (N, L, C)."""
+        q, k, v = (x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in (q, k, v))
         return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
-
-    def _split(self, x: Tensor) -> Tensor:
-        """(N, L, C) -> (N, heads, L, C / heads)."""
-        return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
 
 
 class StarMLP(nn.Module):
@@ -62,7 +102,10 @@ class StarMLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., C) -> (..., C)."""
-        return self.fc3(F.relu6(self.fc1(x)) * self.fc2(x))
+        return in_parts(self._star, x)
+
+    def _star(self, x: Tensor) -> Tensor:
+        return self.fc3(F.relu6(self.fc1(x), inplace=True) * self.fc2(x))
 
 
 class PlainMLP(nn.Module):
@@ -76,6 +119,30 @@ class PlainMLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(..., C) -> (..., C)."""
         return self.fc3(F.relu6(self.fc1(x)))
+
+
+def in_parts(function: Callable[..., Tensor], x: Tensor, *shared: Tensor | None) -> Tensor:
+    """``function(x, *shared)`` of sequences that do not see each other, a few at a time where the CPU's cache gains.
+
+    Where gradients are kept, on a GPU and while compiling, all go at once.
+
+    Args:
+        function: maps (n, ...) to (n, ...), sequence by sequence.
+        x: (N, ...).
+        shared: further arguments (1, ...), the same for every part; for several images, x holds one image's sequences
+            after the other and they are (B, 1, ...): parts do not cross images then.
+    """
+    if torch.is_grad_enabled() or x.device.type != "cpu" or torch.compiler.is_compiling():
+        return function(x, *shared)
+    batch = max((s.shape[0] for s in shared if s is not None), default=1)
+    step = max(CACHED // x[0].numel(), 1)
+    if batch == 1 and step >= len(x):
+        return function(x, *shared)
+    parts = []
+    for image, sequences in enumerate(x.chunk(batch)):
+        own = [None if s is None else s[image : image + 1] for s in shared]
+        parts += [function(part, *own) for part in sequences.split(step)]
+    return torch.cat(parts)
 
 
 def resize(x: Tensor, size: tuple[int, int], align_corners: bool = False) -> Tensor:

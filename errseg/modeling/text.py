@@ -132,21 +132,24 @@ def _warn_of_equal_prompts(names: Sequence[str], prompts: list[list[str]]) -> No
         )
 
 
-def embed_vocabulary(vocabulary: Vocabulary, encode_text: Callable[[Tensor], Tensor], device: torch.device) -> Tensor:
+def embed_vocabulary(vocabulary: Vocabulary, encode_text: Callable[[Tensor], Tensor]) -> Tensor:
     """The text embeddings of a vocabulary: (T, D), of unit length.
 
-    Embeddings of several prompts of a name are averaged. Gradients flow where the caller keeps them; where none are
-    kept, the prompts pass in chunks, so that memory does not grow with T.
+    Embeddings of several prompts of a name are averaged; equal prompts are encoded once. Gradients flow where the
+    caller keeps them; where none are kept, prompts pass in chunks of similar length, and memory does not grow with T.
 
     Args:
         vocabulary: the names.
         encode_text: (N, L) ids -> (N, D) of unit length.
-        device: of the text tower.
     """
-    tokens = vocabulary.tokens.to(device)
+    tokens, place = vocabulary.tokens.unique(dim=0, return_inverse=True)
+    if not torch.is_grad_enabled():
+        order = tokens.argmax(dim=1).argsort()  # by the place of EOT, the highest id
+        tokens, place = tokens[order], order.argsort()[place]
     parts = [tokens] if torch.is_grad_enabled() else tokens.split(CHUNK)
     embeddings = torch.cat([encode_text(part) for part in parts])
+    embeddings = embeddings[place.to(embeddings.device)]
     if len(embeddings) == len(vocabulary.names):
         return embeddings
     total = embeddings.new_zeros(len(vocabulary.names), embeddings.shape[1])
-    return F.normalize(total.index_add(0, vocabulary.owner.to(device), embeddings), dim=-1)
+    return F.normalize(total.index_add(0, vocabulary.owner.to(embeddings.device), embeddings), dim=-1)

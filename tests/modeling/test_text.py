@@ -24,7 +24,7 @@ def test_mean_of_synonyms_and_templates():
     assert len(prompter.prompts("sofa, couch")) == 4
     vocabulary = prompter.vocabulary(["sofa, couch", "dog"])
     assert vocabulary.tokens.shape == (6, 77) and vocabulary.owner.tolist() == [0, 0, 0, 0, 1, 1]
-    embeddings = embed_vocabulary(vocabulary, encode, torch.device("cpu"))
+    embeddings = embed_vocabulary(vocabulary, encode)
     expected = encode(vocabulary.tokens)[:4].mean(0)
     torch.testing.assert_close(embeddings[0], expected / expected.norm())
 
@@ -32,7 +32,7 @@ def test_mean_of_synonyms_and_templates():
 def test_chunks_change_nothing():
     vocabulary = Prompter(NAME, (PROMPT,)).vocabulary([f"name {i}" for i in range(300)])
     with torch.no_grad():
-        chunked = embed_vocabulary(vocabulary, encode, torch.device("cpu"))
+        chunked = embed_vocabulary(vocabulary, encode)
     torch.testing.assert_close(chunked, encode(vocabulary.tokens))
 
 

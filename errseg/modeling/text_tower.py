@@ -1,0 +1,68 @@
+"""CLIP's text tower without the work that changes nothing.
+
+The tower is causal and its embedding is the EOT token's: positions behind the longest prompt's EOT are cut off, and the
+tokens that all prompts begin with ("a photo of a") are encoded once, their keys and values serving every prompt.
+
+Shapes: N prompts, P tokens that all begin with, S tokens that follow them, D text dimension.
+"""
+
+import torch
+import torch.nn.functional as F
+from open_clip.transformer import ResidualAttentionBlock
+from torch import Tensor, nn
+
+
+def encode_prompts(clip: nn.Module, tokens: Tensor) -> Tensor:
+    """What ``clip.encode_text`` gives: (N, L) token ids on any device -> (N, D), not normalised."""
+    if not _is_plain_causal(clip):
+        return clip.encode_text(tokens.to(clip.positional_embedding.device))
+    ends = tokens.argmax(dim=1)  # EOT has the highest id
+    length, shared = int(ends.max()) + 1, shared_length(tokens)
+    device = clip.positional_embedding.device
+    tokens, ends = tokens.to(device), ends.to(device)
+    dtype = clip.transformer.get_cast_dtype()
+    positions = clip.positional_embedding.to(dtype)
+    first = clip.token_embedding(tokens[:1, :shared]).to(dtype) + positions[:shared]  # (1, P, width)
+    x = clip.token_embedding(tokens[:, shared:length]).to(dtype) + positions[shared:length]  # (N, S, width)
+    seen = torch.ones(length - shared, length, dtype=torch.bool, device=device).tril(shared)
+    for block in clip.transformer.resblocks:
+        q, k, v = _project(block, x)
+        if shared:
+            first_q, first_k, first_v = _project(block, first)
+            first = _finish(block, first, F.scaled_dot_product_attention(first_q, first_k, first_v, is_causal=True))
+            k = torch.cat([first_k.expand(len(k), -1, -1, -1), k], dim=2)
+            v = torch.cat([first_v.expand(len(v), -1, -1, -1), v], dim=2)
+        x = _finish(block, x, F.scaled_dot_product_attention(q, k, v, attn_mask=seen))
+    x = clip.ln_final(x[torch.arange(len(x), device=device), ends - shared])
+    return clip.text_projection(x) if isinstance(clip.text_projection, nn.Linear) else x @ clip.text_projection
+
+
+def shared_length(tokens: Tensor) -> int:
+    """P of (N, L) token ids, fewer than the shortest prompt's, so that every prompt keeps its EOT to itself."""
+    same = (tokens == tokens[:1]).all(dim=0).long().cumprod(0).sum()
+    return min(int(same), int(tokens.argmax(dim=1).min()))
+
+
+def _is_plain_causal(clip: nn.Module) -> bool:
+    """Whether a tower is the usual one: open_clip's standard blocks, a causal mask, the EOT token pooled."""
+    blocks = clip.transformer.resblocks
+    return (
+        getattr(clip, "text_pool_type", "argmax") == "argmax"
+        and clip.attn_mask is not None
+        and clip.text_projection is not None
+        and all(type(block) is ResidualAttentionBlock for block in blocks)
+    )
+
+
+def _project(block: ResidualAttentionBlock, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values: (N, L, width) -> three times (N, heads, L, width / heads)."""
+    attention = block.attn
+    qkv = F.linear(block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)
+    q, k, v = qkv.unflatten(-1, (3, attention.num_heads, -1)).permute(2, 0, 3, 1, 4)
+    return q, k, v
+
+
+def _finish(block: ResidualAttentionBlock, x: Tensor, attended: Tensor) -> Tensor:
+    """The block behind its attention: (N, L, width), (N, heads, L, width / heads) -> (N, L, width)."""
+    x = x + block.ls_1(block.attn.out_proj(attended.transpose(1, 2).flatten(2)))
+    return x + block.ls_2(block.mlp(block.ln_2(x)))

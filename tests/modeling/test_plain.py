@@ -1,0 +1,154 @@
+"""The model computes what the plain form computes, piece by piece and as a whole, on the CPU's parts and without."""
+
+import open_clip
+import pytest
+import torch
+
+from errseg.modeling import layers, plain
+from errseg.modeling.crm import CRM
+from errseg.modeling.encoder import ConvNeXtCLIP
+from errseg.modeling.escf import CFM, CSR, ESCF, SFM
+from errseg.modeling.gud import GUD
+from errseg.modeling.hsm import HSM, SingleScale
+from errseg.modeling.plain import PlainForm
+from errseg.modeling.text_tower import encode_prompts, shared_length
+from tests.conftest import NAMES
+from tests.modeling.test_errseg import ABLATIONS
+
+B, K, C, H, W = 2, 3, 32, 6, 4
+
+
+def rand(*shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+def channels_first(x):
+    """(B, K, H, W, C) to the plain form's (B, K, C, H, W)."""
+    return x.permute(0, 1, 4, 2, 3)
+
+
+@pytest.fixture(params=["whole", "parts"])
+def grad(request, monkeypatch):
+    """Whether gradients are kept: if not, sequences go through in parts, here of one or two."""
+    monkeypatch.setattr(layers, "CACHED", 2 * C)
+    with torch.set_grad_enabled(request.param == "whole"):
+        yield
+
+
+def close(ours, theirs):
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+
+
+# ---- pieces ----
+
+
+def test_hsm_is_one_convolution_a_scale(grad):
+    hsm, costs = HSM(C), [rand(B, K, H, W), rand(B, K, H // 2, W // 2)]
+    close(channels_first(hsm(*costs, size=(H, W))), plain.hsm(hsm, costs, (H, W)))
+    single = SingleScale(C)
+    close(channels_first(single(costs[1], size=(H, W))), plain.hsm(single, costs[1:], (H, W)))
+
+
+@pytest.mark.parametrize("ratio", [1, 2, 3])
+def test_sfm_computes_the_guidance_once_an_image(ratio, grad):
+    sfm, x, guidance = SFM(C, 4, ratio).eval(), rand(B, K, H, W, C), rand(B, H, W, C)
+    close(channels_first(sfm(x, guidance, None)), plain.sfm(sfm, channels_first(x), guidance))
+
+
+@pytest.mark.parametrize("ratio", [1, 2])
+def test_cfm_computes_the_guidance_once_an_image(ratio, grad):
+    cfm = CFM(C, 4).eval()
+    module = CSR(cfm, ratio) if ratio > 1 else cfm
+    x, guidance = rand(B, K, H, W, C), rand(B, K, C)
+    ours = module(x, None, guidance)
+    close(channels_first(ours), plain.class_fusion(module, channels_first(x), guidance))
+
+
+def test_escf(grad):
+    escf, x, maps = (
+        ESCF((8, 8), 12, C, 4, 2).eval(),
+        rand(B, K, H, W, C),
+        [rand(B, 8, H // 2, W // 2), rand(B, 8, H, W)],
+    )
+    text = rand(B, K, 12)
+    close(channels_first(escf(x, maps, text)), plain.escf(escf, channels_first(x), maps, text))
+
+
+@pytest.mark.parametrize("options", [{}, {"guidance_os16": False}, {"kernel_size": 5}])
+def test_gud_computes_the_guidance_once_an_image(options, grad):
+    gud, x = GUD(C, (10, 8, 6), **options), rand(B, K, H, W, C)
+    maps = [rand(B, 10, H, W), rand(B, 8, 2 * H, 2 * W), rand(B, 6, 4 * H, 4 * W)]
+    close(gud(x, maps), plain.gud(gud, channels_first(x), maps))
+
+
+def test_crm_keeps_the_classes_of_the_ranking_location_by_location():
+    costs, present = rand(4, 40, 9, 7), torch.zeros(4, 40, dtype=torch.bool)
+    present[:, 33] = True
+    for classes in (None, present):
+        kept = CRM()(costs, 5, classes)
+        assert torch.equal(kept, plain.keep_classes(CRM(), costs, 5, classes))
+        assert torch.equal(kept, CRM()(costs.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2), 5, classes))
+
+
+@pytest.mark.parametrize("names", [NAMES, ["a"], ["sky", "sky"], ["one", "a very long name of many words indeed"]])
+@pytest.mark.parametrize("template", ["a photo of a {}", "{}", "{} in the scene"])
+def test_the_text_tower_leaves_out_only_what_changes_nothing(names, template, build):
+    clip = build().backbone.clip
+    tokens = open_clip.SimpleTokenizer(context_length=clip.context_length)([template.format(n) for n in names])
+    close(encode_prompts(clip, tokens), clip.encode_text(tokens))
+
+
+def test_prompts_share_what_they_begin_with_and_keep_their_ends():
+    begin = torch.tensor([[9, 1, 2, 3, 99, 0], [9, 1, 2, 4, 5, 99]])
+    assert shared_length(begin) == 3
+    assert shared_length(begin[:1]) == 4  # EOT is its own
+    assert shared_length(begin[:, 1:] + torch.tensor([[0], [1]])) == 0
+
+
+def test_a_tower_of_another_kind_is_left_to_open_clip(build):
+    clip = build().backbone.clip
+    clip.attn_mask = None
+    tokens = open_clip.SimpleTokenizer(context_length=clip.context_length)(["a", "of the"])
+    close(encode_prompts(clip, tokens), clip.encode_text(tokens))
+
+
+# ---- the whole ----
+
+
+@pytest.mark.parametrize("changes", ABLATIONS, ids=lambda changes: "-".join(map(str, changes))[:60] or "paper")
+def test_predictions_are_the_plain_forms(changes, build, make_batch):
+    model = build("MODEL.CRM.NUM_CLASSES_TEST", 4, *changes)
+    batch = make_batch(2)
+    batch[1] |= {"height": 40, "width": 90}
+    with torch.no_grad():
+        expected = PlainForm(model)(batch)
+        results = model(batch)
+        labels = model.label_maps(batch)
+    for one, other, label in zip(results, expected, labels, strict=True):
+        close(one["sem_seg"], other)
+        assert (label == other.argmax(0)).float().mean() > 0.999
+
+
+@pytest.mark.parametrize("changes", ABLATIONS, ids=lambda changes: "-".join(map(str, changes))[:60] or "paper")
+def test_loss_and_gradients_are_the_plain_forms(changes, build, make_batch):
+    model, batch = build(*changes).train(), make_batch(2)
+    gradients = []
+    for form in (model, PlainForm(model)):
+        model.zero_grad()
+        torch.manual_seed(0)  # drop-path
+        loss = form(batch)["loss_sem_seg"]
+        loss.backward()
+        gradients.append(
+            {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None} | {"": loss}
+        )
+    ours, theirs = gradients
+    assert ours.keys() == theirs.keys()
+    largest = max(gradient.abs().max() for gradient in theirs.values())
+    for name, gradient in theirs.items():
+        assert (ours[name] - gradient).abs().max() <= 1e-4 * gradient.abs().max() + 1e-6 * largest, name
+
+
+def test_the_plain_form_shares_the_weights(build):
+    model = build()
+    assert isinstance(model.backbone, ConvNeXtCLIP)
+    assert {id(p) for p in PlainForm(model).parameters()} == {id(p) for p in model.parameters()}
