@@ -75,7 +75,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
             group["weight_decay"],
         )
     if solver.OPTIMIZER == "AdamW":
-        return torch.optim.AdamW(groups, solver.BASE_LR)
+        return torch.optim.AdamW(groups, solver.BASE_LR, fused=True)
     if solver.OPTIMIZER == "SGD":
         return torch.optim.SGD(groups, solver.BASE_LR, momentum=solver.MOMENTUM, nesterov=solver.NESTEROV)
     raise UsageError(f"SOLVER.OPTIMIZER is {solver.OPTIMIZER!r}; choose AdamW or SGD.")

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..errors import UsageError
 from .clip import RANDOM, build_clip, load_clip_weights
-from .layers import StopGradient, resize
+from .layers import StopGradient, call, recompute, resize
 from .text_tower import encode_prompts
 
 
@@ -28,10 +28,19 @@ class CLIPEncoder(Backbone):
         clip: an open_clip model with an image and a text tower.
         finetune_image, finetune_text: train the tower's chosen weights; everything else in CLIP is frozen.
         clip_source: where its weights are from, for the log.
+        gradient_checkpointing: keep fewer activations in training and compute them twice.
     """
 
-    def __init__(self, clip: nn.Module, finetune_image: bool, finetune_text: bool, clip_source: str):
+    def __init__(
+        self,
+        clip: nn.Module,
+        finetune_image: bool,
+        finetune_text: bool,
+        clip_source: str,
+        gradient_checkpointing: bool = False,
+    ):
         super().__init__()
+        self.run = recompute if gradient_checkpointing else call
         self.clip = clip
         self.clip_source = clip_source
         for name, parameter in clip.named_parameters():
@@ -54,9 +63,13 @@ class CLIPEncoder(Backbone):
         """Whether training changes the text embeddings."""
         return any(p.requires_grad for n, p in self.clip.named_parameters() if not n.startswith("visual."))
 
+    def image_parts(self) -> list[nn.Module]:
+        """What encodes images."""
+        return [module for name, module in self.named_children() if name != "clip"] + [self.clip.visual]
+
     def encode_text(self, tokens: Tensor) -> Tensor:
         """(N, L) token ids, best left on the CPU -> (N, D) embeddings of unit length."""
-        return F.normalize(encode_prompts(self.clip, tokens).float(), dim=-1)
+        return F.normalize(encode_prompts(self.clip, tokens, self.run).float(), dim=-1)
 
 
 def _tunes_transformer(name: str) -> bool:
@@ -71,7 +84,7 @@ class ConvNeXtCLIP(CLIPEncoder):
 
     Args:
         clip: an open_clip model whose image tower is a timm ConvNeXt.
-        finetune_image, finetune_text, clip_source: as CLIPEncoder's.
+        finetune_image, finetune_text, clip_source, gradient_checkpointing: as CLIPEncoder's.
         hierarchical: give E16 beside E32 (the HSM).
         stage4_gradient: "both", "E16" or "E32": through which of them stage 4 is trained (Table VI). The other one's
             gradient stops where it leaves the encoder, that of os32 with E32's, so that stages 1 to 3 lose it too.
@@ -86,8 +99,9 @@ class ConvNeXtCLIP(CLIPEncoder):
         hierarchical: bool = True,
         stage4_gradient: str = "both",
         clip_source: str = RANDOM,
+        gradient_checkpointing: bool = False,
     ):
-        super().__init__(clip, finetune_image, finetune_text, clip_source)
+        super().__init__(clip, finetune_image, finetune_text, clip_source, gradient_checkpointing)
         if stage4_gradient not in ("both", "E16", "E32"):
             raise UsageError(f"MODEL.HSM.STAGE4_GRADIENT = {stage4_gradient!r}; give 'both', 'E16' or 'E32'.")
         if stage4_gradient == "E16" and not hierarchical:
@@ -122,9 +136,9 @@ class ConvNeXtCLIP(CLIPEncoder):
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """(B, 3, R, R) normalised -> os4, os8, os16, os32 (B, C, R/s, R/s); E32, E16 (B, D, R/s, R/s)."""
         trunk = self.clip.visual.trunk
-        outputs, x = {}, trunk.stem(images)
+        outputs, x = {}, trunk.stem(images.to(trunk.stem[0].weight.dtype))
         for i, stage in enumerate(trunk.stages):
-            x = outputs[f"os{4 << i}"] = stage(x)
+            x = outputs[f"os{4 << i}"] = self.run(stage, x)
         outputs["os32"] = self.stop32(outputs["os32"])
         outputs["E32"] = self.dense_embedding(outputs["os32"])
         if self.downsample16 is not None:
@@ -134,7 +148,7 @@ class ConvNeXtCLIP(CLIPEncoder):
     def stage4_at_stride16(self, os16: Tensor) -> Tensor:
         """Stage 4 without its downsampling: (B, C3, H, W) -> (B, C4, H, W)."""
         x = resize(self.downsample16(os16), os16.shape[-2:])
-        return self.clip.visual.trunk.stages[3].blocks(x)
+        return self.run(self.clip.visual.trunk.stages[3].blocks, x)
 
     def dense_embedding(self, features: Tensor) -> Tensor:
         """CLIP's head at every location on its own: (B, C4, H, W) -> (B, D, H, W)."""
@@ -167,14 +181,19 @@ class ViTCLIP(CLIPEncoder):
 
     Args:
         clip: an open_clip model whose image tower is a VisionTransformer of patch size 16.
-        finetune_image, finetune_text, clip_source: as CLIPEncoder's.
+        finetune_image, finetune_text, clip_source, gradient_checkpointing: as CLIPEncoder's.
     """
 
     @configurable
     def __init__(
-        self, clip: nn.Module, finetune_image: bool = False, finetune_text: bool = False, clip_source: str = RANDOM
+        self,
+        clip: nn.Module,
+        finetune_image: bool = False,
+        finetune_text: bool = False,
+        clip_source: str = RANDOM,
+        gradient_checkpointing: bool = False,
     ):
-        super().__init__(clip, finetune_image, finetune_text, clip_source)
+        super().__init__(clip, finetune_image, finetune_text, clip_source, gradient_checkpointing)
         if not isinstance(clip.visual, VisionTransformer):
             raise UsageError(_wrong_tower("ViTCLIP", clip, "a ViT of patch size 16, such as ViT-B-16"))
         patch = clip.visual.patch_size
@@ -204,14 +223,14 @@ class ViTCLIP(CLIPEncoder):
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """(B, 3, R, R) normalised -> os4, os8, os16 (B, C, R/16, R/16); E16 (B, D, R/16, R/16)."""
         visual = self.clip.visual
-        x = visual.conv1(images)
+        x = visual.conv1(images.to(visual.conv1.weight.dtype))
         size = x.shape[-2:]
         x = x.flatten(2).transpose(1, 2) + self.positions(size).to(x.dtype)
         first = (visual.class_embedding + visual.positional_embedding[0]).to(x.dtype).expand(len(x), 1, -1)
         x = visual.ln_pre(torch.cat([first, x], dim=1))
         outputs = {}
         for i, block in enumerate(visual.transformer.resblocks):
-            x = block(x)
+            x = self.run(block, x)
             if i in self.guiding_blocks:
                 outputs[self.guiding_blocks[i]] = x[:, 1:].transpose(1, 2).unflatten(2, size)
         dense = visual.ln_post(x[:, 1:]) @ visual.proj
@@ -239,4 +258,5 @@ def clip_arguments(cfg) -> dict:
         "clip_source": load_clip_weights(clip, cfg.MODEL.CLIP.NAME, cfg.MODEL.CLIP.PRETRAINED),
         "finetune_image": cfg.MODEL.CLIP.FINETUNE_IMAGE,
         "finetune_text": cfg.MODEL.CLIP.FINETUNE_TEXT,
+        "gradient_checkpointing": cfg.MODEL.GRADIENT_CHECKPOINTING,
     }

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..errors import UsageError
 from .layers import resize
 from .losses import dense_binary_cross_entropy
-from .output import Part, dense_scores, label_map
+from .output import Part, dense_scores, label_map, picture_size, place
 from .text import Prompter, Vocabulary, embed_vocabulary
 from .views import View, Views
 
@@ -33,6 +33,7 @@ class ERRSeg(nn.Module):
         num_classes_train: K in training.
         num_classes_test: K at test where ``set_vocabulary`` gives none; 0 for all.
         ignore_label: the label of pixels without a class.
+        precision: "float32", "bfloat16" or "float16", of the image tower and the head; lower ones are for tests only.
     """
 
     @configurable
@@ -48,6 +49,7 @@ class ERRSeg(nn.Module):
         num_classes_train: int = 32,
         num_classes_test: int = 0,
         ignore_label: int = 255,
+        precision: str = "float32",
     ):
         super().__init__()
         if resolution_train < 64:
@@ -71,6 +73,7 @@ class ERRSeg(nn.Module):
         self.register_buffer("pixel_std", torch.tensor(pixel_std, dtype=torch.float32).view(3, 1, 1), persistent=False)
         self.register_buffer("text_embeddings", None, persistent=False)
         self.register_load_state_dict_post_hook(lambda module, _: module._refresh_text_embeddings())
+        self.set_precision(precision)
 
     @classmethod
     def from_config(cls, cfg) -> dict:
@@ -93,11 +96,27 @@ class ERRSeg(nn.Module):
             "num_classes_train": cfg.MODEL.CRM.NUM_CLASSES_TRAIN,
             "num_classes_test": cfg.MODEL.CRM.NUM_CLASSES_TEST,
             "ignore_label": cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
+            "precision": cfg.MODEL.PRECISION,
         }
 
     @property
     def device(self) -> torch.device:
         return self.pixel_mean.device
+
+    def set_precision(self, precision: str) -> None:
+        """Convert the image tower and the head; text tower, normalisation, cosines and CRM stay in float32.
+
+        Args:
+            precision: "float32", "bfloat16" or "float16". What a lower one has rounded off stays lost.
+
+        Raises:
+            UsageError: it is something else.
+        """
+        if precision not in ("float32", "bfloat16", "float16"):
+            raise UsageError(f"MODEL.PRECISION = {precision!r}; give 'float32', 'bfloat16' or 'float16'.")
+        self.precision = precision
+        for part in (*self.backbone.image_parts(), self.sem_seg_head):
+            part.to(getattr(torch, precision))
 
     # ---- vocabulary ----
 
@@ -125,6 +144,8 @@ class ERRSeg(nn.Module):
 
     def train(self, mode: bool = True) -> "ERRSeg":
         """As ``nn.Module.train``; text embeddings that training makes stale are dropped, and made anew for tests."""
+        if mode and self.precision != "float32":
+            raise UsageError(f"MODEL.PRECISION = {self.precision!r} is for tests; train in 'float32', with SOLVER.AMP.")
         super().train(mode)
         if (mode and self.backbone.text_is_trained) or (not mode and self.text_embeddings is None):
             self._refresh_text_embeddings()
@@ -183,24 +204,13 @@ class ERRSeg(nn.Module):
                 chunk = group[start : start + len(batched_inputs)]
                 images = torch.cat([self.see(batched_inputs[i]["image"], view) for i, view in chunk])
                 for (i, view), part in zip(chunk, zip(*self.segment(images), strict=True), strict=True):
-                    parts[i].append(self.place(*part, view, batched_inputs[i]))
+                    parts[i].append(place(*part, view, batched_inputs[i]))
         return parts
 
     def see(self, image: Tensor, view: View) -> Tensor:
         """What the encoder sees of a view: (3, H, W) RGB 0-255 -> (1, 3, *view.size) normalised."""
         x = self.preprocess(image[:, slice(*view.rows), slice(*view.cols)], view.size)
         return x.flip(-1) if view.flipped else x
-
-    @staticmethod
-    def place(logits: Tensor, kept: Tensor, view: View, inputs: dict) -> Part:
-        """The prediction of a view in its place in the picture: (K, h, w) logits, (K,) ids -> its Part."""
-        scores = logits.float().sigmoid()
-        (height, width), size = inputs["image"].shape[-2:], picture_size(inputs)
-        rows, cols = (
-            tuple(round(edge * to / length) for edge in edges)
-            for edges, length, to in ((view.rows, height, size[0]), (view.cols, width, size[1]))
-        )
-        return Part(scores.flip(-1) if view.flipped else scores, kept, rows, cols)
 
     def losses(self, batched_inputs: list[dict]) -> dict[str, Tensor]:
         """The training loss; see ``forward``."""
@@ -279,9 +289,3 @@ class ERRSeg(nn.Module):
             )
         present = torch.zeros(len(labels), num_names + 1, dtype=torch.bool, device=labels.device)
         return present.scatter_(1, ids, True)[:, :num_names]
-
-
-def picture_size(inputs: dict) -> tuple[int, int]:
-    """(height, width) of the prediction that is asked for: by default the image's."""
-    height, width = inputs["image"].shape[-2:]
-    return inputs.get("height", height), inputs.get("width", width)

@@ -4,13 +4,25 @@ Shapes: B images, K classes kept, C channels, H x W locations at stride 16. A co
 guidance is the same for every class, or for every location: its share of a layer is computed once an image.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from timm.layers import DropPath
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from .layers import Attention, PlainMLP, StarMLP, guidance_share, in_parts, init_transformer_weights, resize, with_share
+from .layers import (
+    Attention,
+    PlainMLP,
+    StarMLP,
+    call,
+    guidance_share,
+    in_parts,
+    init_transformer_weights,
+    resize,
+    with_share,
+)
 
 
 def _mlp(dim: int, star: bool) -> nn.Module:
@@ -147,6 +159,7 @@ class ESCF(nn.Module):
         ssr_ratio, csr_ratio: the sequence reductions; 1 for none (Table X).
         star: the star operation in the MLPs (Table IX).
         drop_path: of layer 1; layer i has i times as much.
+        run: how a layer is called in training: ``call``, or ``recompute`` to save memory.
     """
 
     def __init__(
@@ -162,8 +175,10 @@ class ESCF(nn.Module):
         csr_ratio: int = 2,
         star: bool = True,
         drop_path: float = 0.025,
+        run: Callable = call,
     ):
         super().__init__()
+        self.run = run
         if not (sfm or cfm):
             raise UsageError("MODEL.ESCF.SFM and MODEL.ESCF.CFM are both False; set MODEL.ESCF.ENABLED False instead.")
         for key, ratio in (("SSR", ssr_ratio), ("CSR", csr_ratio)):
@@ -191,12 +206,12 @@ class ESCF(nn.Module):
             (B, K, H, W, C).
         """
         image_guidance = self.image_guidance(maps, x.shape[2:4])
-        return self.fuse(x, image_guidance, self.text_guidance(text))
+        return self.fuse(x, image_guidance, self.text_guidance(text.to(x.dtype)))
 
     def fuse(self, x: Tensor, image_guidance: Tensor, text_guidance: Tensor) -> Tensor:
         """The layers alone: (B, K, H, W, C), (B, H, W, C), (B, K, C) -> (B, K, H, W, C)."""
         for layer in self.layers:
-            x = layer(x, image_guidance, text_guidance)
+            x = self.run(layer, x, image_guidance, text_guidance)
         return x
 
 

@@ -4,10 +4,12 @@ Shapes: B images, K classes kept, C channels, H x W locations at stride 16; N ma
 The guidance is the same for every class: its share of the first convolution is computed once an image.
 """
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from .layers import StopGradient, guidance_share, in_parts, resize, with_share
+from .layers import StopGradient, call, guidance_share, in_parts, resize, with_share
 
 
 def groups(channels: int) -> int:
@@ -84,6 +86,7 @@ class GUD(nn.Module):
         guidance_os16: guide the first stage too.
         stop_gradient: the guidance does not train the encoder.
         kernel_size: of the refining convolutions.
+        run: how a stage is called in training: ``call``, or ``recompute`` to save memory.
     """
 
     def __init__(
@@ -93,8 +96,10 @@ class GUD(nn.Module):
         guidance_os16: bool = True,
         stop_gradient: bool = True,
         kernel_size: int = 3,
+        run: Callable = call,
     ):
         super().__init__()
+        self.run = run
         if any(width % groups(width) for width in (dim // 2, dim // 4, dim // 8)):
             raise UsageError(
                 f"MODEL.ESCF.DIM = {dim} does not split into GUD's groups of 8 channels; give 32, 64 or 128."
@@ -129,7 +134,7 @@ class GUD(nn.Module):
         """Maps of single classes (N, H, W, C) and each stage's share of the guidance -> logits (N, 4 H, 4 W)."""
         x = x.permute(0, 3, 1, 2)
         for stage, share in zip(self.stages, shares, strict=True):
-            x = stage(x, share)
+            x = self.run(stage, x, share)
         return self.head(x).squeeze(1)
 
 

@@ -12,7 +12,7 @@ from .crm import CRM, KeepAll
 from .escf import ESCF
 from .gud import GUD, HeadOnly
 from .hsm import HSM, SingleScale
-from .layers import resize, without_autocast
+from .layers import call, recompute, resize, without_autocast
 
 GUIDANCE_LIMIT = 16.0  # feature maps are clamped to +- this where they guide
 
@@ -73,6 +73,7 @@ class ERRSegHead(nn.Module):
     @classmethod
     def from_config(cls, cfg, input_shape: dict[str, ShapeSpec]) -> dict:
         crm, hsm, escf, gud = cfg.MODEL.CRM, cfg.MODEL.HSM, cfg.MODEL.ESCF, cfg.MODEL.GUD
+        run = recompute if cfg.MODEL.GRADIENT_CHECKPOINTING else call
         dense = [name for name in ("E16", "E32") if name in input_shape]
         embeddings = tuple(dense) if hsm.ENABLED else (dense[-1],)
         fusion_maps = tuple(name for name in ("os32", "os16") if name in input_shape)
@@ -91,6 +92,7 @@ class ERRSegHead(nn.Module):
                 csr_ratio=escf.CSR_RATIO,
                 star=escf.STAR,
                 drop_path=escf.DROP_PATH,
+                run=run,
             )
             if escf.ENABLED
             else PassOn()
@@ -102,6 +104,7 @@ class ERRSegHead(nn.Module):
                 guidance_os16=gud.GUIDANCE_OS16,
                 stop_gradient=gud.STOP_GRADIENT,
                 kernel_size=gud.KERNEL_SIZE,
+                run=run,
             )
             if gud.ENABLED
             else HeadOnly(escf.DIM)

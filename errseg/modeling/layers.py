@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ..errors import UsageError
 
@@ -143,6 +144,18 @@ def in_parts(function: Callable[..., Tensor], x: Tensor, *shared: Tensor | None)
         own = [None if s is None else s[image : image + 1] for s in shared]
         parts += [function(part, *own) for part in sequences.split(step)]
     return torch.cat(parts)
+
+
+def call(function: Callable, *arguments):
+    """``function(*arguments)``, its activations kept for the backward pass."""
+    return function(*arguments)
+
+
+def recompute(function: Callable, *arguments):
+    """``function(*arguments)``, its activations computed again in the backward pass (gradient checkpointing)."""
+    if not torch.is_grad_enabled():
+        return function(*arguments)
+    return checkpoint(function, *arguments, use_reentrant=False)
 
 
 def resize(x: Tensor, size: tuple[int, int], align_corners: bool = False) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .layers import resize
+from .views import View
 
 DROPPED_LOGIT = -100.0  # of the classes that CRM dropped
 BLOCK = 1 << 25  # scores at full size that are in memory at once: 128 MiB
@@ -23,6 +24,23 @@ class Part(NamedTuple):
     kept: Tensor  # (K,), ascending ids
     rows: tuple[int, int]  # first and one past the last, in pixels of the picture
     cols: tuple[int, int]
+
+
+def picture_size(inputs: dict) -> tuple[int, int]:
+    """(height, width) of the prediction that is asked for: by default the image's."""
+    height, width = inputs["image"].shape[-2:]
+    return inputs.get("height", height), inputs.get("width", width)
+
+
+def place(logits: Tensor, kept: Tensor, view: View, inputs: dict) -> Part:
+    """The prediction of a view in its place in the picture: (K, h, w) logits, (K,) ids -> its Part."""
+    scores = logits.float().sigmoid()
+    (height, width), size = inputs["image"].shape[-2:], picture_size(inputs)
+    rows, cols = (
+        tuple(round(edge * to / length) for edge in edges)
+        for edges, length, to in ((view.rows, height, size[0]), (view.cols, width, size[1]))
+    )
+    return Part(scores.flip(-1) if view.flipped else scores, kept, rows, cols)
 
 
 def label_map(parts: Sequence[Part], size: tuple[int, int]) -> Tensor:

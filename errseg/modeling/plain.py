@@ -19,7 +19,7 @@ from .gud import GUD, Guidance
 from .head import cost_map
 from .hsm import HSM
 from .layers import Attention, StarMLP, resize
-from .output import DROPPED_LOGIT
+from .output import DROPPED_LOGIT, picture_size
 
 
 class PlainForm(nn.Module):
@@ -60,7 +60,7 @@ class PlainForm(nn.Module):
         logits = self.logits(images, text, num_classes, present)
         if training:
             return {"loss_sem_seg": dense_loss(logits, labels, model.ignore_label)}
-        sizes = [(x.get("height", x["image"].shape[1]), x.get("width", x["image"].shape[2])) for x in batched_inputs]
+        sizes = map(picture_size, batched_inputs)
         return [resize(each.sigmoid()[None], size)[0] for each, size in zip(logits, sizes, strict=True)]
 
     def logits(self, images: Tensor, text: Tensor, num_classes: int, present: Tensor | None = None) -> Tensor:

@@ -6,14 +6,27 @@ tokens that all prompts begin with ("a photo of a") are encoded once, their keys
 Shapes: N prompts, P tokens that all begin with, S tokens that follow them, D text dimension.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 
+from .layers import call
 
-def encode_prompts(clip: nn.Module, tokens: Tensor) -> Tensor:
-    """What ``clip.encode_text`` gives: (N, L) token ids on any device -> (N, D), not normalised."""
+
+def encode_prompts(clip: nn.Module, tokens: Tensor, run: Callable = call) -> Tensor:
+    """What ``clip.encode_text`` gives.
+
+    Args:
+        clip: an open_clip model.
+        tokens: (N, L) ids, on any device.
+        run: how a block is called in training: ``call``, or ``recompute`` to save memory.
+
+    Returns:
+        (N, D), not normalised.
+    """
     if not _is_plain_causal(clip):
         return clip.encode_text(tokens.to(clip.positional_embedding.device))
     ends = tokens.argmax(dim=1)  # EOT has the highest id
@@ -26,15 +39,20 @@ def encode_prompts(clip: nn.Module, tokens: Tensor) -> Tensor:
     x = clip.token_embedding(tokens[:, shared:length]).to(dtype) + positions[shared:length]  # (N, S, width)
     seen = torch.ones(length - shared, length, dtype=torch.bool, device=device).tril(shared)
     for block in clip.transformer.resblocks:
-        q, k, v = _project(block, x)
-        if shared:
-            first_q, first_k, first_v = _project(block, first)
-            first = _finish(block, first, F.scaled_dot_product_attention(first_q, first_k, first_v, is_causal=True))
-            k = torch.cat([first_k.expand(len(k), -1, -1, -1), k], dim=2)
-            v = torch.cat([first_v.expand(len(v), -1, -1, -1), v], dim=2)
-        x = _finish(block, x, F.scaled_dot_product_attention(q, k, v, attn_mask=seen))
+        first, x = run(_through, block, first, x, seen)
     x = clip.ln_final(x[torch.arange(len(x), device=device), ends - shared])
     return clip.text_projection(x) if isinstance(clip.text_projection, nn.Linear) else x @ clip.text_projection
+
+
+def _through(block: ResidualAttentionBlock, first: Tensor, x: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+    """One block: the shared tokens (1, P, width) on their own, those that follow (N, S, width) on both."""
+    q, k, v = _project(block, x)
+    if first.shape[1]:
+        first_q, first_k, first_v = _project(block, first)
+        first = _finish(block, first, F.scaled_dot_product_attention(first_q, first_k, first_v, is_causal=True))
+        k = torch.cat([first_k.expand(len(k), -1, -1, -1), k], dim=2)
+        v = torch.cat([first_v.expand(len(v), -1, -1, -1), v], dim=2)
+    return first, _finish(block, x, F.scaled_dot_product_attention(q, k, v, attn_mask=seen))
 
 
 def shared_length(tokens: Tensor) -> int:

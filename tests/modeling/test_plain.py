@@ -148,6 +148,23 @@ def test_loss_and_gradients_are_the_plain_forms(changes, build, make_batch):
         assert (ours[name] - gradient).abs().max() <= 1e-4 * gradient.abs().max() + 1e-6 * largest, name
 
 
+def test_gradient_checkpointing_changes_no_gradient(build, make_batch):
+    batch, gradients, kept = make_batch(2), [], []
+    for flag in (False, True):
+        model = build("MODEL.GRADIENT_CHECKPOINTING", flag).train()
+        torch.manual_seed(0)  # drop-path
+        with torch.autograd.graph.saved_tensors_hooks(lambda x: (kept.append(x.numel()), x)[1], lambda x: x):
+            kept.clear()
+            loss = model(batch)["loss_sem_seg"]
+        loss.backward()
+        gradients.append(({n: p.grad for n, p in model.named_parameters() if p.grad is not None}, sum(kept)))
+    (expected, all_kept), (ours, few_kept) = gradients
+    assert few_kept < 0.6 * all_kept
+    assert ours.keys() == expected.keys()
+    for name, gradient in expected.items():
+        torch.testing.assert_close(ours[name], gradient, atol=1e-6, rtol=1e-4)
+
+
 def test_the_plain_form_shares_the_weights(build):
     model = build()
     assert isinstance(model.backbone, ConvNeXtCLIP)
