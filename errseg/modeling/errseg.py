@@ -251,8 +251,9 @@ class ERRSeg(nn.Module):
 
     def preprocess(self, image: Tensor, size: tuple[int, int]) -> Tensor:
         """Normalise and resize, the aspect ratio not kept: (3, H, W) RGB 0-255 -> (1, 3, *size)."""
-        image = (image.to(self.device, torch.float32) - self.pixel_mean) / self.pixel_std
-        return resize(image.unsqueeze(0), size)
+        image = image.to(self.device, non_blocking=True).float()  # bytes travel, not floats
+        image = resize(((image - self.pixel_mean) / self.pixel_std).unsqueeze(0), size)
+        return image.contiguous(memory_format=torch.channels_last)
 
     def _require_vocabulary(self) -> None:
         if self.vocabulary is None:

@@ -169,3 +169,12 @@ def test_the_plain_form_shares_the_weights(build):
     model = build()
     assert isinstance(model.backbone, ConvNeXtCLIP)
     assert {id(p) for p in PlainForm(model).parameters()} == {id(p) for p in model.parameters()}
+
+
+def test_the_whole_model_compiles_into_one_graph(build):
+    model, images = build("MODEL.CRM.NUM_CLASSES_TEST", 4), rand(1, 3, 64, 64)
+    with torch.no_grad():
+        logits, kept = torch.compile(model.segment, fullgraph=True, backend="eager")(images)
+        expected, ids = model.segment(images)
+    close(logits, expected)
+    assert torch.equal(kept, ids)
