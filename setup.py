@@ -18,7 +18,7 @@ setup(
     # compat/ holds a package named `detectron2` that must not be installed as one: its files go along as data, and
     # errseg/__init__.py puts their folder on the import path where the real Detectron2 is missing.
     packages=find_packages(include=["errseg", "errseg.*"], exclude=["errseg.compat", "errseg.compat.*"]),
-    package_data={"errseg": ["compat/**/*.py", "data/vocabularies/*.json", "mini/*.json"]},
+    package_data={"errseg": ["compat/**/*.py", "data/vocabularies/*.json", "evaluation/*.json", "mini/*.json"]},
     install_requires=[
         "torch>=2.4",
         "torchvision>=0.19",

@@ -86,6 +86,7 @@ def add_errseg_config(cfg: CfgNode) -> None:
     inputs.CROP.SINGLE_CATEGORY_MAX_AREA = 1.0  # a crop in which one class covers more than this share is drawn again
 
     # What the papers of the field do differently at test; the defaults are the paper's.
+    test.IMS_PER_BATCH = 1  # images that go through the model at once, in each process
     test.SCALES = (1.0,)  # average over views whose resolution is this many times INPUT.RESOLUTION_TEST
     test.FLIP = False  # average with the mirrored view
     test.KEEP_ASPECT = False  # a rectangle of the image's aspect ratio and the square's area, not the square

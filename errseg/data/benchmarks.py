@@ -5,7 +5,7 @@ Paths are in the converted layout that this field's codebases share, relative to
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,32 +29,42 @@ class Benchmark(NamedTuple):
     num_classes_test: int  # K, the classes that CRM keeps at test (IV-C, Table XIII)
     image_root: str
     sem_seg_root: str
+    domain: str  # "in" or "out" as IV-A3 divides the evaluation sets (Table IV); "": it does not speak of the set
+    num_images: int  # image and label pairs of the whole set
     sem_seg_ext: str = "png"
     ignore_label: int = 255
 
 
 # The paper gives no K for COCO-Stuff, which it only trains on: this is training's. VOC with background takes that of
-# PC-59, which has as many names.
+# PC-59, which has as many names, and its domain from VOC without.
+# DeOP's split of COCO-Stuff: 15 classes are ignored in training, and their names are not asked for; the rows of 156
+# read the files of the rows of 171, with other ids. A model trained on it meets the 15 among all names in
+# coco_2017_test_stuff_all_sem_seg (the per-class results name them), and is watched, without them, on the 156.
 _COCO, _VOC10, _VOC12 = "coco-stuff", "VOCdevkit/VOC2010", "VOCdevkit/VOC2012"
 _A150, _A847 = "ADEChallengeData2016", "ADE20K_2021_17_01"
 # fmt: off
 BENCHMARKS = (
     Benchmark("coco_2017_train_stuff_all_sem_seg", "COCO-Stuff train", "coco_stuff_171", 32,
-              f"{_COCO}/images/train2017", f"{_COCO}/annotations_detectron2/train2017"),
+              f"{_COCO}/images/train2017", f"{_COCO}/annotations_detectron2/train2017", "", 118287),
     Benchmark("coco_2017_test_stuff_all_sem_seg", "COCO-Stuff", "coco_stuff_171", 32,
-              f"{_COCO}/images/val2017", f"{_COCO}/annotations_detectron2/val2017"),
+              f"{_COCO}/images/val2017", f"{_COCO}/annotations_detectron2/val2017", "", 5000),
+    Benchmark("coco_2017_train_stuff_156_sem_seg", "COCO-Stuff-156 train", "coco_stuff_156", 32,
+              f"{_COCO}/images/train2017", f"{_COCO}/annotations_detectron2/train2017", "", 118287),
+    Benchmark("coco_2017_test_stuff_156_sem_seg", "COCO-Stuff-156", "coco_stuff_156", 32,
+              f"{_COCO}/images/val2017", f"{_COCO}/annotations_detectron2/val2017", "", 5000),
     Benchmark("ade20k_full_sem_seg_freq_val_all", "A-847", "ade20k_847", 48,
-              f"{_A847}/images_detectron2/validation", f"{_A847}/annotations_detectron2/validation", "tif", 65535),
+              f"{_A847}/images_detectron2/validation", f"{_A847}/annotations_detectron2/validation",
+              "out", 2000, "tif", 65535),
     Benchmark("context_459_test_sem_seg", "PC-459", "pascal_context_459", 48,
-              f"{_VOC10}/JPEGImages", f"{_VOC10}/annotations_detectron2/pc459_val", "tif", 459),
+              f"{_VOC10}/JPEGImages", f"{_VOC10}/annotations_detectron2/pc459_val", "out", 5104, "tif", 459),
     Benchmark("ade20k_150_test_sem_seg", "A-150", "ade20k_150", 32,
-              f"{_A150}/images/validation", f"{_A150}/annotations_detectron2/validation"),
+              f"{_A150}/images/validation", f"{_A150}/annotations_detectron2/validation", "out", 2000),
     Benchmark("context_59_test_sem_seg", "PC-59", "pascal_context_59", 24,
-              f"{_VOC10}/JPEGImages", f"{_VOC10}/annotations_detectron2/pc59_val"),
+              f"{_VOC10}/JPEGImages", f"{_VOC10}/annotations_detectron2/pc59_val", "in", 5104),
     Benchmark("voc_2012_test_sem_seg", "PAS-20", "voc_20", 16,
-              f"{_VOC12}/JPEGImages", f"{_VOC12}/annotations_detectron2/val"),
+              f"{_VOC12}/JPEGImages", f"{_VOC12}/annotations_detectron2/val", "in", 1449),
     Benchmark("voc_2012_test_background_sem_seg", "PAS-20b", "voc_21", 24,
-              f"{_VOC12}/JPEGImages", f"{_VOC12}/annotations_detectron2_bg/val"),
+              f"{_VOC12}/JPEGImages", f"{_VOC12}/annotations_detectron2_bg/val", "in", 1449),
 )
 # fmt: on
 
@@ -79,6 +89,9 @@ def register_all(root: str | Path | None = None) -> None:
             paper_name=row.paper_name,
             prompts=vocabulary.prompts,
             prompt_classes=vocabulary.prompt_classes,
+            label_map=vocabulary.label_map(row.ignore_label),
+            domain=row.domain,
+            num_images=row.num_images,
         )
 
 
@@ -96,6 +109,10 @@ def register_sem_seg(
     prompts: Sequence[str] | None = None,
     prompt_classes: Sequence[int] | None = None,
     remedy: str = REMEDY,
+    label_map: Mapping[int, int] | None = None,
+    domain: str = "",
+    num_images: int | None = None,
+    list_files: Callable[[], list[dict[str, str]]] | None = None,
 ) -> None:
     """Register a data set in Detectron2's catalogues, replacing one of the same name.
 
@@ -106,17 +123,23 @@ def register_sem_seg(
         classes: names of the label ids 0, 1, …
         image_ext: extension of the images, without its dot.
         sem_seg_ext: extension of the labels, without its dot.
-        ignore_label: label id of the pixels that do not count.
+        ignore_label: label id of the pixels that do not count, after ``label_map``.
         num_classes_test: K, the classes that CRM keeps at test; 0: all.
         paper_name: name in tables of results; None: ``name``.
         prompts: names that the model is asked for; None: ``classes``.
         prompt_classes: class of each prompt.
         remedy: what to do when the data set is missing, as the end of a sentence.
+        label_map: id in the files to class id or ``ignore_label``; any other id is an error. None: the files hold
+            class ids.
+        domain: ``in`` or ``out`` of the training set's domain (IV-A3), or empty.
+        num_images: images of the whole data set; None: not known.
+        list_files: gives the records, ``file_name`` and ``sem_seg_file_name`` each; None: a label belongs to the image
+            of its stem, in ``image_root`` and ``sem_seg_root`` themselves.
     """
     if name in DatasetCatalog.list():
         DatasetCatalog.remove(name)
         MetadataCatalog.remove(name)
-    DatasetCatalog.register(name, lambda: _list_pairs(name, image_ext, sem_seg_ext))
+    DatasetCatalog.register(name, list_files or (lambda: _list_pairs(name, image_ext, sem_seg_ext)))
     MetadataCatalog.get(name).set(
         image_root=str(image_root),
         sem_seg_root=str(sem_seg_root),
@@ -128,30 +151,35 @@ def register_sem_seg(
         prompts=list(prompts or classes),
         prompt_classes=list(prompt_classes or range(len(classes))),
         remedy=remedy,
+        label_map=dict(label_map) if label_map else None,
+        domain=domain,
+        num_images=num_images,
     )
 
 
-def require_dataset(name: str, key: str = "DATASETS.TEST") -> None:
+def require_dataset(name: str, key: str = "") -> None:
     """Check that a data set is registered and its directories are there, without listing them.
 
     Args:
         name: registered name.
-        key: the configuration key that asks for it.
+        key: the configuration key that asks for it, if one does.
 
     Raises:
         UsageError: it is not there.
     """
     if name not in DatasetCatalog.list():
         ours = ", ".join(n for n in DatasetCatalog.list() if MetadataCatalog.get(n).get("prompts"))
-        raise UsageError(f"{key} names {name!r}, which is not registered; there are {ours}.")
+        named = f"{key} names {name!r}, which" if key else f"{name!r}"
+        raise UsageError(f"{named} is not registered; there are {ours}.")
     metadata = MetadataCatalog.get(name)
     for directory in (metadata.get("image_root"), metadata.get("sem_seg_root")):
         if directory and not Path(directory).is_dir():
             root = os.environ.get("DETECTRON2_DATASETS")
             state = f"DETECTRON2_DATASETS is {root!r}" if root else "DETECTRON2_DATASETS is not set"
+            wanted, change = (f" of {key}", f", or change {key}") if key else ("", "")
             raise UsageError(
-                f"The data set {name} of {key} is missing: there is no directory {Path(directory).absolute()} "
-                f"({state}); {metadata.get('remedy', REMEDY)}, or change {key}."
+                f"The data set {name}{wanted} is missing: there is no directory {Path(directory).absolute()} "
+                f"({state}); {metadata.get('remedy', REMEDY)}{change}."
             )
 
 

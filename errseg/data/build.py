@@ -112,28 +112,36 @@ def build_train_loader(
     )
 
 
-def build_test_loader(cfg: CfgNode, name: str) -> DataLoader:
-    """The loader of this process's share of a data set, one image at a time, in order.
+def build_test_loader(cfg: CfgNode, name: str, mapper: Callable[[Record], Record] | None = None) -> DataLoader:
+    """The loader of this process's share of a data set, in order, TEST.IMS_PER_BATCH images at a time.
+
+    Args:
+        cfg: the configuration.
+        name: registered name.
+        mapper: None: :class:`SemSegMapper`.
 
     Raises:
         UsageError: the data set is missing.
     """
     return build_detection_test_loader(
         get_detection_dataset_dicts([name], filter_empty=False),
-        mapper=SemSegMapper(cfg, is_train=False),
+        mapper=mapper or SemSegMapper(cfg, is_train=False),
         num_workers=cfg.DATALOADER.NUM_WORKERS,
+        batch_size=cfg.TEST.IMS_PER_BATCH,
     )
 
 
 def _check_same_vocabulary(names: Sequence[str]) -> None:
     if not names:
         raise UsageError("DATASETS.TRAIN is empty; name a registered data set.")
-    first = MetadataCatalog.get(names[0])
-    for name in names[1:]:
-        other = MetadataCatalog.get(name)
-        if (other.stuff_classes, other.ignore_label) != (first.stuff_classes, first.ignore_label):
+    first, *others = [
+        (metadata.stuff_classes, metadata.ignore_label, metadata.get("label_map"))
+        for metadata in map(MetadataCatalog.get, names)
+    ]
+    for name, other in zip(names[1:], others, strict=True):
+        if other != first:
             raise UsageError(
-                f"DATASETS.TRAIN names {names[0]} and {name}, whose classes or ignore labels differ; "
+                f"DATASETS.TRAIN names {names[0]} and {name}, whose classes, ignore labels or label maps differ; "
                 "train on sets that share them."
             )
 

@@ -6,7 +6,12 @@ from PIL import Image
 
 from errseg.errors import UsageError
 
-__all__ = ["check_label_ids", "check_label_size", "read_label", "read_rgb"]
+__all__ = ["LABEL_REMEDY", "check_label_ids", "check_label_size", "read_image_size", "read_label", "read_rgb"]
+
+LABEL_REMEDY = "convert the label or correct the vocabulary"
+
+EXIF_ORIENTATION = 0x0112
+TURNED = (5, 6, 7, 8)  # orientations by a quarter turn
 
 # What Pillow raises on a truncated, mislabelled or oversized file.
 _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
@@ -22,6 +27,21 @@ def read_rgb(path: str) -> np.ndarray:
         return read_image(path, format="RGB")
     except _UNREADABLE as error:
         raise _unreadable("image", path, error) from error
+
+
+def read_image_size(path: str) -> tuple[int, int]:
+    """(height, width) of the image that :func:`read_rgb` would give, from the file's header alone.
+
+    Raises:
+        UsageError: the file is missing, no image, or has more pixels than Pillow's guard allows.
+    """
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            turned = image.getexif().get(EXIF_ORIENTATION, 1) in TURNED
+    except _UNREADABLE as error:
+        raise _unreadable("image", path, error) from error
+    return (width, height) if turned else (height, width)
 
 
 def read_label(path: str) -> np.ndarray:
@@ -45,17 +65,22 @@ def read_label(path: str) -> np.ndarray:
     return label
 
 
-def check_label_ids(label: np.ndarray, path: str, num_classes: int, ignore_label: int) -> None:
+def check_label_ids(
+    label: np.ndarray, path: str, num_classes: int, ignore_label: int, remedy: str = LABEL_REMEDY
+) -> None:
     """Check that every id of a label (H, W) is a class or ``ignore_label``.
 
     Raises:
         UsageError: one is not.
     """
-    worst = label.max(initial=0, where=label != ignore_label)
-    if worst >= num_classes:
+    counts = label != ignore_label
+    worst = label.max(initial=0, where=counts)
+    if worst < num_classes:
+        worst = label.min(initial=0, where=counts)  # 32-bit files may hold negative ids
+    if not 0 <= worst < num_classes:
         raise UsageError(
             f"The label {path} holds the id {worst}, but the vocabulary of its data set has {num_classes} names "
-            f"(ids 0 to {num_classes - 1}, {ignore_label} ignored); convert the label or correct the vocabulary."
+            f"(ids 0 to {num_classes - 1}, {ignore_label} ignored); {remedy}."
         )
 
 

@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import torch
 from detectron2.config import CfgNode, configurable
-from detectron2.data import MetadataCatalog
 from detectron2.data import transforms as T
 
 from errseg.errors import UsageError
 
 from .augmentation import build_augmentations
-from .files import check_label_ids, check_label_size, read_label, read_rgb
+from .files import read_rgb
+from .labels import LabelReader
 
 __all__ = ["SemSegMapper"]
 
@@ -29,39 +29,31 @@ class SemSegMapper:
         self,
         augmentations: list[T.Augmentation],
         *,
-        is_train: bool,
-        num_classes: int = 0,
-        dataset_ignore_label: int = 255,
+        labels: LabelReader | None = None,
         ignore_label: int = 255,
     ):
         """
         Args:
             augmentations: applied in this order.
-            is_train: read the label too.
-            num_classes: names in the vocabulary of the training data.
-            dataset_ignore_label: the ignore label on disk.
-            ignore_label: the model's, into which the one on disk is translated.
+            labels: reads the labels of the training data; None: no label is read.
+            ignore_label: the model's, into which the data set's is translated.
         """
-        if is_train and ignore_label < num_classes:
+        if labels and ignore_label < labels.num_classes:
             raise UsageError(
                 f"MODEL.SEM_SEG_HEAD.IGNORE_VALUE {ignore_label} is a class of the training data, "
-                f"which has {num_classes}; set it to {dataset_ignore_label}."
+                f"which has {labels.num_classes}; set it to {labels.ignore_label}."
             )
         self.augmentations = T.AugmentationList(augmentations)
-        self.is_train = is_train
-        self.num_classes = num_classes
-        self.dataset_ignore_label = dataset_ignore_label
+        self.labels = labels
         self.ignore_label = ignore_label
 
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict[str, Any]:
         if cfg.INPUT.FORMAT != "RGB":
             raise UsageError(f"INPUT.FORMAT is {cfg.INPUT.FORMAT!r}, but the CLIP towers take RGB; set it to RGB.")
-        arguments = {"augmentations": build_augmentations(cfg, is_train), "is_train": is_train}
+        arguments = {"augmentations": build_augmentations(cfg, is_train)}
         if is_train:
-            metadata = MetadataCatalog.get(cfg.DATASETS.TRAIN[0])
-            arguments["num_classes"] = len(metadata.stuff_classes)
-            arguments["dataset_ignore_label"] = metadata.ignore_label
+            arguments["labels"] = LabelReader(cfg.DATASETS.TRAIN[0])  # the other sets share it
             arguments["ignore_label"] = cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
         return arguments
 
@@ -77,18 +69,16 @@ class SemSegMapper:
         height, width = image.shape[:2]
         result = {**record, "height": height, "width": width}
         inputs = T.AugInput(image)
-        if self.is_train:
+        if self.labels:
             inputs.sem_seg = self._read_label(record["sem_seg_file_name"], record["file_name"], (height, width))
         self.augmentations(inputs)
         result["image"] = torch.from_numpy(np.ascontiguousarray(inputs.image.transpose(2, 0, 1)))
-        if self.is_train:
+        if self.labels:
             result["sem_seg"] = torch.from_numpy(inputs.sem_seg.astype(np.int64))
         return result
 
     def _read_label(self, path: str, image_path: str, size: tuple[int, int]) -> np.ndarray:
-        label = read_label(path)
-        check_label_size(label, path, image_path, size)
-        check_label_ids(label, path, self.num_classes, self.dataset_ignore_label)
+        label = self.labels(path, image_path, size)
         # Detectron2 resizes uint8 arrays by Pillow and floating-point ones by PyTorch; neither takes wider integers.
         dtype = np.uint8 if self.ignore_label <= 255 else np.float32
-        return np.where(label == self.dataset_ignore_label, self.ignore_label, label.astype(np.int32)).astype(dtype)
+        return np.where(label == self.labels.ignore_label, self.ignore_label, label).astype(dtype)

@@ -13,7 +13,10 @@ from errseg.data.benchmarks import BENCHMARKS
 from errseg.data.vocabularies import load_vocabulary
 from errseg.errors import UsageError
 
-LENGTHS = {"COCO-Stuff": 171, "A-847": 847, "PC-459": 459, "A-150": 150, "PC-59": 59, "PAS-20": 20, "PAS-20b": 21}
+LENGTHS = {
+    **{"COCO-Stuff": 171, "COCO-Stuff-156": 156, "A-847": 847, "PC-459": 459},
+    **{"A-150": 150, "PC-59": 59, "PAS-20": 20, "PAS-20b": 21},
+}
 KEPT = {"A-847": 48, "PC-459": 48, "A-150": 32, "PC-59": 24, "PAS-20": 16}
 
 
@@ -49,6 +52,23 @@ def test_every_row_is_registered_with_its_metadata(benchmarks):
     assert MetadataCatalog.get("context_459_test_sem_seg").ignore_label == 459
 
 
+def test_domains_and_sizes_are_the_papers():
+    """IV-A2 and IV-A3: VOC and PASCAL-Context's 59 classes are near COCO-Stuff's, the three others are not."""
+    rows = {row.paper_name: MetadataCatalog.get(row.name) for row in BENCHMARKS}
+    domains = {name: metadata.domain for name, metadata in rows.items() if not name.startswith("COCO")}
+    assert domains == {
+        **{"A-847": "out", "PC-459": "out", "A-150": "out"},
+        **{"PC-59": "in", "PAS-20": "in", "PAS-20b": "in"},
+    }
+    sizes = {name: metadata.num_images for name, metadata in rows.items()}
+    assert sizes == {
+        **{"COCO-Stuff train": 118287, "COCO-Stuff": 5000, "COCO-Stuff-156 train": 118287, "COCO-Stuff-156": 5000},
+        **{"A-847": 2000, "PC-459": 5104, "A-150": 2000, "PC-59": 5104, "PAS-20": 1449, "PAS-20b": 1449},
+    }
+    maps = {name for name, metadata in rows.items() if metadata.label_map is not None}
+    assert maps == {"COCO-Stuff-156 train", "COCO-Stuff-156"}
+
+
 @pytest.mark.parametrize("name", sorted({row.vocabulary for row in BENCHMARKS}))
 def test_vocabularies_are_whole(name):
     vocabulary = load_vocabulary(name)
@@ -70,7 +90,9 @@ def test_a_missing_data_set_names_directory_variable_and_remedy(benchmarks):
             ask("ade20k_150_test_sem_seg")
         message = str(error.value)
         assert str(directory) in message and "DETECTRON2_DATASETS" in message and "prepare" in message
-        assert "\n" not in message
+        assert "\n" not in message and "DATASETS." not in message
+    with pytest.raises(UsageError, match=r"of DATASETS\.TRAIN is missing: .*, or change DATASETS\.TRAIN\."):
+        require_dataset("ade20k_150_test_sem_seg", "DATASETS.TRAIN")
 
 
 def test_an_unknown_data_set_is_named_with_those_there_are(benchmarks):

@@ -7,7 +7,7 @@ from detectron2.data import transforms as T
 from PIL import Image
 
 from errseg.config import get_cfg
-from errseg.data import SemSegMapper, register_sem_seg
+from errseg.data import LabelReader, SemSegMapper, register_sem_seg
 from errseg.data.files import read_label
 from errseg.errors import UsageError
 
@@ -23,8 +23,10 @@ def record(tmp_path):
     return {"file_name": str(image), "sem_seg_file_name": str(label)}
 
 
-def mapper(**changes):
-    return SemSegMapper(**{"augmentations": [], "is_train": True, "num_classes": 3, **changes})
+def mapper(augmentations=(), num_classes=3, dataset_ignore_label=255, ignore_label=255, label_map=None):
+    names = [f"class {index}" for index in range(num_classes)]
+    register_sem_seg("test_mapper", "", "", names, ignore_label=dataset_ignore_label, label_map=label_map)
+    return SemSegMapper(list(augmentations), labels=LabelReader("test_mapper"), ignore_label=ignore_label)
 
 
 def test_image_and_label_arrive_as_they_are(record):
@@ -116,7 +118,7 @@ def test_from_config(tmp_path, record):
     cfg = get_cfg()
     cfg.DATASETS.TRAIN = ("test_mapper",)
     built = SemSegMapper(cfg)
-    assert (built.num_classes, built.dataset_ignore_label, built.ignore_label) == (3, 254, 255)
+    assert (built.labels.num_classes, built.labels.ignore_label, built.ignore_label) == (3, 254, 255)
     cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST = 12, 100
     out = SemSegMapper(cfg, is_train=False)(record)
     assert out["image"].shape == (3, 12, 16) and (out["height"], out["width"]) == (6, 8) and "sem_seg" not in out

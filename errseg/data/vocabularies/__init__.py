@@ -2,15 +2,19 @@
 
 A file holds a ``title`` and its ``classes``: ``id`` (in the converted labels), ``raw_id`` (in the published annotation)
 and ``name``, with comma-separated synonyms. A class with ``prompts`` is asked for by each of these names instead of its
-own, and a pixel given to any of them counts as that class (the background of VOC).
+own, and a pixel given to any of them counts as that class (the background of VOC). Where ``labels`` names another
+vocabulary, the converted labels hold that one's ids: its classes are found again by their ``raw_id``, and those that
+are not are ignored (COCO-Stuff-156, on the labels of COCO-Stuff).
 """
 
 import json
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-__all__ = ["Vocabulary", "load_vocabulary"]
+__all__ = ["Vocabulary", "load_vocabulary", "vocabulary_names"]
+
+FOLDER = Path(__file__).parent
 
 
 class Vocabulary(NamedTuple):
@@ -19,11 +23,33 @@ class Vocabulary(NamedTuple):
     classes: tuple[str, ...]  # class i of the labels
     prompts: tuple[str, ...]  # what the model is asked for; the classes, unless a class has several prompts
     prompt_classes: tuple[int, ...]  # the class of each prompt
+    label_ids: tuple[int | None, ...] | None = None  # the class of each id on disk, None: ignored; None for all: as is
+
+    def label_map(self, ignore_label: int) -> dict[int, int] | None:
+        """Id on disk to class id or ``ignore_label``; None where the labels hold class ids."""
+        if self.label_ids is None:
+            return None
+        classes = {raw: ignore_label if mapped is None else mapped for raw, mapped in enumerate(self.label_ids)}
+        return {**classes, ignore_label: ignore_label}
+
+
+def vocabulary_names() -> list[str]:
+    """The vocabularies of this package."""
+    return sorted(path.stem for path in FOLDER.glob("*.json"))
 
 
 @cache
 def load_vocabulary(name: str) -> Vocabulary:
     """Read a vocabulary of this package, by the stem of its file name."""
-    rows = json.loads((Path(__file__).parent / f"{name}.json").read_text(encoding="utf-8"))["classes"]
+    content = _read(name)
+    rows = content["classes"]
     prompts = [(prompt, row["id"]) for row in rows for prompt in row.get("prompts", [row["name"]])]
-    return Vocabulary(tuple(row["name"] for row in rows), *zip(*prompts, strict=True))
+    label_ids = None
+    if "labels" in content:
+        classes = {row["raw_id"]: row["id"] for row in rows}
+        label_ids = tuple(classes.get(row["raw_id"]) for row in _read(content["labels"])["classes"])
+    return Vocabulary(tuple(row["name"] for row in rows), *zip(*prompts, strict=True), label_ids)
+
+
+def _read(name: str) -> dict[str, Any]:
+    return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))

@@ -1,0 +1,174 @@
+"""What is on disk of a data set, against what should be."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from errseg.errors import UsageError
+
+from .checksum import DataChecksum
+from .files import check_label_size, read_label, read_rgb
+from .labels import LabelReader
+from .parallel import default_workers, parallel_map
+
+__all__ = ["DatasetReport", "check_dataset", "duplicate_names"]
+
+Record = dict[str, str]
+
+# A label file of 8 bits has no room for these ids.
+LARGEST_8_BIT_ID = 255
+
+
+@dataclass
+class PairReport:
+    """What one image and its label have shown."""
+
+    problem: str = ""  # a sentence, or empty
+    kind: str = ""  # of the problem: image, label, size, ids
+    bits: int = 0  # of the label file's ids; 0: not read
+    ids: tuple[int, ...] = ()  # class ids and the ignore label, and the pixels of each
+    pixels: tuple[int, ...] = ()
+    checksum: str = ""  # state
+
+
+@dataclass
+class DatasetReport:
+    """What a whole data set has shown."""
+
+    name: str
+    paper_name: str
+    domain: str
+    num_classes: int
+    expected: int | None  # images, where the number is known
+    images: int = 0
+    pixels: list[int] = field(default_factory=list)  # of each class
+    ignored: int = 0  # pixels
+    bits: dict[int, int] = field(default_factory=dict)  # label files of each depth
+    bad_files: dict[str, int] = field(default_factory=dict)  # by kind of problem
+    checksum: str = ""  # of the pairs without a problem
+    problems: list[str] = field(default_factory=list)  # what changes a score, a sentence each
+    notes: list[str] = field(default_factory=list)  # what is worth knowing, a sentence each
+
+    @property
+    def seen(self) -> list[int]:
+        """The classes that some label holds."""
+        return [index for index, count in enumerate(self.pixels) if count]
+
+    @property
+    def ignored_share(self) -> float:
+        """Ignored pixels among all."""
+        return self.ignored / max(self.ignored + sum(self.pixels), 1)
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, for a file."""
+        return {**asdict(self), "ignored_share": self.ignored_share, "seen": len(self.seen)}
+
+
+def check_dataset(name: str, workers: int | None = None) -> DatasetReport:
+    """Read every image and label of a registered data set.
+
+    Args:
+        name: registered name.
+        workers: processes that read; None: one for each CPU.
+    """
+    metadata, reader = MetadataCatalog.get(name), LabelReader(name)
+    report = DatasetReport(
+        name,
+        metadata.get("paper_name", name),
+        metadata.get("domain", ""),
+        reader.num_classes,
+        metadata.get("num_images"),
+    )
+    _note_names(report, metadata.get("prompts", metadata.stuff_classes))
+    try:
+        records = DatasetCatalog.get(name)
+    except UsageError as error:
+        report.problems.append(str(error))
+        return report
+    _read_files(report, reader, records, default_workers() if workers is None else workers)
+    if report.expected not in (None, len(records)):
+        few = "too few" if len(records) < report.expected else "too many"
+        report.problems.insert(
+            0, f"There are {len(records)} labels, {few}: the whole set has {report.expected}; prepare it again."
+        )
+    return report
+
+
+def duplicate_names(names: Sequence[str]) -> dict[str, list[int]]:
+    """The first synonyms that several names share, with the ids of these names."""
+    ids: dict[str, list[int]] = {}
+    for index, name in enumerate(names):
+        ids.setdefault(name.split(",")[0].strip(), []).append(index)
+    return {name: found for name, found in ids.items() if len(found) > 1}
+
+
+def _note_names(report: DatasetReport, names: Sequence[str]) -> None:
+    duplicates = duplicate_names(names)
+    if duplicates:
+        later = sum(len(ids) - 1 for ids in duplicates.values())
+        listed = ", ".join(f"{name} ({', '.join(map(str, ids))})" for name, ids in duplicates.items())
+        report.notes.append(
+            f"{later} of the {len(names)} names have the first synonym of an earlier one and can never win over it, "
+            f"which the paper's rule accepts: {listed}."
+        )
+
+
+def _read_files(report: DatasetReport, reader: LabelReader, records: Sequence[Record], workers: int) -> None:
+    """Read every file, and add what they show to the report."""
+    checksum, pixels = DataChecksum(), np.zeros(reader.num_classes, np.int64)
+    first: dict[str, str] = {}
+    for file in parallel_map(partial(_read_pair, reader), records, workers, report.name):
+        if file.problem:
+            report.bad_files[file.kind] = report.bad_files.get(file.kind, 0) + 1
+            first.setdefault(file.kind, file.problem)
+        if file.bits:
+            report.bits[file.bits] = report.bits.get(file.bits, 0) + 1
+        if file.checksum:
+            checksum.merge(DataChecksum(file.checksum))
+        for index, count in zip(file.ids, file.pixels, strict=True):
+            if index == reader.ignore_label:
+                report.ignored += count
+            else:
+                pixels[index] += count
+    report.images, report.pixels = len(records), pixels.tolist()
+    report.checksum = checksum.hexdigest() if checksum.num_images else ""
+    for kind, sentence in first.items():
+        count = report.bad_files[kind]
+        report.problems.append(sentence + (f" It is the first of {count}." if count > 1 else ""))
+    _judge_depth(report, reader)
+
+
+def _judge_depth(report: DatasetReport, reader: LabelReader) -> None:
+    if 8 in report.bits and reader.largest_id > LARGEST_8_BIT_ID:
+        report.problems.append(
+            f"{report.bits[8]} labels are 8-bit files, which cannot hold the ids of this set, up to "
+            f"{reader.largest_id}; convert them again, to 16-bit PNG or TIFF."
+        )
+
+
+def _read_pair(reader: LabelReader, record: Record) -> PairReport:
+    """Read the files of a record."""
+    image_path, path, kind = record["file_name"], record["sem_seg_file_name"], "image"
+    file = PairReport()
+    try:
+        size = read_rgb(image_path).shape[:2]
+        kind = "label"
+        label = read_label(path)
+        file.bits = 8 * label.dtype.itemsize
+        kind = "size"
+        check_label_size(label, path, image_path, size)
+        kind = "ids"
+        classes = reader.to_classes(label, path)
+    except UsageError as error:
+        file.problem, file.kind = str(error), kind
+        return file
+    ids, counts = np.unique(classes, return_counts=True)
+    file.ids, file.pixels = tuple(ids.tolist()), tuple(counts.tolist())
+    checksum = DataChecksum()
+    checksum.add(image_path, classes)
+    file.checksum = checksum.state()
+    return file

@@ -1,0 +1,128 @@
+"""Data sets that a YAML file describes, used wherever a registered name is: the file's path is the name."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from errseg.errors import UsageError
+
+from .benchmarks import register_sem_seg
+from .dataset_file import load_dataset_file
+from .files import read_image_size
+from .labels import LabelReader
+from .pairing import pair_files
+from .parallel import default_workers, parallel_map
+
+__all__ = ["apply_dataset_option", "check_labels", "is_dataset_file", "register_dataset_files"]
+
+MAX_CLASSES_OF_8_BITS = 255  # 255 itself is the ignore label
+
+
+def is_dataset_file(name: str) -> bool:
+    """Whether a name of DATASETS.TRAIN or DATASETS.TEST is the path of a data-set file."""
+    return name.lower().endswith((".yaml", ".yml"))
+
+
+def register_dataset_files(names: Iterable[str]) -> None:
+    """Register those of some names that are data-set files, under their paths as given; again, if they are already.
+
+    Every process calls it before it uses the names.
+
+    Raises:
+        UsageError: a file is missing, or something in it is wrong.
+    """
+    for name in names:
+        if is_dataset_file(name):
+            _register(name)
+
+
+def apply_dataset_option(cfg: CfgNode, path: str, eval_only: bool, overrides: Sequence[str]) -> None:
+    """Train and evaluate on a data-set file, which is registered; change ``cfg`` in place.
+
+    Args:
+        cfg: a configuration that is not frozen.
+        path: the data-set file.
+        eval_only: leave DATASETS.TRAIN as it is.
+        overrides: the KEY VALUE pairs that are in ``cfg`` already. In training, DATASETS.TEST among them stays, and so
+            does MODEL.SEM_SEG_HEAD.IGNORE_VALUE, which is otherwise 65535 where 255 is a class.
+
+    Raises:
+        UsageError: the file is no data-set file, something in it is wrong, or an override asks for another data set in
+            its place.
+    """
+    if not is_dataset_file(path):
+        raise UsageError(f"--dataset {path} is no data-set file; give one that ends in .yaml.")
+    given = set(overrides[::2])
+    replaced = "DATASETS.TEST" if eval_only else "DATASETS.TRAIN"
+    if replaced in given:
+        raise UsageError(f"--dataset and {replaced} are both given; keep one of them.")
+    register_dataset_files([path])
+    if not eval_only:
+        cfg.DATASETS.TRAIN = (path,)
+    if "DATASETS.TEST" not in given:
+        cfg.DATASETS.TEST = (path,)
+    head, num_classes = cfg.MODEL.SEM_SEG_HEAD, len(MetadataCatalog.get(path).stuff_classes)
+    if num_classes > MAX_CLASSES_OF_8_BITS and "MODEL.SEM_SEG_HEAD.IGNORE_VALUE" not in given:
+        head.IGNORE_VALUE = 65535
+
+
+def check_labels(name: str, workers: int | None = None) -> None:
+    """Read every label of a registered data set, and log which names no label holds.
+
+    Args:
+        name: registered name.
+        workers: processes that read; None: one for each CPU.
+
+    Raises:
+        UsageError: a label or its image is missing or corrupt, they differ in size, a label holds an unknown id, or no
+            label holds a class.
+    """
+    reader, records = LabelReader(name), DatasetCatalog.get(name)
+    seen = np.zeros(reader.num_classes, bool)
+    workers = default_workers() if workers is None else workers
+    for classes in parallel_map(partial(_classes_of, reader), records, workers, f"Labels of {Path(name).name}"):
+        seen[classes] = True
+    if not seen.any():
+        raise UsageError(
+            f"Every pixel of the {len(records)} labels of {name} is ignored, so there is nothing to learn or to score; "
+            f"{reader.remedy}."
+        )
+    names = MetadataCatalog.get(name).stuff_classes
+    never = [names[index] for index in np.flatnonzero(~seen)]
+    logger = logging.getLogger(__name__)
+    logger.info("%s: %d labels, %d of %d names in them", name, len(records), seen.sum(), len(seen))
+    if never:
+        some = ", ".join(never[:10]) + (", …" if len(never) > 10 else "")
+        logger.warning("%s: no label holds %d of %d names: %s", name, len(never), len(seen), some)
+
+
+def _register(name: str) -> None:
+    file = load_dataset_file(name)
+    register_sem_seg(
+        name,
+        file.images,
+        file.labels,
+        file.vocabulary.classes,
+        ignore_label=file.ignore_label,
+        num_classes_test=file.num_classes_test,
+        paper_name=Path(name).stem,
+        prompts=file.vocabulary.prompts,
+        prompt_classes=file.vocabulary.prompt_classes,
+        remedy=f"correct {name}",
+        label_map=file.label_map,
+        list_files=partial(pair_files, name, file.images, file.labels, file.image_endings, file.label_endings),
+    )
+    keys = "names, ignore, label_offset or reduce_zero_label"
+    MetadataCatalog.get(name).set(label_remedy=f"convert the label, or correct {keys} in {name}")
+
+
+def _classes_of(reader: LabelReader, record: dict[str, str]) -> np.ndarray:
+    """The classes in the label of a record."""
+    image, path = record["file_name"], record["sem_seg_file_name"]
+    classes = np.unique(reader(path, image, read_image_size(image)))
+    return classes[classes != reader.ignore_label]

@@ -1,0 +1,106 @@
+"""Which label belongs to which image, by the names of the files."""
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from errseg.errors import UsageError
+
+__all__ = ["IMAGE_ENDINGS", "LABEL_ENDINGS", "find_files", "pair_files"]
+
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+LABEL_ENDINGS = (".png", ".tif", ".tiff")
+
+
+def find_files(folder: str | Path, endings: Sequence[str], key: str, owner: str) -> dict[str, str]:
+    """The files of a folder and its sub-folders with one of some endings, hidden ones aside.
+
+    Args:
+        folder: where to look.
+        endings: lower case; upper case in a file's name is the same.
+        key: of the data-set file that gives the ending, for messages.
+        owner: the data-set file, for messages.
+
+    Returns:
+        The path of each file by its stem: its path below ``folder`` with ``/`` and without the ending.
+
+    Raises:
+        UsageError: two files have one stem.
+    """
+    files: dict[str, str] = {}
+    visited = set()
+    for directory, subfolders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(directory)
+        if real in visited:  # a link to a folder above
+            subfolders.clear()
+            continue
+        visited.add(real)
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        for name in names:
+            ending = next((ending for ending in endings if name.lower().endswith(ending)), None)
+            if ending is None or name.startswith("."):
+                continue
+            path = os.path.join(directory, name)
+            stem = os.path.relpath(path, folder).replace(os.sep, "/")[: -len(ending)]
+            if stem in files:
+                raise UsageError(
+                    f"{files[stem]} and {path} have the same name but for their endings, and {owner} cannot tell which "
+                    f"one is meant; give {key}, or remove one."
+                )
+            files[stem] = path
+    return files
+
+
+def pair_files(
+    owner: str,
+    image_folder: str | Path,
+    label_folder: str | Path,
+    image_endings: Sequence[str] = IMAGE_ENDINGS,
+    label_endings: Sequence[str] = LABEL_ENDINGS,
+) -> list[dict[str, str]]:
+    """The pairs of image and label with the same stem, in the order of the stems; images without a label are left out.
+
+    Args:
+        owner: the data-set file, for messages.
+        image_folder: where the images are, in sub-folders or not.
+        label_folder: where the labels are, in sub-folders of the same names.
+        image_endings: how the names of images end.
+        label_endings: how the names of labels end.
+
+    Returns:
+        ``file_name`` and ``sem_seg_file_name`` of each pair.
+
+    Raises:
+        UsageError: there is no pair, a label has no image, or two files have one stem.
+    """
+    labels = find_files(label_folder, label_endings, "label_ext", owner)
+    images = find_files(image_folder, image_endings, "image_ext", owner)
+    for kind, key, files, folder, endings in (
+        ("label", "label_ext", labels, label_folder, label_endings),
+        ("image", "image_ext", images, image_folder, image_endings),
+    ):
+        if not files:
+            raise UsageError(
+                f"The data set {owner} has no {kind}: {folder} holds no file that ends in {', '.join(endings)}; "
+                f"correct {kind}s or {key}."
+            )
+    unmatched = sorted(labels.keys() - images.keys())
+    if len(unmatched) == len(labels):
+        raise UsageError(
+            f"None of the {len(labels)} labels of the data set {owner} has an image of its name (the first label is "
+            f"{labels[unmatched[0]]}, the first image {images[min(images)]}); the names must agree but for their "
+            "endings, which image_ext and label_ext give, such as label_ext: _mask.png."
+        )
+    if unmatched:
+        raise UsageError(
+            f"The data set {owner} lacks the images of {len(unmatched)} labels, the first being "
+            f"{labels[unmatched[0]]}; restore them under {image_folder}, or remove the labels."
+        )
+    unlabelled = sorted(images.keys() - labels.keys())
+    if unlabelled:
+        logging.getLogger(__name__).warning(
+            "%s: %d of %d images have no label and are left out, the first being %s",
+            owner, len(unlabelled), len(images), images[unlabelled[0]],
+        )  # fmt: skip
+    return [{"file_name": images[stem], "sem_seg_file_name": labels[stem]} for stem in sorted(labels)]

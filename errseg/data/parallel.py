@@ -1,0 +1,83 @@
+"""One function over many files, in several processes, with a progress bar."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from errseg.errors import UsageError
+
+__all__ = ["default_workers", "parallel_map"]
+
+WINDOW = 16  # results waiting at a time, for each worker
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def default_workers() -> int:
+    """The CPUs that this process may use, at most 16: reading files gains little from more."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cpus, 16)
+
+
+def parallel_map(
+    function: Callable[[Item], Result], items: Sequence[Item], workers: int, description: str
+) -> Iterator[Result]:
+    """Give ``function(item)`` of every item, in order; memory does not grow with their number.
+
+    The bar shows on a terminal alone. An error ends the rest.
+
+    Args:
+        function: may be sent to another process.
+        items: what it is called with.
+        workers: processes; below two: this one alone.
+        description: title of the bar.
+
+    Raises:
+        UsageError: a worker was killed.
+    """
+    results = map(function, items) if workers < 2 else _in_processes(function, items, workers)
+    with tqdm(total=len(items), desc=description, unit="image", disable=None) as bar:
+        for result in results:
+            bar.update()
+            yield result
+
+
+def _in_processes(function: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Result]:
+    # As PyTorch's data workers: a forked process need not import anything again.
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
+    waiting = deque()
+    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker)
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) >= WINDOW * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise UsageError(
+            f"One of {workers} processes that read files was killed, for lack of memory perhaps; use fewer workers."
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """Leave Ctrl-C to the main process, and end when it ends, however that happens."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(1)

@@ -1,0 +1,157 @@
+"""Data-set files: what they may say, and the sentences about what they may not."""
+
+import json
+
+import pytest
+
+from errseg.data.dataset_file import load_dataset_file
+from errseg.data.vocabularies import load_vocabulary
+from errseg.errors import UsageError
+
+from .third_party import NAMES, write_yaml
+
+
+@pytest.fixture
+def write(tmp_path):
+    """``write(key=value, …)``: the path of a data-set file with those keys changed; None takes one out."""
+    for folder in ("pictures", "masks"):
+        (tmp_path / folder).mkdir()
+    return lambda **changes: str(write_yaml(tmp_path / "towns.yaml", **changes))
+
+
+def test_folders_are_relative_to_the_file(write, tmp_path, monkeypatch):
+    path = write()
+    monkeypatch.chdir("/")
+    file = load_dataset_file(path)
+    assert file.images == tmp_path / "pictures" and file.labels == tmp_path / "masks"
+    assert file.vocabulary.classes == file.vocabulary.prompts == tuple(NAMES)
+    assert load_dataset_file(write(images=str(tmp_path / "pictures"))).images == tmp_path / "pictures"
+
+
+@pytest.mark.parametrize(
+    ("keys", "ignore_label", "label_map"),
+    [
+        ({"ignore": None, "label_offset": None}, 255, None),
+        ({"ignore": 3, "label_offset": None}, 3, None),
+        ({"ignore": 0, "label_offset": -1}, 255, {0: 255, 1: 0, 2: 1, 3: 2}),
+        ({"ignore": 255, "label_offset": -1}, 255, {1: 0, 2: 1, 3: 2, 255: 255}),
+        ({"ignore": 255, "label_offset": None, "reduce_zero_label": True}, 255, {0: 255, 1: 0, 2: 1, 3: 2, 255: 255}),
+        ({"ignore": 0, "label_offset": 0, "reduce_zero_label": True}, 255, {0: 255, 1: 0, 2: 1, 3: 2}),
+        ({"ignore": 9, "label_offset": -20}, 9, {20: 0, 21: 1, 22: 2, 9: 9}),
+        ({"ignore": 9, "label_offset": 1}, 9, {0: 1, 1: 2, 9: 9}),
+    ],
+)
+def test_ids(write, keys, ignore_label, label_map):
+    file = load_dataset_file(write(**keys))
+    assert (file.ignore_label, file.label_map) == (ignore_label, label_map)
+
+
+def test_many_names_need_sixteen_bits(write):
+    names = [f"name {i}" for i in range(300)]
+    keys = {"names": names, "label_offset": None}
+    with pytest.raises(UsageError, match="ignore in .*towns.yaml is 255, .* class 'name 255'.*65535, which 16-bit"):
+        load_dataset_file(write(ignore=None, **keys))
+    assert load_dataset_file(write(ignore=65535, **keys)).ignore_label == 65535
+    file = load_dataset_file(write(names=names, ignore=0, label_offset=-1))
+    assert file.ignore_label == 65535 and file.label_map[0] == 65535 and file.label_map[300] == 299
+
+
+@pytest.mark.parametrize(("count", "kept"), [(3, 3), (20, 16), (59, 24), (150, 32), (151, 48), (40, 24)])
+def test_the_default_k_follows_the_papers(write, count, kept):
+    names = [f"name {i}" for i in range(count)]
+    assert load_dataset_file(write(names=names)).num_classes_test == kept
+    assert load_dataset_file(write(names=names, num_classes=2)).num_classes_test == 2
+    assert load_dataset_file(write(names=names, num_classes=999)).num_classes_test == count
+
+
+def test_names_come_from_files_and_from_our_vocabularies(write, tmp_path):
+    (tmp_path / "names.txt").write_text("\ufeffsky\n grass, lawn \r\nno\n1\n\n", encoding="utf-8")
+    assert load_dataset_file(write(names="names.txt")).vocabulary.classes == ("sky", "grass, lawn", "no", "1")
+    (tmp_path / "names.json").write_text(json.dumps(NAMES))
+    assert load_dataset_file(write(names="names.json")).vocabulary.classes == tuple(NAMES)
+    assert load_dataset_file(write(names="ade20k_150")).vocabulary == load_vocabulary("ade20k_150")
+    assert len(load_dataset_file(write(names="voc_21")).vocabulary.prompts) == 59
+
+
+def test_endings(write):
+    file = load_dataset_file(write())
+    assert ".jpg" in file.image_endings and ".png" in file.label_endings
+    file = load_dataset_file(write(image_ext="JPG", label_ext="_gtFine.png"))
+    assert file.image_endings == (".jpg",) and file.label_endings == ("_gtfine.png",)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"lables": "masks"}, "unknown key 'lables'; did you mean labels"),
+        ({"palette": 3}, "unknown key 'palette'; there are images, labels"),
+        ({"names": None}, "lacks names; add it"),
+        ({"images": "nowhere"}, "images in .*towns.yaml is 'nowhere', but there is no folder .*nowhere; correct"),
+        ({"images": 3}, "images in .* is 3; give a folder"),
+        ({"images": ""}, "images in .* is ''; give a folder"),
+        ({"ignore": "void"}, "ignore in .* is 'void'; give a whole number"),
+        ({"ignore": True}, "ignore in .* is True; give a whole number"),
+        ({"ignore": -1}, "ignore in .* is -1; give a whole number from 0"),
+        ({"ignore": 65536}, "ignore in .* is 65536; give a whole number from 0 to 65535"),
+        ({"label_offset": 1.5}, "label_offset in .* is 1.5"),
+        ({"reduce_zero_label": 1}, "reduce_zero_label in .* is 1; give true or false"),
+        ({"reduce_zero_label": True}, "both reduce_zero_label and label_offset; .*keep one"),
+        ({"num_classes": 0}, "num_classes in .* is 0; give a positive"),
+        ({"ignore": 2}, "ignore in .* is 2, which is also the id of the class 'grass, lawn'"),
+        ({"ignore": 0, "label_offset": None}, "ignore in .* is 0, .* class 'sky'.*where ids start at 1"),
+        ({"names": []}, "holds no list of names"),
+        ({"names": {0: "sky"}}, "holds no list of names; give one name for each id"),
+        ({"names": 5}, "holds no list of names"),
+        ({"names": ["sky", "grass", "sky "]}, "has 'sky' for the ids 0 and 2"),
+        ({"names": ["sky", " "]}, "name of id 1 in .* is ' ', in which a name is blank"),
+        ({"names": ["sky", "lawn,"]}, "name of id 1 in .* is 'lawn,', in which a name is blank"),
+        ({"names": ["sky", False]}, "name of id 1 in .* is read as False, which is no text; put it in quotes"),
+        ({"names": ["sky", 1]}, "name of id 1 in .* is read as 1"),
+        ({"names": ["sky", None]}, "name of id 1 in .* is read as None"),
+        ({"names": ["sky", {"wall": "red"}]}, "name of id 1 in .* is read as {'wall': 'red'}"),
+        ({"names": "names.txt"}, "is 'names.txt', but there is no file .*names.txt, and no vocabulary .*ade20k_150"),
+    ],
+)
+def test_what_is_wrong_is_named_in_one_sentence(write, keys, message):
+    with pytest.raises(UsageError, match=message) as error:
+        load_dataset_file(write(**keys))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("images: [", "no YAML"),
+        ("images: !!python/object/apply:os.getcwd []", "no YAML.*could not determine a constructor"),
+        ("[" * 5000, "no YAML"),
+        ("", "holds no keys; give images, labels, names"),
+        ("- sky", "holds no keys"),
+        ("images: pictures\nlabels: masks\nnames: [sky, no]", "read as False"),
+        ("images: pictures\nlabels: masks\nnames: [sky, '2024']\nignore: 255\n1: 2", "unknown key 1"),
+    ],
+)
+def test_files_that_are_no_data_set(tmp_path, text, message):
+    (tmp_path / "pictures").mkdir()
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=message) as error:
+        load_dataset_file(str(path))
+    assert "bad.yaml" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_missing_file_and_text_in_another_encoding(tmp_path, write):
+    with pytest.raises(UsageError, match="gone.yaml does not exist"):
+        load_dataset_file(str(tmp_path / "gone.yaml"))
+    (tmp_path / "latin.yaml").write_bytes("names: [Stra\xdfe]".encode("latin-1"))
+    with pytest.raises(UsageError, match="latin.yaml is no YAML"):
+        load_dataset_file(str(tmp_path / "latin.yaml"))
+    for name, content in (("names.txt", b"Stra\xdfe"), ("names.json", b"[")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UsageError, match=f"{name} cannot be read .*UTF-8"):
+            load_dataset_file(write(names=name))
+    (tmp_path / "names.json").write_text('{"sky": 1}')
+    with pytest.raises(UsageError, match="names.json holds no list"):
+        load_dataset_file(write(names="names.json"))
+    (tmp_path / "names.txt").write_text("sky\n\ngrass\n")
+    with pytest.raises(UsageError, match="name of id 1 in .*names.txt is '', in which a name is blank"):
+        load_dataset_file(write(names="names.txt"))
