@@ -1,0 +1,244 @@
+"""Reading and checking published files, translating their ids, writing converted ones.
+
+Every error is a :class:`UsageError` that names the file, what is wrong with it, and a remedy, which is the end of a
+sentence that the data set gives: "unpack … there".
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy.io import loadmat
+
+from errseg.atomic import replacing
+from errseg.errors import UsageError
+
+from ..benchmarks import BENCHMARKS, Benchmark
+
+__all__ = [
+    "benchmark",
+    "check_same_size",
+    "check_sixteen_bits",
+    "id_table",
+    "image_size",
+    "plain_name",
+    "read_ids",
+    "read_label_map",
+    "read_pixels",
+    "require_file",
+    "require_folder",
+    "translate",
+    "write_image",
+]
+
+UNKNOWN = -1  # in a table of ids: no such id in the published data
+TABLE_SIZE = 65536
+FORMATS = {".png": "PNG", ".tif": "TIFF", ".jpg": "JPEG"}
+MODES = {
+    "1": "1-bit pixels",
+    "L": "8-bit grey pixels",
+    "P": "palette pixels",
+    "I": "32-bit grey pixels",
+    "I;16": "16-bit grey pixels",
+    "I;16B": "16-bit grey pixels",
+    "RGB": "RGB pixels",
+    "RGBA": "RGBA pixels",
+}
+EXIF_ORIENTATION = 0x0112
+SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)  # what Pillow raises
+
+
+def benchmark(name: str) -> Benchmark:
+    """The row of a registered name."""
+    return next(row for row in BENCHMARKS if row.name == name)
+
+
+def require_folder(folder: Path, remedy: str, others: Sequence[Path] = ()) -> None:
+    """Check that a folder is there.
+
+    Args:
+        folder: the folder.
+        remedy: what to do where it is not.
+        others: what users take for it; those which are there are named.
+
+    Raises:
+        UsageError: it is not there.
+    """
+    if not folder.is_dir():
+        wrong = " and ".join(str(path) for path in others if path.exists())
+        hint = f", and {wrong} cannot replace it" if wrong else ""
+        raise UsageError(f"There is no folder {folder}{hint}; {remedy}.")
+
+
+def require_file(path: Path, remedy: str) -> None:
+    """Check that a file is there.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if not path.is_file():
+        raise UsageError(f"There is no file {path}; {remedy}.")
+
+
+def plain_name(name: str, path: Path, remedy: str) -> str:
+    """A name out of a published list, which must be that of a file and not lead elsewhere.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if name in ("", "..") or name != Path(name).name or "\0" in name:
+        raise UsageError(f"{path} lists {name!r}, which is not a file name; {remedy}.")
+    return name
+
+
+def image_size(path: Path, remedy: str) -> tuple[int, int]:
+    """(height, width) of an image as it will be read, turned by its EXIF orientation; reads the head of the file alone.
+
+    Raises:
+        UsageError: it is missing or is no image.
+    """
+    with _opened(path, "image", remedy) as image:
+        width, height = image.size
+        sideways = image.getexif().get(EXIF_ORIENTATION) in SIDEWAYS
+    return (width, height) if sideways else (height, width)
+
+
+def read_pixels(path: Path, kind: str, modes: Sequence[str], remedy: str) -> np.ndarray:
+    """The pixels of a file as they are stored, of whatever orientation.
+
+    Args:
+        path: the file.
+        kind: "image" or "label".
+        modes: Pillow's modes that it may have; none: any, and what comes back is RGB.
+        remedy: for the message.
+
+    Raises:
+        UsageError: it is missing, damaged, or of another mode.
+    """
+    with _opened(path, kind, remedy) as image:
+        image.load()
+        if not modes:
+            image = image.convert("RGB")
+    if modes and image.mode not in modes:
+        due = " or ".join(MODES[mode] for mode in modes)
+        raise UsageError(
+            f"The {kind} {path} has {MODES.get(image.mode, image.mode)}, but the published one has {due}; {remedy}."
+        )
+    return np.asarray(image)
+
+
+def read_ids(path: Path, remedy: str) -> np.ndarray:
+    """A published label of 8 bits, grey or with a palette: (H, W) uint8.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    return read_pixels(path, "label", ("L", "P"), remedy)
+
+
+def read_label_map(path: Path, remedy: str) -> np.ndarray:
+    """The ``LabelMap`` of a MATLAB file: (H, W) integers of more than 8 bits.
+
+    Raises:
+        UsageError: the file is missing or damaged, or holds something else.
+    """
+    require_file(path, remedy)
+    try:
+        label = loadmat(path, appendmat=False, mat_dtype=True, variable_names=["LabelMap"]).get("LabelMap")
+    except Exception as error:  # scipy documents none, and raises many kinds
+        raise UsageError(f"The label {path} cannot be read ({_first_line(error)}); {remedy}.") from error
+    if label is None:
+        raise UsageError(f"The label {path} has no LabelMap; {remedy}.")
+    if not isinstance(label, np.ndarray) or label.ndim != 2 or label.dtype.kind not in "iuf":
+        raise UsageError(f"The LabelMap of {path} is not a matrix of numbers; {remedy}.")
+    if label.dtype.itemsize == 1:
+        raise UsageError(f"The LabelMap of {path} has 8 bits, which cannot hold ids up to 459; {remedy}.")
+    if label.dtype.kind == "f":
+        if not np.all(np.isfinite(label) & (label == np.floor(label)) & (np.abs(label) < TABLE_SIZE)):
+            raise UsageError(f"The LabelMap of {path} holds numbers that are not ids; {remedy}.")
+        label = label.astype(np.int32)
+    return label
+
+
+def check_same_size(label: np.ndarray, label_path: Path, size: tuple[int, int], image_path: Path, remedy: str) -> None:
+    """Check that a label (H, W, …) has the (height, width) of its image.
+
+    Raises:
+        UsageError: it has another.
+    """
+    height, width = label.shape[:2]
+    if (height, width) != size:
+        raise UsageError(
+            f"The label {label_path} has {width} × {height} pixels, its image {image_path} {size[1]} × {size[0]}; "
+            f"{remedy}."
+        )
+
+
+@cache
+def id_table(name: str, ignored: Sequence[int]) -> np.ndarray:
+    """What each raw id of a registered set becomes, (65536,) int32: a class, its ignore label, or UNKNOWN."""
+    row = benchmark(name)
+    file = resources.files("errseg.data.vocabularies") / f"{row.vocabulary}.json"
+    table = np.full(TABLE_SIZE, UNKNOWN, np.int32)
+    table[list(ignored)] = row.ignore_label
+    for entry in json.loads(file.read_text(encoding="utf-8"))["classes"]:
+        table[entry["raw_id"]] = entry["id"]
+    return table
+
+
+def translate(ids: np.ndarray, table: np.ndarray, dtype: type, path: Path | str, remedy: str) -> np.ndarray:
+    """Raw ids (H, W) to class ids of a type.
+
+    Raises:
+        UsageError: an id is UNKNOWN to the table of :func:`id_table`.
+    """
+    smallest, largest = int(ids.min(initial=0)), int(ids.max(initial=0))
+    if smallest < 0 or largest >= len(table):
+        unknown = smallest if smallest < 0 else largest
+    else:
+        classes = table[ids]
+        if not np.any(classes == UNKNOWN):
+            return classes.astype(dtype)
+        unknown = int(ids[classes == UNKNOWN].min())
+    raise UsageError(f"The label {path} holds the raw id {unknown}, which stands for no class; {remedy}.")
+
+
+def check_sixteen_bits(path: Path) -> None:
+    """Check that a converted label which was there already has 16 bits.
+
+    Raises:
+        UsageError: it has not, or cannot be read.
+    """
+    remedy = "it was not written by this script: delete it, or add --force"
+    with _opened(path, "label", remedy) as image:
+        if image.mode not in ("I;16", "I;16B"):
+            raise UsageError(f"The label {path} has {MODES.get(image.mode, image.mode)} instead of 16 bits; {remedy}.")
+
+
+def write_image(path: Path, pixels: np.ndarray) -> None:
+    """Write an image or a label, whole or not at all, in the format of its name."""
+    with replacing(path) as temporary:
+        Image.fromarray(pixels).save(temporary, FORMATS[path.suffix])
+
+
+@contextmanager
+def _opened(path: Path, kind: str, remedy: str) -> Iterator[Image.Image]:
+    try:
+        with Image.open(path) as image:
+            yield image
+    except UsageError:
+        raise
+    except FileNotFoundError:
+        raise UsageError(f"The {kind} {path} is missing; {remedy}.") from None
+    except UNREADABLE as error:
+        raise UsageError(f"The {kind} {path} cannot be read ({_first_line(error)}); {remedy}.") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
