@@ -1,16 +1,27 @@
 """The command line of training: a kill and a resume, two processes, evaluation, and what it says of mistakes."""
 
+import hashlib
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+
+import errseg
+import errseg.engine.launch
+from errseg.engine import load_config, torchrun_world
+from errseg.errors import UsageError
+from tests.data.third_party import NAMES as THEIR_NAMES
+from tests.data.third_party import write_dataset
 
 TOOL = Path(__file__).parents[1] / "tools/train_net.py"
 TIMEOUT = 240  # seconds, on a loaded machine
@@ -38,6 +49,15 @@ def start(tiny_config_file, tmp_path):
         if process.poll() is None:
             process.kill()
         process.wait()
+
+
+@pytest.fixture
+def random_weights(tiny_config_file, tmp_path):
+    """A checkpoint of the tiny model: without one, each process would draw weights of its own."""
+    torch.manual_seed(0)
+    model = errseg.build_model(load_config(str(tiny_config_file)))
+    torch.save({"model": model.state_dict()}, tmp_path / "random.pth")
+    return tmp_path / "random.pth"
 
 
 def finish(process):
@@ -78,7 +98,13 @@ def test_a_killed_run_resumes_to_the_same_loss_curve(start, tmp_path):
         assert torch.equal(value, weights(tmp_path / "killed")[name]), name
 
 
-def test_two_processes_do_what_one_does(start, tmp_path):
+def results(directory):
+    return json.loads((directory / "evaluation.json").read_text())["results"]
+
+
+def test_two_processes_do_what_one_does(start, tmp_path, tiny_datasets):
+    annotations = tiny_datasets / "coco-stuff/annotations_detectron2/val2017"
+    (annotations / "5.png").unlink()  # five images: uneven shares
     # SGD's steps are proportional to the gradients, so equal weights say that these were equal.
     overrides = ["SOLVER.MAX_ITER", 3, "SOLVER.OPTIMIZER", "SGD", "SOLVER.BASE_LR", 1.0]
     one = start("one", overrides=overrides)
@@ -92,15 +118,66 @@ def test_two_processes_do_what_one_does(start, tmp_path):
     of_one = weights(tmp_path / "one")
     for name, value in weights(tmp_path / "two").items():
         assert torch.allclose(value, of_one[name], rtol=1e-4, atol=1e-6), name
-    results = [json.loads((tmp_path / name / "evaluation.json").read_text())["results"] for name in ("one", "two")]
-    score = [result["coco_2017_test_stuff_all_sem_seg"]["pACC"] for result in results]
+    score = [results(tmp_path / name)["coco_2017_test_stuff_all_sem_seg"]["pACC"] for name in ("one", "two")]
     assert score[1] == pytest.approx(score[0], abs=0.5)
 
     final = tmp_path / "one/model_final.pth"
     evaluation = start("evaluation", "--eval-only", "--num-gpus", 2, overrides=["MODEL.WEIGHTS", final])
     finish(evaluation)
-    assert json.loads((tmp_path / "evaluation/evaluation.json").read_text())["results"] == results[0]
+    assert results(tmp_path / "evaluation") == results(tmp_path / "one")
+    assert results(tmp_path / "one")["coco_2017_test_stuff_all_sem_seg"]["images"] == 5
     assert "mIoU" in evaluation.log.read_text()
+    content = json.loads((tmp_path / "evaluation/evaluation.json").read_text())
+    assert content["weights"]["file"] == str(final)
+    assert content["weights"]["sha256"] == hashlib.sha256(final.read_bytes()).hexdigest()
+
+
+def test_a_killed_evaluation_goes_on_from_its_predictions(start, tmp_path, tiny_datasets, random_weights):
+    for kind, extension in (("images/val2017", "jpg"), ("annotations_detectron2/val2017", "png")):
+        folder = tiny_datasets / "coco-stuff" / kind
+        for number in range(6, 60):
+            shutil.copy(folder / f"{number % 6}.{extension}", folder / f"{number}.{extension}")
+    saved, overrides = tmp_path / "saved", ["MODEL.WEIGHTS", random_weights]
+    arguments = ["--eval-only", "--save-predictions", saved]
+    finish(start("whole", "--eval-only", overrides=overrides))
+    killed = start("killed", *arguments, overrides=overrides)
+    deadline = time.monotonic() + TIMEOUT
+    while len(list(saved.rglob("*.png"))) < 5:
+        assert killed.poll() is None and time.monotonic() < deadline, killed.log.read_text()[-3000:]
+        time.sleep(0.002)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert not (tmp_path / "killed/evaluation.json").exists()
+    before = {path.name: path.stat().st_mtime_ns for path in saved.rglob("*.png")}
+    assert len(before) < 60
+    finish(start("resumed", *arguments, "--num-gpus", 2, overrides=overrides))
+    assert results(tmp_path / "resumed") == results(tmp_path / "whole")
+    after = {path.name: path.stat().st_mtime_ns for path in saved.rglob("*.png")}
+    assert len(after) == 60 and all(after[name] == time for name, time in before.items())
+
+
+def test_somebody_elses_data_set_trains_and_evaluates_from_a_file_alone(start, tmp_path):
+    file = write_dataset(tmp_path / "theirs")
+    overrides = ["MODEL.CRM.NUM_CLASSES_TEST", 0]
+    finish(start("trained", "--dataset", file, "--num-gpus", 2, overrides=overrides))
+    result = results(tmp_path / "trained")[str(file)]
+    assert (result["paper_name"], result["images"], result["classes"]) == ("towns", 6, THEIR_NAMES)
+    assert 0 <= result["mIoU"] <= 100 and (tmp_path / "trained/evaluation/towns.csv").is_file()
+    assert len(losses(tmp_path / "trained")) == 6
+
+    saved = tmp_path / "saved"
+    overrides += ["MODEL.WEIGHTS", tmp_path / "trained/model_final.pth"]
+    finish(start("evaluated", "--dataset", file, "--eval-only", "--save-predictions", saved, overrides=overrides))
+    assert results(tmp_path / "evaluated")[str(file)] == result
+    pictures = sorted(saved.rglob("*.png"))
+    assert [str(path.relative_to(saved)) for path in pictures[:2]] == ["towns/north/000.png", "towns/north/002.png"]
+    ids = set().union(*(np.unique(Image.open(path)).tolist() for path in pictures))
+    assert len(pictures) == 6 and ids <= {1, 2, 3}  # as in their own files
+
+    Image.fromarray(np.full((48, 64), 9, np.uint8)).save(tmp_path / "theirs/masks/south/001.png")
+    refused = start("refused", "--dataset", file)
+    assert refused.wait(TIMEOUT) == 2
+    assert "001.png holds the id 9" in refused.log.read_text() and not (tmp_path / "refused/metrics.json").exists()
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +203,11 @@ def tool():
         (["SOLVER.ACCUMULATION_STEPS", "3"], "IMS_PER_BATCH 4 does not divide"),
         (["--num-gpus", "3"], "3 processes"),
         (["--num-machines", "2"], "--dist-url tcp://"),
+        (["--save-predictions", "x"], "add --eval-only"),
+        (["--dataset", "x.yaml"], "x.yaml does not exist"),
+        (["--eval-only", "DATASETS.TEST", "()"], "DATASETS.TEST is empty"),
+        (["DATASETS.TEST", "('context_59_test_sem_seg', 'nothing')"], "context_59_test_sem_seg, nothing; prepare them"),
+        (["--available", "DATASETS.TEST", "('context_59_test_sem_seg',)"], "VOCdevkit/VOC2010/JPEGImages"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_status_2(tool, tiny_config_file, monkeypatch, capsys, arguments, message):
@@ -135,6 +217,46 @@ def test_a_mistake_is_one_sentence_and_status_2(tool, tiny_config_file, monkeypa
     assert tool.main() == 2
     error = capsys.readouterr().err
     assert message in error and error.startswith("train_net.py: ") and error.count("\n") == 1
+
+
+def test_available_sets_are_evaluated_and_the_others_named(tool, tiny_config_file, monkeypatch, capsys):
+    seen = []
+    monkeypatch.setattr(errseg.engine.launch, "launch", lambda *_, args: seen.append(args[0].DATASETS.TEST))
+    there, missing = "coco_2017_test_stuff_all_sem_seg", "context_59_test_sem_seg"
+    command = ["train_net.py", "--config-file", str(tiny_config_file), "--eval-only", "--available"]
+    monkeypatch.setattr(sys, "argv", [*command, "DATASETS.TEST", f"('{missing}', '{there}')"])
+    assert tool.main() == 0
+    assert list(seen[0]) == [there]
+    error = capsys.readouterr().err
+    assert error.startswith(f"left out: {missing}. ") and "VOC2010" in error and error.count("\n") == 1
+
+
+WORLD = {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
+
+
+def test_the_world_of_torchrun():
+    assert torchrun_world({}) is None
+    assert torchrun_world({"RANK": "0", "WORLD_SIZE": "2"}) is None  # another program's variables
+    assert torchrun_world(WORLD) == (1, 4, 1, 2)
+    with pytest.raises(UsageError, match="the same --nproc-per-node"):
+        torchrun_world({**WORLD, "WORLD_SIZE": "5"})
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_under_torchrun_its_processes_count_and_one_of_each_machine_speaks(
+    tool, tiny_config_file, monkeypatch, capsys, first
+):
+    for name, value in (WORLD | ({"RANK": "0", "LOCAL_RANK": "0"} if first else {})).items():
+        monkeypatch.setenv(name, value)
+    command = ["train_net.py", "--config-file", str(tiny_config_file)]
+    for arguments, message in (
+        (["--num-gpus", "2"], "torchrun has started 4 processes, so --num-gpus"),
+        (["SOLVER.IMS_PER_BATCH", "6"], "SOLVER.IMS_PER_BATCH 6 does not divide into 4 processes"),
+    ):
+        monkeypatch.setattr(sys, "argv", [*command, *arguments])
+        assert tool.main() == 2
+        error = capsys.readouterr().err
+        assert (message in error) if first else not error
 
 
 def test_an_unknown_key_of_a_file_names_both(tool, tiny_config_file, monkeypatch, capsys):
@@ -163,7 +285,7 @@ def test_num_gpus_asks_for_gpus_unless_the_device_is_given(tool, tiny_config_fil
     monkeypatch.setattr(sys, "argv", command)
     assert tool.main() == 2
     assert "add MODEL.DEVICE cpu" in capsys.readouterr().err
-    monkeypatch.setattr(tool, "launch", lambda *_, **__: None)
+    monkeypatch.setattr(errseg.engine.launch, "launch", lambda *_, **__: None)
     monkeypatch.setattr(sys, "argv", [*command, "MODEL.DEVICE", "cpu"])
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert tool.main() == 0
@@ -172,7 +294,8 @@ def test_num_gpus_asks_for_gpus_unless_the_device_is_given(tool, tiny_config_fil
 def test_several_processes_on_the_cpu_see_no_gpu(tool, tiny_config_file, monkeypatch):
     seen = []
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    monkeypatch.setattr(tool, "launch", lambda *_, **__: seen.append(os.environ["CUDA_VISIBLE_DEVICES"]))
+    see = lambda *_, **__: seen.append(os.environ["CUDA_VISIBLE_DEVICES"])  # noqa: E731
+    monkeypatch.setattr(errseg.engine.launch, "launch", see)
     monkeypatch.setattr(sys, "argv", ["train_net.py", "--config-file", str(tiny_config_file), "--num-gpus", "2"])
     assert tool.main() == 0
     assert seen == [""]
@@ -182,7 +305,7 @@ def test_any_other_failure_keeps_its_traceback(tool, tiny_config_file, monkeypat
     def fail(*_, **__):
         raise KeyError("a mistake of ours")
 
-    monkeypatch.setattr(tool, "launch", fail)
+    monkeypatch.setattr(errseg.engine.launch, "launch", fail)
     monkeypatch.setattr(sys, "argv", ["train_net.py", "--config-file", str(tiny_config_file)])
     with pytest.raises(KeyError, match="a mistake of ours"):
         tool.main()

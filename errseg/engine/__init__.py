@@ -1,7 +1,9 @@
 """Training and its command line."""
 
 from .command_line import check_devices, load_config
+from .launch import start_processes, torchrun_world
 from .optimizer import build_gradient_clipper, build_optimizer, parameter_groups
+from .request import check_request
 from .step import StepTrainer
 from .trainer import Trainer
 
@@ -11,6 +13,9 @@ __all__ = [
     "build_gradient_clipper",
     "build_optimizer",
     "check_devices",
+    "check_request",
     "load_config",
     "parameter_groups",
+    "start_processes",
+    "torchrun_world",
 ]

@@ -1,6 +1,8 @@
 """Evaluation on the data sets of DATASETS.TEST, in the paper's terms."""
 
-from .evaluate import SCORES, evaluate, results_table
-from .evaluator import VocabularyEvaluator
+from .evaluate import evaluate
+from .evaluator import LabelMaps, VocabularyEvaluator
+from .metrics import SCORES
+from .report import results_table
 
-__all__ = ["SCORES", "VocabularyEvaluator", "evaluate", "results_table"]
+__all__ = ["SCORES", "LabelMaps", "VocabularyEvaluator", "evaluate", "results_table"]

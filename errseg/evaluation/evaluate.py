@@ -1,93 +1,187 @@
 """Evaluation of one model on several data sets, each with its own vocabulary."""
 
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from detectron2.config import CfgNode
-from detectron2.data import MetadataCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import inference_on_dataset
 from detectron2.utils import comm
-from tabulate import tabulate
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
 
-from errseg.atomic import replacing
-from errseg.data import build_test_loader
+from errseg.data import SemSegMapper, build_test_loader, require_dataset
 
-from .evaluator import VocabularyEvaluator
+from .evaluator import LabelMaps, VocabularyEvaluator
+from .metrics import SCORES, scores_of, worst_confusions
+from .paper import paper_row
+from .picture import draw_confusions
+from .predictions import PredictionStore, ReusingMapper, check_manifest, manifest_of, write_manifest
+from .provenance import provenance, state_digest
+from .report import file_stems, results_table, write_classes, write_json
+from .settings import settings_of
 
-__all__ = ["SCORES", "evaluate", "results_table"]
+__all__ = ["evaluate"]
 
-SCORES = ("mIoU", "fwIoU", "mACC", "pACC")  # percent
+CONFUSIONS = 50  # pairs of classes in evaluation.json
 
 Result = dict[str, Any]
+logger = logging.getLogger(__name__)
 
 
-def evaluate(cfg: CfgNode, model: nn.Module, names: Sequence[str]) -> dict[str, Result]:
-    """Evaluate on registered data sets; log the table and write ``evaluation.json`` into OUTPUT_DIR.
+def evaluate(
+    cfg: CfgNode,
+    model: nn.Module,
+    names: Sequence[str],
+    weights: str | Path | None = None,
+    save_predictions: str | Path | None = None,
+) -> dict[str, Result]:
+    """Evaluate on registered data sets; log the table and write the files of ``report.py`` into OUTPUT_DIR.
 
     Each set brings its vocabulary, ignore label and, unless MODEL.CRM.NUM_CLASSES_TEST is given, its K. The model gets
-    its own vocabulary and mode back.
+    its own vocabulary and mode back. What a set yields is on disk before the next one begins.
 
     Args:
         cfg: the configuration.
-        model: a model with ``set_vocabulary``; may be wrapped for distributed training.
+        model: a model with ``set_vocabulary``, and with ``label_maps`` or scores; may be wrapped for distributed
+            training.
         names: registered names.
+        weights: the file that the model's weights came from, for the record.
+        save_predictions: a folder for the predictions. Those that it holds already are scored, not made again.
 
     Returns:
-        By name, the paper's name of the set, K, the four scores, and the IoU of each class (None: not in the ground
-        truth); empty but in the main process.
+        By name, the paper's name of the set, K, the four scores in percent, and what else ``evaluation.json`` has;
+        empty but in the main process.
 
     Raises:
-        UsageError: a data set is missing, or one of its files is unfit.
+        UsageError: a data set is missing, one of its files is unfit, or ``save_predictions`` is another model's.
     """
     if isinstance(model, DistributedDataParallel):
         model = model.module
-    previous = model.vocabulary
+    for name in names:
+        require_dataset(name)
+    if save_predictions and names:
+        _claim(save_predictions, cfg, model, names)
+    content, row = {}, None
+    if names and comm.is_main_process():
+        content = provenance(cfg, model, weights)
+        row = paper_row(content["config"])
+        content["paper"] = row and {"row": row.name, "mIoU": row.mIoU}
+    stems = file_stems({name: MetadataCatalog.get(name).get("paper_name", name) for name in names})
+    previous = getattr(model, "vocabulary", None)
     results = {}
     try:
         for name in names:
-            results[name] = _evaluate_one(cfg, model, name)
+            evaluator, num_classes = _run(cfg, model, name, save_predictions)
+            if comm.is_main_process():
+                results[name] = _result_of(cfg, name, evaluator, num_classes)
+                _write(Path(cfg.OUTPUT_DIR), stems[name], results, name, evaluator, content)
     finally:
         if previous is not None:
             model.set_vocabulary(previous.names, num_classes=previous.num_classes)
-    if not comm.is_main_process():
-        return {}
     if results:
-        logging.getLogger(__name__).info("Results\n%s", results_table(results))
-        _write_json(Path(cfg.OUTPUT_DIR) / "evaluation.json", {"results": results})
+        logger.info("Results\n%s", results_table(results, row))
+        logger.info("Written to %s, and details to the folder beside it", Path(cfg.OUTPUT_DIR) / "evaluation.json")
     return results
 
 
-def results_table(results: dict[str, Result]) -> str:
-    """The scores as Markdown, a row for each score and a column for each data set, under the paper's names."""
-    rows = [[score, *(f"{result[score]:.2f}" for result in results.values())] for score in SCORES]
-    header = ["", *(result["paper_name"] for result in results.values())]
-    return tabulate(rows, header, tablefmt="pipe", stralign="right", disable_numparse=True)
+def _claim(folder: str | Path, cfg: CfgNode, model: nn.Module, names: Sequence[str]) -> None:
+    """Make sure that all predictions of a folder are those of one model; every process does, and the main one says."""
+    manifest = manifest_of(state_digest(model.state_dict().items()), settings_of(cfg), list(names))
+    manifest = check_manifest(folder, manifest, list(names))
+    comm.synchronize()  # nobody writes before all have read
+    if comm.is_main_process():
+        write_manifest(folder, manifest)
+    comm.synchronize()
 
 
-def _evaluate_one(cfg: CfgNode, model: nn.Module, name: str) -> Result:
+def _run(
+    cfg: CfgNode, model: nn.Module, name: str, save_predictions: str | Path | None
+) -> tuple[VocabularyEvaluator, int]:
+    """Predict a data set; gives the evaluator, in the main process with the counts of all images, and K."""
     metadata = MetadataCatalog.get(name)
     prompts = metadata.get("prompts", metadata.stuff_classes)
     num_classes = cfg.MODEL.CRM.NUM_CLASSES_TEST or metadata.get("num_classes_test", 0)  # 0: all
     model.set_vocabulary(prompts, num_classes=num_classes)
-    evaluator = VocabularyEvaluator(name, distributed=comm.get_world_size() > 1)
-    scores = inference_on_dataset(model, build_test_loader(cfg, name), evaluator).get("sem_seg", {})
-    if not scores:  # another process has them
-        return {}
-    ious = [scores[f"IoU-{class_name}"] for class_name in metadata.stuff_classes]
+    num_classes = min(num_classes or len(prompts), len(prompts))
+    title = metadata.get("paper_name", name)
+    logger.info("Evaluating %s (%s): %d names, K = %d", title, name, len(prompts), num_classes)
+    store = PredictionStore(save_predictions, name) if save_predictions else None
+    evaluator = VocabularyEvaluator(name, distributed=comm.get_world_size() > 1, store=store)
+    inference_on_dataset(LabelMaps(model), _loader(cfg, name, store), evaluator)
+    images, whole = evaluator.checksum.num_images, metadata.get("num_images")
+    if comm.is_main_process() and whole and images != whole:
+        logger.warning("%s has %d images, but %d are published: its scores are not comparable.", title, images, whole)
+    return evaluator, num_classes
+
+
+def _loader(cfg: CfgNode, name: str, store: PredictionStore | None) -> DataLoader:
+    """This process's share of a data set, in order, without the images whose predictions are stored."""
+    mapper = SemSegMapper(cfg, is_train=False)
+    if store:
+        store.check(DatasetCatalog.get(name))
+        mapper = ReusingMapper(mapper, store)
+    return build_test_loader(cfg, name, mapper)
+
+
+def _result_of(cfg: CfgNode, name: str, evaluator: VocabularyEvaluator, num_classes: int) -> Result:
+    metadata = MetadataCatalog.get(name)
+    classes = list(metadata.stuff_classes)
+    scores = scores_of(evaluator.matrix)
+    pairs = worst_confusions(evaluator.matrix, CONFUSIONS)
     return {
         "paper_name": metadata.get("paper_name", name),
-        "num_classes_test": min(num_classes or len(prompts), len(prompts)),
-        **{score: float(scores[score]) for score in SCORES},
-        "classes": list(metadata.stuff_classes),
-        "iou": [None if iou != iou else float(iou) for iou in ious],
-    }
+        "domain": metadata.get("domain", ""),
+        "images": evaluator.checksum.num_images,
+        "checksum": evaluator.checksum.hexdigest(),
+        "num_classes_test": num_classes,
+        **{score: _or_none(getattr(scores, score)) for score in SCORES},
+        "classes": classes,
+        "iou": [_or_none(x) for x in scores.iou],
+        "acc": [_or_none(x) for x in scores.acc],
+        "pixels": scores.pixels.tolist(),
+        "equal_names": equal_names(metadata.get("prompts", classes), cfg.MODEL.PROMPT.SYNONYMS),
+        "confusions": [
+            {"true": classes[pair.true], "predicted": classes[pair.predicted], "ids": [pair.true, pair.predicted],
+             "pixels": pair.pixels, "share": pair.share} for pair in pairs
+        ],
+    }  # fmt: skip
 
 
-def _write_json(path: Path, content: Any) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+def equal_names(prompts: Sequence[str], synonyms: str = "first") -> list[list[int]]:
+    """Groups of names that the model is asked for in the same words, so that the first of each wins every pixel.
+
+    Args:
+        prompts: names, with comma-separated synonyms.
+        synonyms: MODEL.PROMPT.SYNONYMS, "first" or "mean": which of them count.
+
+    Returns:
+        The ids of each group of two or more.
+    """
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for i, name in enumerate(prompts):
+        words = [part.strip() for part in name.split(",") if part.strip()]
+        groups.setdefault(tuple(words[:1] if synonyms == "first" else words), []).append(i)
+    return [ids for ids in groups.values() if len(ids) > 1]
+
+
+def _write(
+    folder: Path,
+    stem: str,
+    results: dict[str, Result],
+    name: str,
+    evaluator: VocabularyEvaluator,
+    content: dict[str, Any],
+) -> None:
+    """Write the files of the newest of some results."""
+    result, details = results[name], folder / "evaluation"
+    write_classes(details / f"{stem}.csv", result)
+    draw_confusions(details / f"{stem}_confusion.png", evaluator.matrix, result["classes"], result["paper_name"])
+    write_json(folder / "evaluation.json", {"results": results, **content})
+
+
+def _or_none(value: float) -> float | None:
+    return None if value != value else float(value)

@@ -1,70 +1,128 @@
-"""Detectron2's semantic-segmentation evaluator, for scores over the prompts of a vocabulary."""
+"""An evaluator that streams: it holds one confusion matrix, however many images there are.
 
-import logging
+Shapes: T prompts, N classes, H x W the picture's size.
+"""
+
 from typing import Any
 
 import numpy as np
 import torch
 from detectron2.data import MetadataCatalog
-from detectron2.evaluation import SemSegEvaluator
-from torch import Tensor
+from detectron2.evaluation import DatasetEvaluator
+from detectron2.utils import comm
+from torch import nn
 
-from errseg.data.files import check_label_ids, check_label_size, read_label
+from errseg.data.checksum import DataChecksum
+from errseg.data.labels import LabelReader
 
-__all__ = ["VocabularyEvaluator"]
+from .metrics import SCORES, scores_of
+from .predictions import PredictionStore
 
-# It prints every class's scores as one line, and warns of a score that is not asked for; evaluate() prints the table.
-logging.getLogger(SemSegEvaluator.__module__).setLevel(logging.ERROR)
+__all__ = ["LabelMaps", "VocabularyEvaluator"]
 
 
-class VocabularyEvaluator(SemSegEvaluator):
-    """mIoU and its kin of one data set, over classes present in the ground truth, on labels of the original size.
+class LabelMaps(nn.Module):
+    """A model as the evaluator likes it: one class a pixel rather than the scores of all.
 
-    Where several prompts ask for one class (the background of VOC), the class scores as its best prompt.
+    A model that has no ``label_maps`` gives its scores. An image whose classes are known is not predicted again.
     """
 
-    def __init__(self, dataset_name: str, distributed: bool = True):
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+        self.training = model.training  # what an evaluation gives back to the model in the end
+
+    def forward(self, batched_inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """
+        Args:
+            batched_inputs: the model's, or records with ``classes``.
+
+        Returns:
+            Per image ``classes`` (H, W) as the record has them, or ``labels`` (H, W), ids of prompts, or ``sem_seg``
+            (T, H, W), scores.
+        """
+        unknown = [inputs for inputs in batched_inputs if "classes" not in inputs]
+        if not unknown:
+            predicted = []
+        elif hasattr(self.model, "label_maps"):
+            predicted = [{"labels": labels} for labels in self.model.label_maps(unknown)]
+        else:
+            predicted = self.model(unknown)
+        predictions = iter(predicted)
+        return [x if "classes" in x else next(predictions) for x in batched_inputs]
+
+
+class VocabularyEvaluator(DatasetEvaluator):
+    """mIoU and its kin of one data set, over classes present in the ground truth, on labels of the original size.
+
+    The same numbers as those of Detectron2's ``SemSegEvaluator``. Where several prompts ask for one class (the
+    background of VOC), a pixel given to any of them counts as that class.
+    """
+
+    def __init__(self, dataset_name: str, distributed: bool = True, store: PredictionStore | None = None):
         """
         Args:
             dataset_name: a registered data set.
             distributed: every process evaluates its share, and the main process all.
+            store: where predictions are kept; None: nowhere.
         """
-        super().__init__(dataset_name, distributed, sem_seg_loading_fn=self._load_label)
-        self._compute_boundary_iou = False  # no part of the paper's table
         metadata = MetadataCatalog.get(dataset_name)
         self.num_classes = len(metadata.stuff_classes)
-        self.ignore_label = metadata.ignore_label
-        self.prompt_classes = torch.tensor(metadata.get("prompt_classes", range(self.num_classes)))
-        self._image = ("", (0, 0))  # file and size of the image whose label is loaded next
+        self.prompt_classes = torch.tensor(metadata.get("prompt_classes", range(self.num_classes)), dtype=torch.int32)
+        self.read_label = LabelReader(dataset_name)
+        self.distributed = distributed
+        self.store = store
+        self.reset()
 
-    def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Tensor]]) -> None:
+    def reset(self) -> None:
+        self.matrix = np.zeros((self.num_classes + 1,) * 2, dtype=np.int64)  # row: predicted, column: true
+        self.checksum = DataChecksum()
+
+    def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
         """Count the predictions of images.
 
         Args:
-            inputs: their ``file_name``.
-            outputs: ``sem_seg``, scores (prompts, H, W).
+            inputs: their ``file_name`` and ``sem_seg_file_name``.
+            outputs: ``labels`` (H, W), ids of prompts; or ``sem_seg`` (T, H, W), scores; or ``classes`` (H, W).
 
         Raises:
             UsageError: a label cannot be read, holds an unknown id, or has another size than its image.
         """
         for record, output in zip(inputs, outputs, strict=True):
-            scores = self._class_scores(output["sem_seg"])
-            self._image = (record["file_name"], tuple(scores.shape[-2:]))
-            super().process([record], [{"sem_seg": scores}])
+            predicted = self._classes(output)
+            path, image = record["sem_seg_file_name"], record["file_name"]
+            truth = self.read_label(path, image, predicted.shape)
+            self.checksum.add(image, truth)
+            self._count(predicted, truth)
+            if self.store and "classes" not in output:
+                self.store.write(record, predicted)
 
-    def encode_json_sem_seg(self, sem_seg: np.ndarray, input_file_name: str) -> list[dict[str, Any]]:
-        """Keep no predictions: memory does not grow with the number of images."""
-        return []
+    def evaluate(self) -> dict[str, dict[str, float]] | None:
+        """The scores of all processes' images, ``{"sem_seg": {"mIoU": …}}`` in percent; None but in the main process.
 
-    def _load_label(self, path: str, dtype: Any = int) -> np.ndarray:
-        label = read_label(path)
-        check_label_size(label, path, *self._image)
-        check_label_ids(label, path, self.num_classes, self.ignore_label)
-        return label.astype(dtype)
+        The matrix and the checksum that they come from are then those of all images too.
+        """
+        if self.distributed:
+            shares = comm.gather((self.matrix, self.checksum.state()))
+            if not comm.is_main_process():
+                return None
+            self.reset()
+            for matrix, state in shares:
+                self.matrix += matrix
+                self.checksum.merge(DataChecksum(state))
+        scores = scores_of(self.matrix)
+        return {"sem_seg": {score: getattr(scores, score) for score in SCORES}}
 
-    def _class_scores(self, scores: Tensor) -> Tensor:
-        """(prompts, H, W) to (classes, H, W)."""
-        if len(self.prompt_classes) == self.num_classes:
-            return scores
-        classes = scores.new_full((self.num_classes, *scores.shape[1:]), -torch.inf)
-        return classes.index_reduce(0, self.prompt_classes.to(scores.device), scores, "amax")
+    def _classes(self, output: dict[str, Any]) -> np.ndarray:
+        """(H, W) class ids on the host; until they are, no more than that is copied."""
+        if "classes" in output:
+            return output["classes"]
+        labels = output["labels"] if "labels" in output else output["sem_seg"].argmax(dim=0)
+        self.prompt_classes = self.prompt_classes.to(labels.device)
+        return self.prompt_classes[labels].cpu().numpy()
+
+    def _count(self, predicted: np.ndarray, truth: np.ndarray) -> None:
+        size = self.num_classes + 1
+        truth = np.where(truth == self.read_label.ignore_label, self.num_classes, truth)
+        pairs = size * predicted.ravel().astype(np.int64) + truth.ravel()
+        self.matrix += np.bincount(pairs, minlength=size * size).reshape(size, size)

@@ -14,14 +14,21 @@ from statistics import mean, stdev
 import yaml
 from tabulate import tabulate
 
+from errseg.evaluation.paper import CONTENT
+
 from .datasets import DATASET_NAMES
 
-__all__ = ["changed_keys", "table_of"]
+__all__ = ["changed_keys", "rows_of", "table_of"]
 
 SPLITS = ("seen", "unseen", "large")
 ROMAN = {"V": "5", "VI": "6", "VII": "7", "VIII": "8", "IX": "9", "X": "10", "XI": "11"}
-PAPER = json.loads(Path(__file__).with_name("paper.json").read_text(encoding="utf-8"))
 FULL = "ERR-Seg"
+PAPER = {Path(row["config"]).name: row["mIoU"] for row in CONTENT["rows"]}  # by the stem of the row's config file
+
+
+def rows_of(table: str) -> list[str]:
+    """The rows of a table, by number: the full model, and the stems of the others' config files."""
+    return [FULL, *(row for row in PAPER if row.startswith(f"table{table}_"))]
 
 
 def changed_keys(path: Path) -> list[str]:
@@ -64,11 +71,10 @@ def run(row: str, seed: int, args: argparse.Namespace) -> dict[str, float]:
     return {split: results[DATASET_NAMES[split]]["mIoU"] for split in SPLITS}
 
 
-def table_of(table: str, scores: dict[str, list[dict[str, float]]], configs: Path) -> str:
+def table_of(scores: dict[str, list[dict[str, float]]], configs: Path) -> str:
     """Markdown: ours as mean ± standard deviation over seeds, then the paper's, marked as such.
 
     Args:
-        table: number of the table, in the paper's count.
         scores: mIoU by set, of each run of each row.
         configs: folder of the rows' config files.
     """
@@ -77,8 +83,9 @@ def table_of(table: str, scores: dict[str, list[dict[str, float]]], configs: Pat
         ours = [[each[split] for each in runs] for split in SPLITS]
         ours = [f"{mean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "") for values in ours]
         label = row if row == FULL else label_of(configs / f"{row}.yaml")
-        rows.append([label, *ours, *("–" if x is None else x for x in PAPER["tables"][table][row])])
-    header = ["row", *(f"mini {split}" for split in SPLITS), *(f"{name} (paper)" for name in PAPER["data sets"])]
+        figures = PAPER["errseg_convnext_base" if row == FULL else row]
+        rows.append([label, *ours, *("–" if x is None else x for x in figures)])
+    header = ["row", *(f"mini {split}" for split in SPLITS), *(f"{name} (paper)" for name in CONTENT["data sets"])]
     return tabulate(rows, header, tablefmt="pipe", disable_numparse=True)
 
 
@@ -93,18 +100,18 @@ def main() -> None:
     parser.add_argument("--configs", type=Path, default=Path("configs/ablations"))
     args = parser.parse_args()
     table = ROMAN.get(args.table.upper(), args.table)
-    if table not in PAPER["tables"]:
+    if table not in ROMAN.values():
         parser.error(f"TABLE is {args.table!r}; the mini world has the rows of {', '.join(ROMAN)}.")
     if args.seeds < 1:
         parser.error(f"SEEDS is {args.seeds}; give 1 or more.")
     scores = {}
-    for row in PAPER["tables"][table]:
+    for row in rows_of(table):
         scores[row] = []
         for seed in range(args.seeds):
             scores[row].append(run(row, seed, args))
             numbers = ", ".join(f"{split} {value:.1f}" for split, value in scores[row][-1].items())
             print(f"{row}, seed {seed}: mIoU {numbers}", flush=True)
-    result = table_of(table, scores, args.configs)
+    result = table_of(scores, args.configs)
     (args.output / "ablations" / f"table{table}.md").write_text(result + "\n", encoding="utf-8")
     print(f"\nTable {args.table} on the mini world, {args.seeds} seeds, beside the paper's own numbers\n\n{result}")
 

@@ -1,0 +1,124 @@
+"""The checks of tools/train_net.py: all that can be known of a request before anything expensive starts."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from detectron2.config import CfgNode
+
+from errseg.data import (
+    apply_dataset_option,
+    check_labels,
+    images_per_step,
+    is_dataset_file,
+    register_dataset_files,
+    require_dataset,
+)
+from errseg.errors import UsageError
+
+from .command_line import check_devices, load_config
+from .launch import is_first_here, torchrun_world
+
+__all__ = ["check_request", "processes_of", "require_datasets"]
+
+
+def check_request(args: argparse.Namespace) -> CfgNode:
+    """The frozen configuration of a request.
+
+    Args:
+        args: of tools/train_net.py.
+
+    Raises:
+        UsageError: something asked for is not there, or does not go with something else.
+    """
+    if not args.config_file:
+        raise UsageError("No config file is given; add --config-file, with one of configs/.")
+    if args.save_predictions and not args.eval_only:
+        raise UsageError("--save-predictions is for an evaluation; add --eval-only.")
+    processes, machines = processes_of(args)
+    cfg = load_config(args.config_file, args.opts)
+    if args.num_gpus > 0 and "MODEL.DEVICE" not in args.opts and not sets_device(args.config_file):
+        cfg.MODEL.DEVICE = "cuda"  # what the option asks for
+    check_devices(cfg, processes)
+    if cfg.MODEL.WEIGHTS and not args.resume and not Path(cfg.MODEL.WEIGHTS).is_file():
+        raise UsageError(f"MODEL.WEIGHTS {cfg.MODEL.WEIGHTS} does not exist; give the path of a checkpoint.")
+    if args.dataset:
+        apply_dataset_option(cfg, args.dataset, args.eval_only, args.opts)
+    if not args.eval_only:
+        if not cfg.DATASETS.TRAIN:
+            raise UsageError("DATASETS.TRAIN is empty; name a registered data set, or add --eval-only.")
+        images_per_step(cfg, processes * machines)
+        require_datasets(cfg.DATASETS.TRAIN, "DATASETS.TRAIN")
+    elif not cfg.DATASETS.TEST:
+        raise UsageError("DATASETS.TEST is empty; name a registered data set.")
+    cfg.DATASETS.TEST = require_datasets(cfg.DATASETS.TEST, "DATASETS.TEST", args.available)
+    used = dict.fromkeys((*(() if args.eval_only else cfg.DATASETS.TRAIN), *cfg.DATASETS.TEST))
+    for name in filter(is_dataset_file, used):
+        if is_first_here():
+            check_labels(name)
+    cfg.freeze()
+    return cfg
+
+
+def processes_of(args: argparse.Namespace) -> tuple[int, int]:
+    """Processes on this machine, and machines.
+
+    Raises:
+        UsageError: torchrun and the tool's own options both ask for processes, or several machines have no address.
+    """
+    world = torchrun_world()
+    if world is None:
+        if args.num_machines > 1 and args.dist_url == "auto":
+            raise UsageError("Several machines need a common address; add --dist-url tcp://HOST:PORT of the first.")
+        return max(args.num_gpus, 1), args.num_machines
+    if args.num_gpus or args.num_machines > 1:
+        raise UsageError(
+            f"torchrun has started {world.size} processes, so --num-gpus and --num-machines have no meaning; "
+            "leave them out, and tell torchrun."
+        )
+    return world.local_size, world.size // world.local_size
+
+
+def require_datasets(names: Sequence[str], key: str, available: bool = False) -> tuple[str, ...]:
+    """Check that data sets are there; those given by a file are registered.
+
+    Args:
+        names: registered names, or paths of data-set files.
+        key: the configuration key that asks for them.
+        available: leave out, with a word, those that are missing.
+
+    Returns:
+        The names of those that are there.
+
+    Raises:
+        UsageError: one is missing, or all are; of several, all are named.
+    """
+    missing: dict[str, UsageError] = {}
+    for name in names:
+        try:
+            register_dataset_files([name])
+            require_dataset(name, key)
+        except UsageError as error:
+            missing[name] = error
+    found = tuple(name for name in names if name not in missing)
+    if not missing:
+        return found
+    first = next(iter(missing.values()))
+    if available and found:
+        if is_first_here():
+            for name, error in missing.items():
+                print(f"left out: {name}. {error}", file=sys.stderr)
+        return found
+    if len(missing) == 1:
+        raise first
+    remedy = "prepare them" if available or key != "DATASETS.TEST" else "prepare them, or add --available"
+    raise UsageError(
+        f"{len(missing)} of the {len(names)} data sets of {key} are missing: {', '.join(missing)}; {remedy}. "
+        f"The first: {first}"
+    )
+
+
+def sets_device(config_file: str) -> bool:
+    """Whether a config file, or a base of it, sets MODEL.DEVICE."""
+    return "DEVICE" in CfgNode.load_yaml_with_base(config_file).get("MODEL", {})

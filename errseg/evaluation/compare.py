@@ -1,0 +1,175 @@
+"""Two evaluations side by side: what differs in the scores, class by class, and whether they may be compared at all."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tabulate import tabulate
+
+from errseg.errors import UsageError
+
+from .metrics import SCORES
+from .report import place_of
+from .settings import PREDICTION_KEYS, TRAINING_KEYS, settings_of
+
+__all__ = ["Run", "changed_settings", "class_table", "compare", "load_run", "score_table", "warnings_of"]
+
+FILE = "evaluation.json"
+# Settings that are part of the measurement rather than of the model
+TEST_SECTIONS = ("TEST.", "INPUT.", "MODEL.PROMPT.", "MODEL.PRECISION", "MODEL.CRM.NUM_CLASSES_TEST")
+Result = Mapping[str, Any]
+
+
+class Run(NamedTuple):
+    """An evaluation, as its file has it."""
+
+    path: Path
+    results: dict[str, Result]  # by registered name
+    config: dict[str, Any]  # empty where the file has none
+    versions: dict[str, str]
+    weights: dict[str, Any]
+    date: str
+
+
+def load_run(path: Path) -> Run:
+    """Read an ``evaluation.json``, or that of a run's folder.
+
+    Raises:
+        UsageError: there is none, or it is no evaluation.
+    """
+    file = path / FILE if path.is_dir() else path
+    if not file.is_file():
+        raise UsageError(f"{file} does not exist; give an {FILE}, or the OUTPUT_DIR of an evaluation.")
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        for result in content["results"].values():
+            if len(result["iou"]) != len(result["classes"]) or not result.keys() >= {"paper_name", *SCORES}:
+                raise ValueError("a result lacks scores")
+        extras = [dict(content.get(key) or {}) for key in ("config", "versions", "weights")]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"{file} is no evaluation of errseg ({type(error).__name__}: {error}); evaluate again."
+        ) from error
+    return Run(file, content["results"], *extras, str(content.get("date", "no date")))
+
+
+def compare(a: Run, b: Run, top: int) -> str:
+    """The whole comparison as text.
+
+    Args:
+        a, b: two runs; differences are those of ``b`` from ``a``.
+        top: classes of each data set, of the worst and of the best; 0: all.
+
+    Raises:
+        UsageError: they have no data set in common.
+    """
+    names = [name for name in a.results if name in b.results]
+    if not names:
+        raise UsageError(
+            f"{a.path} and {b.path} have no data set in common ({', '.join(a.results) or 'none'}; "
+            f"{', '.join(b.results) or 'none'}); evaluate both on one."
+        )
+    names.sort(key=lambda name: place_of(a.results[name]))
+    blocks = [_headline("A", a) + "\n" + _headline("B", b)]
+    warnings = warnings_of(a, b)
+    if warnings:
+        blocks.append("\n".join(f"WARNING: {warning}" for warning in warnings))
+    changes = [f"{key}: {old!r} -> {new!r}" for key, (old, new) in changed_settings(a, b).items()]
+    if changes:
+        blocks.append("\n".join(["What the configurations differ in:", *(f"  {change}" for change in changes)]))
+    blocks.append(score_table(a, b, names))
+    for name in names:
+        if a.results[name]["classes"] == b.results[name]["classes"]:
+            blocks.append(class_table(a.results[name], b.results[name], top))
+    return "\n\n".join(blocks)
+
+
+def warnings_of(a: Run, b: Run) -> list[str]:
+    """Why two runs' numbers may differ for another reason than the model."""
+    found = []
+    for key, (old, new) in changed_settings(a, b).items():
+        if key.startswith(TEST_SECTIONS) and key not in TRAINING_KEYS:
+            found.append(f"the test option {key} is {old!r} in A and {new!r} in B.")
+    if not a.config or not b.config:
+        found.append(f"{(b if a.config else a).path} does not say its configuration; evaluate again to compare it.")
+    for name in sorted(a.results.keys() ^ b.results.keys()):
+        found.append(f"{name} is in {'A' if name in a.results else 'B'} alone.")
+    for name in filter(b.results.get, a.results):
+        found += _data_warnings(a.results[name], b.results[name])
+    return found
+
+
+def changed_settings(a: Run, b: Run) -> dict[str, tuple[Any, Any]]:
+    """Keys of the model, the test and the training data, where the runs differ, with both values."""
+    if not a.config or not b.config:
+        return {}
+    old, new = (settings_of(run.config, PREDICTION_KEYS + TRAINING_KEYS) for run in (a, b))
+    keys = sorted(old.keys() | new.keys())
+    return {key: (old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)}
+
+
+def score_table(a: Run, b: Run, names: list[str]) -> str:
+    """Markdown: each score of A, of B, and the difference, a column for each data set."""
+    rows = []
+    for score in SCORES:
+        pairs = [(a.results[name][score], b.results[name][score]) for name in names]
+        rows.append([f"{score} A", *(_number(old) for old, _ in pairs)])
+        rows.append([f"{score} B", *(_number(new) for _, new in pairs)])
+        rows.append(["difference", *(_difference(*pair) for pair in pairs)])
+    header = ["", *(a.results[name]["paper_name"] for name in names)]
+    return tabulate(rows, header, tablefmt="pipe", stralign="right", disable_numparse=True)
+
+
+def class_table(a: Result, b: Result, top: int) -> str:
+    """Markdown: the classes whose IoU differs, from the largest loss to the largest gain."""
+    rows = []
+    for i, (name, old, new) in enumerate(zip(a["classes"], a["iou"], b["iou"], strict=True)):
+        if old is not None and new is not None and old != new:
+            rows.append((new - old, i, name, old, new))
+    rows.sort(key=lambda row: row[:2])
+    title = f"{a['paper_name']}: {len(rows)} of {len(a['classes'])} classes differ in IoU"
+    if not rows:
+        return f"{title}."
+    if top and len(rows) > 2 * top:
+        title += f"; the {top} largest losses and the {top} largest gains"
+        rows = rows[:top] + rows[-top:]
+    cells = [[i, name, _number(old), _number(new), f"{difference:+.2f}"] for difference, i, name, old, new in rows]
+    align = ("right", "left", "right", "right", "right")
+    header = ("id", "name", "A", "B", "difference")
+    return f"{title}\n\n" + tabulate(cells, header, tablefmt="pipe", colalign=align, disable_numparse=True)
+
+
+def _data_warnings(a: Result, b: Result) -> list[str]:
+    """What is not the same in the data of one set."""
+    name, found = a["paper_name"], []
+    if a["classes"] != b["classes"]:
+        found.append(
+            f"{name}: the vocabularies differ ({len(a['classes'])} names in A, {len(b['classes'])} in B), "
+            "so that the classes are not compared."
+        )
+    if a.get("num_classes_test") != b.get("num_classes_test"):
+        found.append(f"{name}: K is {a.get('num_classes_test')} in A and {b.get('num_classes_test')} in B.")
+    if "checksum" not in a or "checksum" not in b:
+        found.append(f"{name}: a file without checksum cannot tell whether the data are the same.")
+    elif a["checksum"] != b["checksum"]:
+        found.append(
+            f"{name}: the data differ: {a.get('images')} images of checksum {a['checksum'][:12]} in A, "
+            f"{b.get('images')} of {b['checksum'][:12]} in B; tools/check_datasets.py tells which are right."
+        )
+    return found
+
+
+def _headline(letter: str, run: Run) -> str:
+    digest = run.weights.get("state_sha256")
+    weights = f"weights {digest[:12]} ({run.weights.get('file') or 'no file'})" if digest else "weights not recorded"
+    versions = ", ".join(f"{name} {run.versions[name]}" for name in ("torch", "detectron2") if name in run.versions)
+    return f"{letter}: {run.path}, {run.date}, {weights}" + (f", {versions}" if versions else "")
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _difference(old: float | None, new: float | None) -> str:
+    return "–" if old is None or new is None else f"{new - old:+.2f}"

@@ -1,0 +1,51 @@
+"""The paper's figures, for configurations that are one of the paper's: ``paper.json`` has its tables' rows.
+
+A row is the base model's configuration and what the row changes of it; ``tests/evaluation/test_paper.py`` holds them to
+the files of ``configs/``.
+"""
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from errseg.config import get_cfg
+
+from .settings import PREDICTION_KEYS, TRAINING_KEYS, flatten, settings_of
+
+__all__ = ["PAPER_ORDER", "PaperRow", "paper_row"]
+
+CONTENT = json.loads(Path(__file__).with_name("paper.json").read_text(encoding="utf-8"))
+PAPER_ORDER = (*CONTENT["data sets"], "PAS-20b")  # the paper's columns, and the set that its field adds
+KEYS = PREDICTION_KEYS + TRAINING_KEYS
+
+
+class PaperRow(NamedTuple):
+    """A row of one of the paper's tables."""
+
+    name: str  # "Table II, ConvNeXt-B"
+    mIoU: dict[str, float]  # by the paper's name of the data set
+
+
+def paper_row(config: Mapping[str, Any]) -> PaperRow | None:
+    """The row of the paper that a configuration is, as far as predictions and Table V to XIII go; None: none.
+
+    How long a model was trained, and on how many GPUs, does not count.
+    """
+    found = settings_of(config, KEYS)
+    for row, settings in _rows():
+        if found == settings:
+            return row
+    return None
+
+
+@cache
+def _rows() -> list[tuple[PaperRow, dict[str, Any]]]:
+    """Each row and its whole settings."""
+    base = settings_of(get_cfg(), KEYS) | CONTENT["base"]
+    rows = []
+    for row in CONTENT["rows"]:
+        figures = {name: x for name, x in zip(CONTENT["data sets"], row["mIoU"], strict=True) if x is not None}
+        rows.append((PaperRow(row["row"], figures), base | flatten(row["changes"])))
+    return rows

@@ -1,0 +1,89 @@
+"""What an evaluation prints and writes: the table, ``evaluation.json``, a CSV of the classes, the worst confusions.
+
+    OUTPUT_DIR/evaluation.json              every number, and what it came from
+    OUTPUT_DIR/evaluation/A-150.csv         scores of each class
+    OUTPUT_DIR/evaluation/A-150_confusion.png
+"""
+
+import csv
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from errseg.atomic import replacing
+
+from .metrics import SCORES
+from .paper import PAPER_ORDER, PaperRow
+
+__all__ = ["file_stems", "place_of", "results_table", "write_classes", "write_json"]
+
+Result = dict[str, Any]
+
+
+def results_table(results: Mapping[str, Result], row: PaperRow | None = None) -> str:
+    """The scores as Markdown: a column for each data set, in the paper's order, and a row for each score.
+
+    Args:
+        results: by registered name.
+        row: the paper's figures, which then stand below ours with the difference.
+    """
+    results = sorted(results.values(), key=place_of)
+    header = ["", *(result["paper_name"] for result in results)]
+    rows = [[score, *(_number(result[score]) for result in results)] for score in SCORES]
+    if row:
+        figures = [row.mIoU.get(result["paper_name"]) for result in results]
+        pairs = [(result["mIoU"], figure) for result, figure in zip(results, figures, strict=True)]
+        rows[1:1] = [
+            ["mIoU, paper", *(_number(figure, 1) for figure in figures)],
+            ["difference", *("–" if None in pair else f"{pair[0] - pair[1]:+.2f}" for pair in pairs)],
+        ]
+    table = tabulate(rows, header, tablefmt="pipe", stralign="right", disable_numparse=True)
+    return f"{table}\n\nThe paper's figures: {row.name}." if row else table
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON that any reader takes: no number in it may be nan."""
+    with replacing(path) as temporary:
+        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def write_classes(path: Path, result: Result) -> None:
+    """Write a line for each class: id, name, IoU and accuracy in percent (empty: not in the labels), and its pixels."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "name", "iou", "acc", "pixels"])
+        columns = zip(result["classes"], result["iou"], result["acc"], result["pixels"], strict=True)
+        for i, (name, iou, acc, pixels) in enumerate(columns):
+            writer.writerow([i, name, *("" if x is None else f"{x:.4f}" for x in (iou, acc)), pixels])
+
+
+def file_stems(paper_names: Mapping[str, str]) -> dict[str, str]:
+    """What the files of each data set are called: as in the paper, or by its own name where two would be the same.
+
+    Args:
+        paper_names: by registered name.
+    """
+    stems = {name: _as_file_name(paper_name) for name, paper_name in paper_names.items()}
+    count = Counter(stem.lower() for stem in stems.values())
+    return {name: stem if count[stem.lower()] == 1 else _as_file_name(name) for name, stem in stems.items()}
+
+
+def _as_file_name(name: str) -> str:
+    return re.sub(r"[^\w.+-]+", "_", name).strip("_.") or "data_set"
+
+
+def place_of(result: Result) -> int:
+    """Where a data set stands among the columns; those that the paper has not come last, as they were given."""
+    name: Sequence[str] = PAPER_ORDER
+    return name.index(result["paper_name"]) if result["paper_name"] in name else len(name)
+
+
+def _number(value: float | None, digits: int = 2) -> str:
+    return "–" if value is None or math.isnan(value) else f"{value:.{digits}f}"

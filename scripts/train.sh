@@ -1,0 +1,131 @@
+#!/usr/bin/env bash
+# Trains on one machine, on several, or under SLURM: puts together the command of tools/train_net.py.
+set -euo pipefail
+
+usage() {
+    cat <<'HELP'
+usage: scripts/train.sh [OPTION…] CONFIG [KEY VALUE…]
+
+  One machine       scripts/train.sh --gpus 4 configs/errseg_convnext_base.yaml
+  Two machines      scripts/train.sh --gpus 4 --nodes 2 --node-rank 0 --master HOST:29500 CONFIG   on the first, HOST
+                    scripts/train.sh --gpus 4 --nodes 2 --node-rank 1 --master HOST:29500 CONFIG   on the second
+  SLURM             sbatch --nodes 2 --ntasks-per-node 1 --gpus-per-node 4 --wrap 'srun scripts/train.sh CONFIG'
+                    machines, rank, address and GPUs come from SLURM; a job that was requeued resumes
+
+  CONFIG              such as configs/errseg_convnext_base.yaml
+  KEY VALUE           configuration keys, such as SOLVER.ACCUMULATION_STEPS 4
+  --gpus N            processes on each machine, each on a GPU (default: all GPUs; without one: one process)
+  --nodes N           machines (default: 1, or SLURM's)
+  --node-rank R       which of them this is, from 0
+  --master HOST:PORT  where processes meet: the first machine, and a free port of it
+  --launcher NAME     detectron2 (default) or torchrun
+  --resume            go on from the last checkpoint of OUTPUT_DIR
+  --dry-run           print the command, and do not run it
+  --help
+
+  ERRSEG_PYTHON       the interpreter (default: that of the environment of scripts/setup.sh)
+HELP
+}
+fail() {
+    echo "train.sh: $*" >&2
+    exit 2
+}
+number() { # OPTION VALUE LEAST
+    if ! [[ $2 =~ ^[0-9]+$ ]] || (($2 < $3)); then
+        fail "$1 is '$2'; give a whole number of at least $3."
+    fi
+}
+
+gpus='' nodes='' rank='' master='' launcher=detectron2 resume=false dry_run=false positional=()
+while (($#)); do
+    case $1 in
+        --gpus | --nodes | --node-rank | --master | --launcher)
+            (($# > 1)) || fail "$1 needs a value; see --help."
+            case $1 in
+                --gpus) number "$1" "$2" 0; gpus=$2 ;;
+                --nodes) number "$1" "$2" 1; nodes=$2 ;;
+                --node-rank) number "$1" "$2" 0; rank=$2 ;;
+                --master) master=$2 ;;
+                --launcher) launcher=$2 ;;
+            esac
+            shift
+            ;;
+        --resume) resume=true ;;
+        --dry-run) dry_run=true ;;
+        --help | -h) usage && exit ;;
+        --*) fail "there is no option $1; --help lists those that there are." ;;
+        *) positional+=("$1") ;;
+    esac
+    shift
+done
+set -- "${positional[@]+"${positional[@]}"}"
+(($# >= 1)) || fail "CONFIG is needed; see --help."
+config=$1
+shift
+[[ $launcher == detectron2 || $launcher == torchrun ]] || fail "--launcher is '$launcher'; give detectron2 or torchrun."
+
+# What SLURM knows and no option says.
+if [[ -n ${SLURM_JOB_ID:-} && -z $nodes ]]; then
+    nodes=${SLURM_STEP_NUM_NODES:-1}
+    if [[ -z ${SLURM_STEP_NUM_NODES:-} ]] && ((${SLURM_JOB_NUM_NODES:-1} > 1)); then
+        fail "the SLURM job has $SLURM_JOB_NUM_NODES machines, but this is one process of no step; start it with srun."
+    fi
+    [[ ${SLURM_STEP_TASKS_PER_NODE:-1} =~ ^1(\(x[0-9]+\))?$ ]] ||
+        fail "SLURM starts ${SLURM_STEP_TASKS_PER_NODE} tasks a machine; give --ntasks-per-node 1: a task starts a process for each GPU."
+    if ((nodes > 1)); then
+        rank=${rank:-${SLURM_NODEID:?}}
+        if [[ -z $master ]]; then
+            hosts=$(scontrol show hostnames "${SLURM_STEP_NODELIST:?}") ||
+                fail "scontrol cannot list the machines $SLURM_STEP_NODELIST; give --master HOST:PORT."
+            master=${hosts%%$'\n'*}:$((20000 + (SLURM_JOB_ID + ${SLURM_STEP_ID:-0}) % 20000))
+        fi
+    fi
+    gpus=${gpus:-${SLURM_GPUS_ON_NODE:-}}
+    ((${SLURM_RESTART_COUNT:-0} == 0)) || resume=true
+fi
+nodes=${nodes:-1}
+if [[ -z $gpus ]]; then
+    if [[ -n ${CUDA_VISIBLE_DEVICES+set} ]]; then
+        IFS=, read -ra visible <<<"$CUDA_VISIBLE_DEVICES"
+        gpus=${#visible[@]}
+    else
+        gpus=$(nvidia-smi --list-gpus 2>/dev/null | grep -c '^GPU') || gpus=0
+    fi
+fi
+if ((nodes > 1)); then
+    [[ -n $rank && -n $master ]] || fail "$nodes machines need --node-rank and --master HOST:PORT on each of them."
+    ((rank < nodes)) || fail "--node-rank is $rank, but there are $nodes machines, counted from 0."
+    [[ $master =~ ^(.+):([0-9]+)$ ]] || fail "--master is '$master'; give HOST:PORT, such as node1:29500."
+    host=${BASH_REMATCH[1]} port=${BASH_REMATCH[2]}
+fi
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+python=${ERRSEG_PYTHON:-}
+if [[ -z $python ]]; then
+    venv=${ERRSEG_VENV:-$root/.venv}
+    [[ $venv == /* ]] || venv=$PWD/$venv
+    python=$venv/bin/python
+    $dry_run || bash "$root/scripts/setup.sh"
+fi
+tool=("$root/tools/train_net.py" --config-file "$config")
+if [[ $launcher == torchrun ]]; then
+    command=("$python" -m torch.distributed.run --nproc-per-node "$((gpus ? gpus : 1))")
+    if ((nodes > 1)); then
+        command+=(--nnodes "$nodes" --node-rank "$rank" --master-addr "$host" --master-port "$port")
+    else
+        command+=(--standalone)
+    fi
+    command+=("${tool[@]}")
+else
+    command=("$python" "${tool[@]}")
+    ((gpus == 0)) || command+=(--num-gpus "$gpus")
+    ((nodes == 1)) || command+=(--num-machines "$nodes" --machine-rank "$rank" --dist-url "tcp://$host:$port")
+fi
+! $resume || command+=(--resume)
+command+=("$@")
+if $dry_run; then
+    printf '%q ' "${command[@]}"
+    echo
+else
+    exec "${command[@]}"
+fi

@@ -1,0 +1,145 @@
+"""Saved predictions: what is in the files, and how an interrupted evaluation goes on from them."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from detectron2.data import DatasetCatalog
+from PIL import Image
+
+from errseg.data import register_sem_seg
+from errseg.errors import UsageError
+from errseg.evaluation import evaluate
+from errseg.evaluation.predictions import PredictionStore, folder_of, label_ids
+
+from .oracle import LabelOracle, Oracle, random_set, write_set
+
+
+def read(path):
+    with Image.open(path) as image:
+        return image.format, np.asarray(image)
+
+
+def test_files_hold_the_ids_of_the_data_sets_own_labels(cfg, tmp_path):
+    prediction, label = np.array([[0, 1, 1, 0]]), np.uint8([[1, 2, 0, 1]])
+    settings = {"classes": ["a", "b"], "label_map": {0: 255, 1: 0, 2: 1, 7: 1, 255: 255}}
+    write_set(tmp_path, "offset", [prediction], [label], **settings)
+    evaluate(cfg, Oracle(), ["offset"], save_predictions=tmp_path / "saved")
+    path = tmp_path / "saved/offset/0.png"
+    form, ids = read(path)
+    assert (form, ids.dtype, ids.tolist()) == ("PNG", np.uint8, [[1, 2, 2, 1]])  # 2, not 7
+    store, (record,) = PredictionStore(tmp_path / "saved", "offset"), DatasetCatalog.get("offset")
+    assert store.load(record).tolist() == [[0, 1, 1, 0]]
+
+
+@pytest.mark.parametrize(("classes", "form", "dtype"), [(255, "PNG", np.uint8), (256, "TIFF", np.uint16)])
+def test_more_than_255_classes_take_16_bits(cfg, tmp_path, classes, form, dtype):
+    last = classes - 1
+    prediction, name = np.array([[last, 0]] * 3), f"wide_{classes}"
+    settings = {"sem_seg_ext": "tif", "ignore_label": 65535, "classes": [str(i) for i in range(classes)]}
+    write_set(tmp_path, name, [prediction], [prediction.astype(np.uint16)], **settings)
+    assert evaluate(cfg, LabelOracle(), [name], save_predictions=tmp_path / "saved")[name]["mIoU"] == 100
+    files = [path for path in (tmp_path / "saved" / name).iterdir()]
+    found = read(files[0])
+    assert len(files) == 1 and found[0] == form and found[1].dtype == dtype and np.array_equal(found[1], prediction)
+
+
+def test_a_class_without_an_id_cannot_be_saved(tmp_path):
+    register_sem_seg("holes", tmp_path, tmp_path, ["a", "b"], label_map={3: 0, 255: 255})
+    with pytest.raises(UsageError, match=r"Class 1 of holes \(b\) has no id"):
+        label_ids("holes")
+
+
+class Interrupted(Oracle):
+    """Is stopped at its fourth image."""
+
+    def forward(self, batch):
+        if len(self.predicted) == 3:
+            raise KeyboardInterrupt
+        return super().forward(batch)
+
+
+def test_an_interrupted_evaluation_goes_on_and_gives_the_same_numbers(cfg, tmp_path):
+    random_set(tmp_path, "long", images=7, classes=5)
+    whole = evaluate(cfg, Oracle(), ["long"])
+    saved = tmp_path / "saved"
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(cfg, Interrupted(), ["long"], save_predictions=saved)
+    assert len(list((saved / "long").iterdir())) == 3
+    second = Oracle()
+    assert evaluate(cfg, second, ["long"], save_predictions=saved) == whole
+    assert len(second.predicted) == 4
+    third = Oracle()
+    assert evaluate(cfg, third, ["long"], save_predictions=saved) == whole and not third.predicted
+
+
+def test_pictures_that_are_not_whole_are_made_again(cfg, tmp_path):
+    random_set(tmp_path, "spoilt", images=5, classes=5)
+    saved = tmp_path / "saved"
+    whole = evaluate(cfg, Oracle(), ["spoilt"], save_predictions=saved)
+    folder = saved / "spoilt"
+    (folder / "0.png").write_bytes((folder / "0.png").read_bytes()[:40])
+    Image.new("L", (1, 1)).save(folder / "1.png")
+    Image.fromarray(np.full_like(read(folder / "2.png")[1], 77)).save(folder / "2.png")
+    (folder / "3.png").unlink()
+    (folder / "3.png.tmp").write_bytes(b"of a killed process")
+    model = Oracle()
+    assert evaluate(cfg, model, ["spoilt"], save_predictions=saved) == whole
+    assert [path.rpartition("/")[2] for path in model.predicted] == ["0.png", "1.png", "2.png", "3.png"]
+    assert sorted(path.name for path in folder.iterdir()) == [f"{i}.png" for i in range(5)]
+
+
+def test_a_folder_is_that_of_one_model(cfg, tmp_path):
+    random_set(tmp_path, "one", images=2, classes=5)
+    random_set(tmp_path, "other", images=2, classes=5)
+    saved = tmp_path / "saved"
+    evaluate(cfg, Oracle(), ["one"], save_predictions=saved)
+    evaluate(cfg, Oracle(), ["other"], save_predictions=saved)  # another data set may join
+    assert sorted(json.loads((saved / "manifest.json").read_text())["sets"]) == ["one", "other"]
+
+    trained = Oracle()
+    trained.register_buffer("weight", torch.ones(1))
+    with pytest.raises(UsageError, match="another model or vocabulary .weights [0-9a-f]{12}, now"):
+        evaluate(cfg, trained, ["one"], save_predictions=saved)
+    cfg.TEST.FLIP = True
+    with pytest.raises(UsageError, match=r"\(TEST.FLIP False, now True\); name another folder"):
+        evaluate(cfg, Oracle(), ["one"], save_predictions=saved)
+    cfg.TEST.FLIP = False
+    random_set(tmp_path / "again", "one", images=2, classes=4)
+    with pytest.raises(UsageError, match="another vocabulary, K or label map of one"):
+        evaluate(cfg, Oracle(), ["one"], save_predictions=saved)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"weights": 1, "settings": {}, "sets": {}}', '{"weights": "a"}'])
+def test_a_damaged_manifest_is_named(cfg, tmp_path, content):
+    random_set(tmp_path, "damaged", images=2, classes=5)
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved/manifest.json").write_text(content)
+    with pytest.raises(UsageError, match="manifest.json is damaged"):
+        evaluate(cfg, Oracle(), ["damaged"], save_predictions=tmp_path / "saved")
+
+
+def test_a_folder_of_something_else_is_left_alone(cfg, tmp_path):
+    random_set(tmp_path, "alone", images=2, classes=5)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/0.png").write_text("mine")
+    with pytest.raises(UsageError, match="photos holds files but no manifest.json"):
+        evaluate(cfg, Oracle(), ["alone"], save_predictions=tmp_path / "photos")
+    assert [path.name for path in (tmp_path / "photos").iterdir()] == ["0.png"]
+
+
+def test_files_lie_as_the_images_do_and_never_two_on_one(tmp_path):
+    images = tmp_path / "images"
+    records = [{"file_name": str(images / name)} for name in ("a/1.jpg", "b/1.jpg", "c.d.png")]
+    register_sem_seg("tree", images, tmp_path / "labels", ["x", "y"])
+    store = PredictionStore(tmp_path / "saved", "tree")
+    store.check(records)
+    found = [str(store.path(record).relative_to(tmp_path / "saved/tree")) for record in records]
+    assert found == ["a/1.png", "b/1.png", "c.d.png"]
+    with pytest.raises(UsageError, match="c.d.png and .*c.d.jpg of tree"):
+        store.check([*records, {"file_name": str(images / "c.d.jpg")}])
+
+
+def test_a_data_set_file_gives_its_stem():
+    assert folder_of("some/where/my.yaml") == "my" and folder_of("ade20k_150_test_sem_seg") == "ade20k_150_test_sem_seg"

@@ -1,0 +1,173 @@
+"""tools/compare_runs.py: differences, and warnings where two evaluations were not measured alike."""
+
+import copy
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from errseg.config import get_cfg
+from errseg.evaluation import SCORES
+from errseg.evaluation.settings import flatten
+
+TOOL = Path(__file__).parents[1] / "tools/compare_runs.py"
+
+
+@pytest.fixture(scope="module")
+def tool():
+    """The tool as a module."""
+    spec = importlib.util.spec_from_file_location("compare_runs", TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def result(paper_name, ious, **changes):
+    scores = dict.fromkeys(SCORES, sum(x for x in ious if x is not None) / len(ious))
+    classes = [f"class {i}, synonym" for i in range(len(ious))]
+    data = {"images": 4, "checksum": "c" * 64, "num_classes_test": 2}
+    return {"paper_name": paper_name, **data, **scores, "classes": classes, "iou": ious, **changes}
+
+
+@pytest.fixture
+def run():
+    config = json.loads(json.dumps(get_cfg()))
+    return {
+        "results": {"a150": result("A-150", [10.0, 20.0, None, 40.0, 50.0]), "a847": result("A-847", [1.0, 2.0])},
+        "date": "2030-01-01T00:00:00+00:00",
+        "weights": {"file": "a.pth", "sha256": "a" * 64, "state_sha256": "b" * 64},
+        "versions": {"torch": "2.11.0"},
+        "config": config,
+    }
+
+
+@pytest.fixture
+def compare(tool, tmp_path, monkeypatch, capsys):
+    """``compare(a, b, *options)``: exit status, output, errors."""
+
+    def call(a, b, *options):
+        paths = []
+        for letter, content in zip("ab", (a, b), strict=True):
+            folder = tmp_path / letter
+            folder.mkdir(exist_ok=True)
+            (folder / "evaluation.json").write_text(content if isinstance(content, str) else json.dumps(content))
+            paths.append(str(folder))
+        monkeypatch.setattr(sys, "argv", ["compare_runs.py", *paths, *options])
+        status = tool.main()
+        output = capsys.readouterr()
+        return status, output.out, output.err
+
+    return call
+
+
+def cells(text):
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+
+
+def test_equal_runs_have_no_differences_and_no_warnings(compare, run):
+    status, out, err = compare(run, run)
+    assert status == 0 and not err and "WARNING" not in out and "differ in:" not in out
+    assert "A-150: 0 of 5 classes differ in IoU." in out
+    table = cells(out)
+    assert table[0] == ["", "A-847", "A-150"]  # the paper's order
+    assert ["difference", "+0.00", "+0.00"] in table and len(table) == 2 + 3 * len(SCORES)
+    assert "weights bbbbbbbbbbbb (a.pth)" in out and "2030-01-01" in out
+
+
+def test_differences_are_sorted_from_loss_to_gain(compare, run):
+    other = copy.deepcopy(run)
+    other["results"]["a150"] = result("A-150", [13.5, 15.0, None, 40.0, 49.0])
+    status, out, _ = compare(run, other)
+    assert status == 0 and "A-150: 3 of 5 classes differ in IoU" in out and "WARNING" not in out
+    table = [row[0:2] + row[-1:] for row in cells(out) if row[0].isdigit()]
+    assert table == [
+        ["1", "class 1, synonym", "-5.00"],
+        ["4", "class 4, synonym", "-1.00"],
+        ["0", "class 0, synonym", "+3.50"],
+    ]
+    assert ["mIoU A", "1.50", "24.00"] in cells(out) and ["difference", "+0.00", "-0.50"] in cells(out)
+    _, out, _ = compare(run, other, "--top", "1")
+    assert [row[0] for row in cells(out) if row[0].isdigit()] == ["1", "0"] and "1 largest losses" in out
+    _, out, _ = compare(run, other, "--top", "0")
+    assert [row[0] for row in cells(out) if row[0].isdigit()] == ["1", "4", "0"]
+
+
+def warnings(out):
+    return [line for line in out.splitlines() if line.startswith("WARNING")]
+
+
+def test_other_data_k_or_names_are_warned_of(compare, run):
+    other = copy.deepcopy(run)
+    other["results"]["a150"] |= {"checksum": "d" * 64, "images": 5, "num_classes_test": 3}
+    del other["results"]["a847"]["checksum"]
+    other["results"]["a847"]["classes"] = ["x", "y"]
+    _, out, _ = compare(run, other)
+    found = "\n".join(warnings(out))
+    assert "A-150: the data differ: 4 images of checksum cccccccccccc in A, 5 of dddddddddddd in B" in found
+    assert "A-150: K is 2 in A and 3 in B" in found
+    assert "A-847: a file without checksum" in found and "A-847: the vocabularies differ" in found
+    assert len(warnings(out)) == 4 and "classes differ in IoU" in out and "A-847: " not in out.split("|")[-1]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "is_test_option"),
+    [
+        ("TEST.FLIP", True, True),
+        ("INPUT.RESOLUTION_TEST", 768, True),
+        ("MODEL.PROMPT.TEMPLATES", ["a {}"], True),
+        ("MODEL.CRM.NUM_CLASSES_TEST", 7, True),
+        ("MODEL.ESCF.STAR", False, False),
+        ("MODEL.CLIP.NAME", "convnext_large_d_320", False),
+    ],
+)
+def test_a_test_option_is_a_warning_and_a_model_a_difference(compare, run, key, value, is_test_option):
+    other = copy.deepcopy(run)
+    *sections, last = key.split(".")
+    node = other["config"]
+    for section in sections:
+        node = node[section]
+    old = flatten(other["config"])[key]
+    node[last] = value
+    _, out, _ = compare(run, other)
+    assert f"  {key}: {old!r} -> {value!r}" in out
+    expected = [f"WARNING: the test option {key} is {old!r} in A and {value!r} in B."]
+    assert warnings(out) == (expected if is_test_option else [])
+
+
+def test_files_of_older_versions_are_compared_with_a_warning(compare, run):
+    old = {"results": copy.deepcopy(run["results"])}
+    for each in old["results"].values():
+        del each["checksum"], each["images"]
+    status, out, _ = compare(old, run)
+    assert status == 0 and len(warnings(out)) == 3 and "does not say its configuration" in out
+    assert "weights not recorded" in out
+
+
+def test_a_set_of_one_run_alone_is_said(compare, run):
+    other = copy.deepcopy(run)
+    del other["results"]["a847"]
+    _, out, _ = compare(run, other)
+    assert warnings(out) == ["WARNING: a847 is in A alone."] and cells(out)[0] == ["", "A-150"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["{", "[]", "{}", '{"results": []}', '{"results": {"a": {"iou": [1], "classes": ["x"]}}}', '{"results": {"a": 1}}'],
+)
+def test_what_is_no_evaluation_is_named(compare, run, content):
+    status, out, err = compare(run, content)
+    assert status == 2 and not out and "b/evaluation.json is no evaluation of errseg" in err and err.count("\n") == 1
+
+
+def test_mistakes_are_one_sentence(compare, tool, run, monkeypatch, capsys, tmp_path):
+    other = copy.deepcopy(run)
+    other["results"] = {"b": result("B", [1.0])}
+    status, _, err = compare(run, other)
+    assert status == 2 and "have no data set in common (a150, a847; b)" in err and err.count("\n") == 1
+    status, _, err = compare(run, run, "--top", "-1")
+    assert status == 2 and "--top is -1" in err
+    monkeypatch.setattr(sys, "argv", ["compare_runs.py", str(tmp_path / "none"), str(tmp_path)])
+    assert tool.main() == 2
+    assert "none does not exist" in capsys.readouterr().err
