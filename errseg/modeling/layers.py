@@ -89,7 +89,15 @@ class Attention(nn.Module):
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Projected queries (N, L, C), keys and values (N, M, C) -> (N, L, C)."""
         q, k, v = (x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in (q, k, v))
-        return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        return self.proj(attend(q, k, v).transpose(1, 2).flatten(2))
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Scaled dot-product attention: (N, heads, L, d), (N, heads, M, d) twice -> (N, heads, L, d)."""
+    if q.device.type == "cpu" and q.dtype != torch.float32 and not torch.is_grad_enabled():
+        # The fused kernel takes as long in lower precisions as in float32 here; products and a softmax do not
+        return (q * q.shape[-1] ** -0.5 @ k.mT).softmax(-1) @ v
+    return F.scaled_dot_product_attention(q, k, v)
 
 
 class StarMLP(nn.Module):

@@ -5,6 +5,7 @@ import torch
 
 from errseg.errors import UsageError
 from errseg.modeling.head import cost_map
+from errseg.modeling.layers import attend
 
 
 def test_bfloat16_converts_image_tower_and_head_alone(build, make_batch):
@@ -44,6 +45,14 @@ def test_cosines_are_of_float32_under_autocast():
     with torch.autocast("cpu", torch.bfloat16):
         costs = cost_map(dense, text)
     torch.testing.assert_close(costs, cost_map(dense, text))
+
+
+def test_attention_in_low_precision_is_attention():
+    q, k, v = (torch.randn(3, 2, length, 8).bfloat16() for length in (7, 5, 5))
+    expected = torch.nn.functional.scaled_dot_product_attention(q.float(), k.float(), v.float())
+    with torch.no_grad():
+        torch.testing.assert_close(attend(q, k, v).float(), expected, atol=0.03, rtol=0.03)
+        torch.testing.assert_close(attend(q.float(), k.float(), v.float()), expected)
 
 
 def test_training_in_low_precision_is_refused(build):
