@@ -153,6 +153,19 @@ def test_a_set_that_is_not_ours_is_refused(check, tiny_datasets):
     assert status == 2 and "foreign is none of errseg's data sets" in err
 
 
+def test_a_set_asked_for_twice_is_checked_once(check, yaml_file):
+    status, out, _ = check(yaml_file, yaml_file)
+    assert status == 0 and out.count(str(yaml_file)) == 1
+
+
+@pytest.mark.parametrize("option", ["--json", "--out"])
+def test_what_cannot_be_written_is_named(check, yaml_file, tmp_path, option):
+    path = tmp_path / "taken"
+    path.mkdir() if option == "--json" else path.touch()
+    status, _, err = check(yaml_file, "--samples", "1", option, path)
+    assert status == 2 and str(path) in err and "correct --out or --json" in err and err.count("\n") == 1
+
+
 def test_nothing_there(check, tmp_path):
     status, _, err = check("--root", tmp_path)
     assert status == 2 and "None of the registered sets is there" in err and str(tmp_path) in err

@@ -53,6 +53,9 @@ def main() -> int:
     except UsageError as error:
         print(f"check_datasets.py: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # of --out and --json: reading has sentences of its own
+        print(f"check_datasets.py: cannot write: {error}; correct --out or --json.", file=sys.stderr)
+        return 2
     return 1 if any(report.problems for report in reports) else 0
 
 
@@ -69,7 +72,7 @@ def choose(names: list[str]) -> tuple[list[str], list[str]]:
         if not MetadataCatalog.get(name).get("paper_name"):
             raise UsageError(f"{name} is none of errseg's data sets; describe it in a YAML file, and name that.")
     if names:
-        return names, []
+        return list(dict.fromkeys(names)), []
     there, missing = [], []
     for name in (*(row.name for row in BENCHMARKS), *DATASET_NAMES.values()):
         metadata = MetadataCatalog.get(name)

@@ -21,6 +21,7 @@ Record = dict[str, str]
 
 # A label file of 8 bits has no room for these ids.
 LARGEST_8_BIT_ID = 255
+SUSPICIOUS_SHARE = 0.01  # of the pixels of a whole set, for class 255 of one that ignores another id
 
 
 @dataclass
@@ -140,6 +141,7 @@ def _read_files(report: DatasetReport, reader: LabelReader, records: Sequence[Re
         count = report.bad_files[kind]
         report.problems.append(sentence + (f" It is the first of {count}." if count > 1 else ""))
     _judge_depth(report, reader)
+    _judge_ignored(report, reader)
 
 
 def _judge_depth(report: DatasetReport, reader: LabelReader) -> None:
@@ -147,6 +149,18 @@ def _judge_depth(report: DatasetReport, reader: LabelReader) -> None:
         report.problems.append(
             f"{report.bits[8]} labels are 8-bit files, which cannot hold the ids of this set, up to "
             f"{reader.largest_id}; convert them again, to 16-bit PNG or TIFF."
+        )
+
+
+def _judge_ignored(report: DatasetReport, reader: LabelReader) -> None:
+    """Find labels whose ignored pixels hold the id that 8-bit files have for them, which is a class here."""
+    if report.expected is None or report.ignored or len(report.pixels) <= LARGEST_8_BIT_ID:
+        return
+    share = report.pixels[LARGEST_8_BIT_ID] / max(sum(report.pixels), 1)
+    if share >= SUSPICIOUS_SHARE:
+        report.problems.append(
+            f"No pixel is ignored ({reader.ignore_label}), but {100 * share:.1f} % are of the class "
+            f"{LARGEST_8_BIT_ID}, as where 255 was taken for the ignore label; convert the labels again."
         )
 
 

@@ -97,6 +97,19 @@ def test_eight_bit_labels_of_many_classes_are_a_problem(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(("ignored", "num_images", "found"), [(255, 1, True), (65535, 1, False), (255, None, False)])
+def test_an_ignore_label_of_8_bits_in_16_bit_labels_is_a_problem(tmp_path, ignored, num_images, found):
+    """255 is "pier" of A-847: nothing else tells of it, and every pixel without a class would count as one."""
+    names = load_vocabulary("ade20k_847").classes
+    write_pair(tmp_path / "images/a.jpg", tmp_path / "labels/a.png", np.uint16([[3, 700, 255], [4, 5, ignored]]))
+    register_sem_seg(
+        "test_check", tmp_path / "images", tmp_path / "labels", names, ignore_label=65535, num_images=num_images
+    )
+    problems = check_dataset("test_check", 1).problems
+    assert len(problems) == found
+    assert not found or "No pixel is ignored (65535), but 33.3 % are of the class 255" in problems[0]
+
+
 def test_equal_first_synonyms_are_noted(tmp_path):
     """Ten of A-847, of nine names, which is the paper's rule and no problem."""
     duplicates = duplicate_names(load_vocabulary("ade20k_847").prompts)

@@ -1,5 +1,6 @@
 """The prepare scripts on tiny copies of the published data sets: exact labels, which the registered names load."""
 
+import json
 import runpy
 from pathlib import Path
 
@@ -150,6 +151,23 @@ def test_a_label_without_objects_is_recognised_on_resume(tmp_path, prepare, caps
     assert prepare("voc") == 0
     assert "PAS-20: 1 converted now, 2 before." in capsys.readouterr().out
     assert (labels / "2007_000042.png").exists()
+
+
+def test_a_label_that_is_void_throughout_is_written_for_neither_set(tmp_path, prepare):
+    expected = write_raw_voc(tmp_path)
+    folder = tmp_path / "VOCdevkit/VOC2012/SegmentationClassAug"
+    Image.new("L", Image.open(folder / "2007_000042.png").size, 255).save(folder / "2007_000042.png")
+    for _ in range(2):
+        assert prepare("voc") == 0
+        assert set(files(tmp_path)) == {path for path in expected if "2007_000042" not in path}
+
+
+def test_the_labels_of_pc459_need_no_annotations_of_pc59(tmp_path, prepare):
+    expected = WRITERS["pascal_context_459"](tmp_path)
+    path = tmp_path / "VOCdevkit/VOC2010/trainval_merged.json"
+    path.write_text(json.dumps({"images": json.loads(path.read_text())["images"]}))
+    assert prepare("pascal_context_459") == 0
+    assert set(files(tmp_path)) == set(expected)
 
 
 @pytest.mark.parametrize("there", ["train2017", "val2017"])

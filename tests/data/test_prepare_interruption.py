@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from errseg.data.prepare import ade20k_150, ade20k_full, main, tasks
+from errseg.data.prepare import ade20k_150, ade20k_full, main, pascal_context, tasks
 from errseg.data.prepare.raw import write_image
 from errseg.data.prepare.tasks import Part, Task, convert_part
 from errseg.errors import UsageError
-from tests.data.raw_copies import blocks, write_photo, write_png, write_raw_ade20k_full
+from tests.data.raw_copies import WRITERS, blocks, write_photo, write_png, write_raw_ade20k_full
 
 ROOT = Path(__file__).parents[2]
 IMAGES = 160
@@ -144,6 +144,24 @@ def test_a_kill_between_image_and_label_is_no_pair(tmp_path, monkeypatch):
     monkeypatch.setattr(tasks, "write_image", write_image)
     assert main(ade20k_full.parts, None) == 0
     assert len(list(tmp_path.rglob("*.tif"))) == 5
+
+
+@pytest.mark.parametrize("name", ["pascal_context_59", "ade20k_full"])
+@pytest.mark.parametrize("bytes_left", [0, 5, 200, -1])
+def test_what_another_program_left_half_written_is_converted_again(tmp_path, monkeypatch, capsys, name, bytes_left):
+    """Codebases that share the layout write under the final name: a kill leaves PNG, JPEG or TIFF cut off anywhere."""
+    expected = WRITERS[name](tmp_path)
+    parts = {"pascal_context_59": pascal_context.parts_59, "ade20k_full": ade20k_full.parts}[name]
+    monkeypatch.setattr("sys.argv", ["prepare.py", str(tmp_path), "--workers", "1"])
+    assert main(parts, None) == 0
+    written = {path: path.read_bytes() for path in tmp_path.rglob("*_detectron2/**/*") if path.is_file()}
+    capsys.readouterr()
+    for path, content in written.items():
+        path.write_bytes(content[:bytes_left])
+        assert main(parts, None) == 0
+        assert f": 1 converted now, {len(expected) - 1} before." in capsys.readouterr().out
+        assert path.read_bytes() == content
+    assert {path.suffix for path in written} == ({".png"} if name == "pascal_context_59" else {".jpg", ".tif"})
 
 
 def end_the_process(path):

@@ -63,7 +63,7 @@ def parts_459(root: Path) -> list[Part]:
     Raises:
         UsageError: a folder or the list of images is missing.
     """
-    listing, row = _read(root), benchmark(NAME_459)
+    listing, row = _read(root, annotated=False), benchmark(NAME_459)
     labels = listing.path.parent / "trainval"
     require_folder(labels, REMEDY_459)
     tasks = []
@@ -98,8 +98,8 @@ def _convert_459(image: Path, label: Path, output: Path) -> Iterator[tuple[Path,
     yield output, translate(ids, id_table(NAME_459, UNLABELLED), np.uint16, label, REMEDY_459)
 
 
-def _read(root: Path) -> Listing:
-    """The validation images: those whose phase is val."""
+def _read(root: Path, annotated: bool = True) -> Listing:
+    """The validation images: those whose phase is val; with their annotations, or without."""
     folder = root / "VOCdevkit/VOC2010"
     path = folder / "trainval_merged.json"
     require_folder(folder, REMEDY, others=[root / "VOCdevkit/VOC2012"])
@@ -109,7 +109,7 @@ def _read(root: Path) -> Listing:
         data = json.loads(path.read_bytes())
         stems = {_key(image): _stem(image, path) for image in data["images"] if image.get("phase") == "val"}
         annotations: dict[str, list[dict[str, Any]]] = {key: [] for key in stems}
-        for annotation in data["annos_segmentation"]:
+        for annotation in data["annos_segmentation"] if annotated else ():
             annotations.get(_key(annotation), []).append(annotation)
     except UsageError:
         raise

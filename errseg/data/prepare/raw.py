@@ -5,6 +5,7 @@ sentence that the data set gives: "unpack … there".
 """
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -26,6 +27,7 @@ __all__ = [
     "check_sixteen_bits",
     "id_table",
     "image_size",
+    "is_whole",
     "plain_name",
     "read_ids",
     "read_label_map",
@@ -50,6 +52,8 @@ MODES = {
     "RGBA": "RGBA pixels",
 }
 EXIF_ORIENTATION = 0x0112
+ENDS = {".png": b"IEND\xaeB`\x82", ".jpg": b"\xff\xd9"}  # of a whole file
+STRIP_OFFSETS, STRIP_BYTES = 273, 279  # tags of a TIFF
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)  # what Pillow raises
 
@@ -219,6 +223,23 @@ def check_sixteen_bits(path: Path) -> None:
     with _opened(path, "label", remedy) as image:
         if image.mode not in ("I;16", "I;16B"):
             raise UsageError(f"The label {path} has {MODES.get(image.mode, image.mode)} instead of 16 bits; {remedy}.")
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a converted file is there to its end, which is all that is read of it: other programs leave half ones."""
+    try:
+        with path.open("rb") as file:
+            size, ending = file.seek(0, os.SEEK_END), ENDS.get(path.suffix, b"")
+            file.seek(max(size - len(ending), 0))
+            if file.read() != ending:
+                return False
+            if path.suffix != ".tif":
+                return True
+            with Image.open(file) as image:
+                tags = image.tag_v2
+                return max(map(sum, zip(tags[STRIP_OFFSETS], tags[STRIP_BYTES], strict=True))) <= size
+    except (KeyError, TypeError, *UNREADABLE):
+        return False
 
 
 def write_image(path: Path, pixels: np.ndarray) -> None:

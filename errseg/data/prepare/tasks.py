@@ -1,6 +1,7 @@
 """Converting many images: in parallel, resumable after a kill, with a list of what could not be converted.
 
-A file is written whole or not at all (:func:`errseg.atomic.replacing`), so that one which exists is done. Two runs on
+A file is written whole or not at all (:func:`errseg.atomic.replacing`); one that another program left half-written is
+converted again. Two runs on
 the same folder take turns by a lock that the system drops when the last process of a run is gone.
 """
 
@@ -25,7 +26,7 @@ from tqdm import tqdm
 
 from errseg.errors import UsageError
 
-from .raw import check_sixteen_bits, write_image
+from .raw import check_sixteen_bits, is_whole, write_image
 
 __all__ = ["Outcome", "Part", "Task", "convert_part"]
 
@@ -82,10 +83,12 @@ def convert_part(part: Part, workers: int, force: bool = False) -> Outcome:
         if force:
             for path in counts:
                 path.unlink(missing_ok=True)
-        there = {folder: set(os.listdir(folder)) for folder in folders}
-        done = [task for task in part.tasks if all(path.name in there[path.parent] for path in task.outputs)]
+        there = {path for folder in folders for path in folder.iterdir()}
+        done, tasks = [], []
+        for task in part.tasks:
+            is_done = all(path in there and is_whole(path) for path in task.outputs)
+            (done if is_done else tasks).append(task)
         problems = _check_done(done)
-        tasks = [task for task in part.tasks if any(path.name not in there[path.parent] for path in task.outputs)]
         failures = [sentence for sentence in _convert(tasks, workers, part.title) if sentence]
     return Outcome(len(done), len(tasks) - len(failures), problems + failures)
 

@@ -75,4 +75,5 @@ def _convert(image: Path, label: Path, objects: Path, background: Path) -> Itera
     without = translate(ids, id_table(OBJECTS, IGNORED[OBJECTS]), np.uint8, label, LABEL_REMEDY)
     if np.any(without != VOID):
         yield objects, without
-    yield background, translate(ids, id_table(BACKGROUND, IGNORED[BACKGROUND]), np.uint8, label, LABEL_REMEDY)
+    if np.any(ids != VOID):
+        yield background, translate(ids, id_table(BACKGROUND, IGNORED[BACKGROUND]), np.uint8, label, LABEL_REMEDY)
