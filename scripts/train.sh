@@ -19,6 +19,7 @@ usage: scripts/train.sh [OPTION…] CONFIG [KEY VALUE…]
   --node-rank R       which of them this is, from 0
   --master HOST:PORT  where processes meet: the first machine, and a free port of it
   --launcher NAME     detectron2 (default) or torchrun
+  --dataset FILE.yaml train on a data set of yours; see README.md
   --resume            go on from the last checkpoint of OUTPUT_DIR
   --dry-run           print the command, and do not run it
   --help
@@ -31,15 +32,15 @@ fail() {
     exit 2
 }
 number() { # OPTION VALUE LEAST
-    if ! [[ $2 =~ ^[0-9]+$ ]] || (($2 < $3)); then
+    if ! [[ $2 =~ ^(0|[1-9][0-9]*)$ ]] || (($2 < $3)); then
         fail "$1 is '$2'; give a whole number of at least $3."
     fi
 }
 
-gpus='' nodes='' rank='' master='' launcher=detectron2 resume=false dry_run=false positional=()
+gpus='' nodes='' rank='' master='' launcher=detectron2 resume=false dry_run=false options=() positional=()
 while (($#)); do
     case $1 in
-        --gpus | --nodes | --node-rank | --master | --launcher)
+        --gpus | --nodes | --node-rank | --master | --launcher | --dataset)
             (($# > 1)) || fail "$1 needs a value; see --help."
             case $1 in
                 --gpus) number "$1" "$2" 0; gpus=$2 ;;
@@ -47,6 +48,7 @@ while (($#)); do
                 --node-rank) number "$1" "$2" 0; rank=$2 ;;
                 --master) master=$2 ;;
                 --launcher) launcher=$2 ;;
+                --dataset) options+=(--dataset "$2") ;;
             esac
             shift
             ;;
@@ -80,6 +82,8 @@ if [[ -n ${SLURM_JOB_ID:-} && -z $nodes ]]; then
             master=${hosts%%$'\n'*}:$((20000 + (SLURM_JOB_ID + ${SLURM_STEP_ID:-0}) % 20000))
         fi
     fi
+fi
+if [[ -n ${SLURM_JOB_ID:-} ]]; then
     gpus=${gpus:-${SLURM_GPUS_ON_NODE:-}}
     ((${SLURM_RESTART_COUNT:-0} == 0)) || resume=true
 fi
@@ -88,6 +92,7 @@ if [[ -z $gpus ]]; then
     if [[ -n ${CUDA_VISIBLE_DEVICES+set} ]]; then
         IFS=, read -ra visible <<<"$CUDA_VISIBLE_DEVICES"
         gpus=${#visible[@]}
+        [[ $CUDA_VISIBLE_DEVICES != -1 && $CUDA_VISIBLE_DEVICES != NoDevFiles ]] || gpus=0 # what hides all of them
     else
         gpus=$(nvidia-smi --list-gpus 2>/dev/null | grep -c '^GPU') || gpus=0
     fi
@@ -107,7 +112,7 @@ if [[ -z $python ]]; then
     python=$venv/bin/python
     $dry_run || bash "$root/scripts/setup.sh"
 fi
-tool=("$root/tools/train_net.py" --config-file "$config")
+tool=("$root/tools/train_net.py" --config-file "$config" "${options[@]+"${options[@]}"}")
 if [[ $launcher == torchrun ]]; then
     command=("$python" -m torch.distributed.run --nproc-per-node "$((gpus ? gpus : 1))")
     if ((nodes > 1)); then

@@ -121,7 +121,7 @@ def test_another_root_and_a_set_asked_for_that_is_not_there(check, tiny_datasets
     shutil.copytree(tiny_datasets / "coco-stuff", other / "coco-stuff")
     (other / "coco-stuff/images/train2017/0.jpg").unlink()
     status, out, _ = check("--root", other, TRAIN, "ade20k_150_test_sem_seg")
-    assert status == 1 and f"{TRAIN}: The data set {TRAIN} lacks the images of 1 labels" in out
+    assert status == 1 and f"{TRAIN}: The data set {TRAIN} lacks the image of 1 of its labels" in out
     missing = f"ade20k_150_test_sem_seg: The data set ade20k_150_test_sem_seg is missing: there is no directory {other}"
     assert missing in out and "DATASETS.TEST" not in out
 

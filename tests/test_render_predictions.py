@@ -98,6 +98,9 @@ def test_mistakes_are_one_sentence(saved, render, tmp_path):
     ):
         status, out, err = render(*arguments)
         assert status == 2 and not out and message in err and err.count("\n") == 1
+    (tmp_path / "file").write_text("mine")
+    status, out, err = render(saved, "--dataset", "halves", "--out", tmp_path / "file")
+    assert status == 2 and not out and "cannot be written to" in err and err.count("\n") == 1
     empty = [np.zeros(SIZE, np.uint8)]
     write_set(tmp_path / "b", "quarters", empty, empty, classes=["grass"])
     status, _, err = render(saved, "--dataset", "quarters")

@@ -55,6 +55,9 @@ def plan(call):
 def test_one_machine(plan):
     assert plan("c.yaml") == [TOOL, "--config-file", "c.yaml"]
     assert plan("c.yaml", CUDA_VISIBLE_DEVICES="0,2,3")[-2:] == ["--num-gpus", "3"]
+    assert plan("c.yaml", CUDA_VISIBLE_DEVICES="-1") == plan("c.yaml")
+    words = plan("c.yaml", "--dataset", "my set.yaml", "--gpus", 2, "SOLVER.MAX_ITER", 5)
+    assert words[3:] == ["--dataset", "my set.yaml", "--num-gpus", "2", "SOLVER.MAX_ITER", "5"]
     words = plan("--gpus", 4, "--resume", "my configs/c.yaml", "SOLVER.STEPS", "(1, 2)")
     expected = [TOOL, "--config-file", "my configs/c.yaml", "--num-gpus", "4", "--resume", "SOLVER.STEPS", "(1, 2)"]
     assert words == expected
@@ -97,6 +100,8 @@ def test_slurm_tells_machines_rank_address_and_gpus(plan):
     expected = ["--num-gpus", "8", "--num-machines", "2", "--machine-rank", "1", "--dist-url", address]
     assert plan("c.yaml", **SLURM)[3:] == expected
     assert plan("c.yaml", **{**SLURM, "SLURM_RESTART_COUNT": "1"})[-1] == "--resume"
+    requeued = plan("--nodes", 1, "c.yaml", **{**SLURM, "SLURM_RESTART_COUNT": "1"})
+    assert requeued[3:] == ["--num-gpus", "8", "--resume"]
     alone = {"SLURM_JOB_ID": "9", "SLURM_JOB_NUM_NODES": "1", "SLURM_GPUS_ON_NODE": "2"}
     assert plan("c.yaml", **alone)[3:] == ["--num-gpus", "2"]
     assert plan("--gpus", 1, "--master", "other:5", "c.yaml", **SLURM)[3:] == [
@@ -110,6 +115,7 @@ def test_slurm_tells_machines_rank_address_and_gpus(plan):
         ([], {}, "CONFIG is needed"),
         (["--gpus"], {}, "--gpus needs a value"),
         (["--gpus", "many", "c.yaml"], {}, "--gpus is 'many'; give a whole number of at least 0."),
+        (["--gpus", "08", "c.yaml"], {}, "--gpus is '08'"),
         (["--nodes", "0", "c.yaml"], {}, "--nodes is '0'; give a whole number of at least 1."),
         (["--fast", "c.yaml"], {}, "there is no option --fast"),
         (["--launcher", "mpi", "c.yaml"], {}, "--launcher is 'mpi'"),

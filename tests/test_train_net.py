@@ -202,6 +202,9 @@ def tool():
         (["MODEL.WEIGHTS", "none.pth"], "MODEL.WEIGHTS none.pth does not exist"),
         (["SOLVER.ACCUMULATION_STEPS", "3"], "IMS_PER_BATCH 4 does not divide"),
         (["--num-gpus", "3"], "3 processes"),
+        (["--num-gpus", "-1"], "--num-gpus is -1; give a number of processes"),
+        (["TEST.FLIP", "True", "--eval-only"], "The option --eval-only comes after a KEY VALUE pair"),
+        (["TEST.IMS_PER_BATCH", "0"], "TEST.IMS_PER_BATCH is 0; give a number of images"),
         (["--num-machines", "2"], "--dist-url tcp://"),
         (["--save-predictions", "x"], "add --eval-only"),
         (["--dataset", "x.yaml"], "x.yaml does not exist"),
@@ -217,6 +220,16 @@ def test_a_mistake_is_one_sentence_and_status_2(tool, tiny_config_file, monkeypa
     assert tool.main() == 2
     error = capsys.readouterr().err
     assert message in error and error.startswith("train_net.py: ") and error.count("\n") == 1
+
+
+def test_a_set_that_lacks_an_image_is_named_before_anything_starts(
+    tool, tiny_config_file, tiny_datasets, monkeypatch, capsys
+):
+    monkeypatch.setattr(errseg.engine.launch, "launch", lambda *_, args: pytest.fail("it started"))
+    (tiny_datasets / "coco-stuff/images/val2017/3.jpg").unlink()
+    monkeypatch.setattr(sys, "argv", ["train_net.py", "--config-file", str(tiny_config_file)])
+    assert tool.main() == 2
+    assert "coco_2017_test_stuff_all_sem_seg lacks the image" in capsys.readouterr().err
 
 
 def test_available_sets_are_evaluated_and_the_others_named(tool, tiny_config_file, monkeypatch, capsys):

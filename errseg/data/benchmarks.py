@@ -200,7 +200,7 @@ def _list_pairs(name: str, image_ext: str, sem_seg_ext: str) -> list[dict[str, s
     without_image = [stem for stem in stems if f"{stem}.{image_ext}" not in images]
     if without_image:
         raise UsageError(
-            f"The data set {name} lacks the images of {len(without_image)} labels, the first being "
+            f"The data set {name} lacks the image of {len(without_image)} of its labels, the first being "
             f"{os.path.join(image_root, without_image[0])}.{image_ext}; {metadata.remedy}."
         )
     return [

@@ -71,7 +71,13 @@ class SemSegMapper:
         inputs = T.AugInput(image)
         if self.labels:
             inputs.sem_seg = self._read_label(record["sem_seg_file_name"], record["file_name"], (height, width))
-        self.augmentations(inputs)
+        try:
+            self.augmentations(inputs)
+        except ValueError as error:  # a side of less than a pixel
+            raise UsageError(
+                f"The image {record['file_name']} of {width} × {height} pixels cannot be resized as INPUT.MIN_SIZE_* "
+                f"and INPUT.MAX_SIZE_* ask ({error}); change them, or take it out of the data set."
+            ) from error
         result["image"] = torch.from_numpy(np.ascontiguousarray(inputs.image.transpose(2, 0, 1)))
         if self.labels:
             result["sem_seg"] = torch.from_numpy(inputs.sem_seg.astype(np.int64))

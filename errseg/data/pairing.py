@@ -94,7 +94,7 @@ def pair_files(
         )
     if unmatched:
         raise UsageError(
-            f"The data set {owner} lacks the images of {len(unmatched)} labels, the first being "
+            f"The data set {owner} lacks the image of {len(unmatched)} of its labels, the first being "
             f"{labels[unmatched[0]]}; restore them under {image_folder}, or remove the labels."
         )
     unlabelled = sorted(images.keys() - labels.keys())

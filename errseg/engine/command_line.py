@@ -28,6 +28,9 @@ def load_config(config_file: str, overrides: Sequence[str] = ()) -> CfgNode:
         cfg.merge_from_file(config_file)
     except (AssertionError, KeyError, OSError, ValueError, yaml.YAMLError) as error:
         raise UsageError(f"{config_file}: {_reason(error)}; errseg/config.py declares errseg's keys.") from error
+    late = next((word for word in overrides if word.startswith("--")), None)
+    if late:
+        raise UsageError(f"The option {late} comes after a KEY VALUE pair; put the options before the pairs.")
     if len(overrides) % 2:
         raise UsageError(f"Overrides come as KEY VALUE; {overrides[-1]!r} has no value.")
     for key, value in zip(overrides[::2], overrides[1::2], strict=True):

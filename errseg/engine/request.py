@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog
 
 from errseg.data import (
     apply_dataset_option,
@@ -43,6 +44,8 @@ def check_request(args: argparse.Namespace) -> CfgNode:
     check_devices(cfg, processes)
     if cfg.MODEL.WEIGHTS and not args.resume and not Path(cfg.MODEL.WEIGHTS).is_file():
         raise UsageError(f"MODEL.WEIGHTS {cfg.MODEL.WEIGHTS} does not exist; give the path of a checkpoint.")
+    if cfg.TEST.IMS_PER_BATCH < 1:
+        raise UsageError(f"TEST.IMS_PER_BATCH is {cfg.TEST.IMS_PER_BATCH}; give a number of images of at least 1.")
     if args.dataset:
         apply_dataset_option(cfg, args.dataset, args.eval_only, args.opts)
     if not args.eval_only:
@@ -57,6 +60,8 @@ def check_request(args: argparse.Namespace) -> CfgNode:
     for name in filter(is_dataset_file, used):
         if is_first_here():
             check_labels(name)
+    for name in used:
+        DatasetCatalog.get(name)  # says what is incomplete before hours have passed, rather than at its turn
     cfg.freeze()
     return cfg
 
@@ -65,9 +70,12 @@ def processes_of(args: argparse.Namespace) -> tuple[int, int]:
     """Processes on this machine, and machines.
 
     Raises:
-        UsageError: torchrun and the tool's own options both ask for processes, or several machines have no address.
+        UsageError: torchrun and the tool's own options both ask for processes, their number is none, or several
+            machines have no address.
     """
     world = torchrun_world()
+    if args.num_gpus < 0:
+        raise UsageError(f"--num-gpus is {args.num_gpus}; give a number of processes, or 0 for one.")
     if world is None:
         if args.num_machines > 1 and args.dist_url == "auto":
             raise UsageError("Several machines need a common address; add --dist-url tcp://HOST:PORT of the first.")

@@ -21,7 +21,7 @@ from .paper import paper_row
 from .picture import draw_confusions
 from .predictions import PredictionStore, ReusingMapper, check_manifest, manifest_of, write_manifest
 from .provenance import provenance, state_digest
-from .report import file_stems, results_table, write_classes, write_json
+from .report import file_stems, results_table, scores_line, write_classes, write_json
 from .settings import settings_of
 
 __all__ = ["evaluate"]
@@ -79,6 +79,7 @@ def evaluate(
             if comm.is_main_process():
                 results[name] = _result_of(cfg, name, evaluator, num_classes)
                 _write(Path(cfg.OUTPUT_DIR), stems[name], results, name, evaluator, content)
+                logger.info(scores_line(results[name]))  # the table waits for all sets
     finally:
         if previous is not None:
             model.set_vocabulary(previous.names, num_classes=previous.num_classes)

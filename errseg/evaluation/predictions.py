@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from detectron2.data import MetadataCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
 
 from errseg.atomic import replacing
@@ -70,9 +70,7 @@ class PredictionStore:
 
     def path(self, record: Record) -> Path:
         """The file of an image's prediction, which lies in the store as the image does in the data set."""
-        image = Path(record["file_name"])
-        inside = image.relative_to(self.image_root) if image.is_relative_to(self.image_root) else Path(image.name)
-        return self.root / inside.with_suffix(self.suffix)
+        return self.root / place_of_image(record, self.image_root).with_suffix(self.suffix)
 
     def read(self, record: Record) -> np.ndarray | None:
         """The predicted classes (H, W) int32 of an image; None where no whole prediction of its size is there."""
@@ -96,13 +94,20 @@ class PredictionStore:
         return classes
 
     def write(self, record: Record, classes: np.ndarray) -> None:
-        """Write the predicted classes (H, W) of an image."""
-        picture = Image.fromarray(self.ids[classes].astype(self.dtype))
-        with replacing(self.path(record)) as temporary:
-            if self.suffix == ".tif":
-                picture.save(temporary, format="TIFF", compression="tiff_deflate")
-            else:
-                picture.save(temporary, format="PNG")
+        """Write the predicted classes (H, W) of an image.
+
+        Raises:
+            UsageError: the folder or the disk does not take it.
+        """
+        picture, path = Image.fromarray(self.ids[classes].astype(self.dtype)), self.path(record)
+        form = {"format": "TIFF", "compression": "tiff_deflate"} if self.suffix == ".tif" else {"format": "PNG"}
+        try:
+            with replacing(path) as temporary:
+                picture.save(temporary, **form)
+        except OSError as error:
+            raise UsageError(
+                f"The prediction {path} cannot be written ({error}); make room, and start again: what is there stays."
+            ) from error
 
 
 class ReusingMapper:
@@ -115,6 +120,12 @@ class ReusingMapper:
     def __call__(self, record: Record) -> Record:
         classes = self.store.read(record)
         return self.mapper(record) if classes is None else {**record, "classes": classes}
+
+
+def place_of_image(record: Record, root: Path) -> Path:
+    """Where an image lies under the folder of its data set's images."""
+    image = Path(record["file_name"])
+    return image.relative_to(root) if image.is_relative_to(root) else Path(image.name)
 
 
 def folder_of(dataset_name: str) -> str:
@@ -144,15 +155,29 @@ def label_ids(dataset_name: str) -> list[int]:
 
 
 def manifest_of(weights: str, settings: dict[str, Any], names: list[str]) -> Manifest:
-    """What predictions depend on: a digest of the weights, settings by key, and the vocabulary of each data set."""
+    """What predictions depend on: a digest of the weights, settings by key, and the vocabulary of each data set.
+
+    A data set that a file describes has a digest of its images too, since another file may have the same stem.
+    """
     sets = {}
     for name in names:
         metadata = MetadataCatalog.get(name)
         classes = metadata.stuff_classes
         asked = [metadata.get("prompts", classes), metadata.get("prompt_classes", list(range(len(classes))))]
         content = json.dumps([asked, label_ids(name), metadata.get("num_classes_test", 0)])
-        sets[folder_of(name)] = {"dataset": name, "vocabulary": hashlib.sha256(content.encode()).hexdigest()}
+        entry = {"dataset": name, "vocabulary": hashlib.sha256(content.encode()).hexdigest()}
+        sets[folder_of(name)] = {**entry, "images": images_digest(name) if is_dataset_file(name) else None}
     return {"weights": weights, "settings": settings, "sets": sets}
+
+
+def images_digest(dataset_name: str) -> str:
+    """SHA-256 of the places and sizes in bytes of a data set's images, the same wherever the data set lies."""
+    root = Path(MetadataCatalog.get(dataset_name).get("image_root", ""))
+    images = sorted(
+        (place_of_image(record, root).as_posix(), Path(record["file_name"]).stat().st_size)
+        for record in DatasetCatalog.get(dataset_name)
+    )
+    return hashlib.sha256(json.dumps(images).encode()).hexdigest()
 
 
 def check_manifest(folder: str | Path, manifest: Manifest, names: list[str]) -> Manifest:
@@ -164,10 +189,12 @@ def check_manifest(folder: str | Path, manifest: Manifest, names: list[str]) -> 
     if len(manifest["sets"]) < len(names):
         raise UsageError(
             f"Two of the data sets {', '.join(names)} would save their predictions in one folder, since their files "
-            "have the same stem; rename one, or evaluate them apart."
+            "have the same stem; rename one, or save them into two folders."
         )
     path = Path(folder) / MANIFEST
     if not path.is_file():
+        if path.parent.exists() and not path.parent.is_dir():
+            raise UsageError(f"--save-predictions {folder} is a file; name a folder.")
         if path.parent.is_dir() and any(path.parent.iterdir()):
             raise UsageError(
                 f"--save-predictions {folder} holds files but no {MANIFEST}, so nobody knows what they were predicted "
@@ -178,7 +205,7 @@ def check_manifest(folder: str | Path, manifest: Manifest, names: list[str]) -> 
     differences = _differences(earlier, manifest)
     if differences:
         raise UsageError(
-            f"--save-predictions {folder} holds the predictions of another model or vocabulary "
+            f"--save-predictions {folder} holds the predictions of another model or data set "
             f"({'; '.join(differences)}); name another folder, or delete this one."
         )
     return {**manifest, "sets": earlier["sets"] | manifest["sets"]}
@@ -205,9 +232,16 @@ def read_manifest(folder: str | Path) -> Manifest:
 
 
 def write_manifest(folder: str | Path, manifest: Manifest) -> None:
-    """Write the manifest of a folder of predictions."""
-    with replacing(Path(folder) / MANIFEST) as temporary:
-        temporary.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Write the manifest of a folder of predictions.
+
+    Raises:
+        UsageError: the folder cannot be written.
+    """
+    try:
+        with replacing(Path(folder) / MANIFEST) as temporary:
+            temporary.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--save-predictions {folder} cannot be written ({error}); name another folder.") from error
 
 
 def _differences(earlier: Manifest, now: Manifest) -> list[str]:
@@ -222,4 +256,6 @@ def _differences(earlier: Manifest, now: Manifest) -> list[str]:
     for folder in earlier["sets"].keys() & now["sets"].keys():
         if earlier["sets"][folder]["vocabulary"] != now["sets"][folder]["vocabulary"]:
             found.append(f"another vocabulary, K or label map of {folder}")
+        if earlier["sets"][folder].get("images") != now["sets"][folder]["images"]:
+            found.append(f"other images of {folder}")
     return found

@@ -46,14 +46,18 @@ def render_predictions(
         workers: processes that draw; None: one for each CPU.
 
     Raises:
-        UsageError: the data set is missing, or the folder holds none of its predictions, or those of another
-            vocabulary.
+        UsageError: the data set is missing, the folder holds none of its predictions, or those of other images or
+            another vocabulary, or ``out`` cannot be written.
     """
     register_dataset_files([dataset])
     require_dataset(dataset, "--dataset")
     store = PredictionStore(predictions, dataset)
     _check(predictions, dataset, store)
     folder = (Path(out) if out else Path(predictions) / "overlays") / store.root.name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"The overlays cannot be written to {folder} ({error}); give another --out.") from error
     records, names = DatasetCatalog.get(dataset), MetadataCatalog.get(dataset).stuff_classes
     workers = default_workers() if workers is None else workers
     draw = partial(_draw, store, names, folder)
@@ -66,7 +70,13 @@ def _check(predictions: str | Path, dataset: str, store: PredictionStore) -> Non
     sets, name = read_manifest(predictions)["sets"], store.root.name
     if name not in sets:
         raise UsageError(f"{predictions} holds no predictions of {dataset}, only of {', '.join(sets) or 'nothing'}.")
-    if sets[name]["vocabulary"] != manifest_of("", {}, [dataset])["sets"][name]["vocabulary"]:
+    now = manifest_of("", {}, [dataset])["sets"][name]
+    if sets[name].get("images") != now["images"]:
+        raise UsageError(
+            f"The predictions of {name} in {predictions} were made for other images than {dataset} has now; give the "
+            f"data set that they belong to ({sets[name].get('dataset')})."
+        )
+    if sets[name]["vocabulary"] != now["vocabulary"]:
         raise UsageError(
             f"The predictions of {name} in {predictions} were made with other names or label ids than {dataset} has "
             "now; evaluate again into another folder."

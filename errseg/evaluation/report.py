@@ -21,7 +21,7 @@ from errseg.atomic import replacing
 from .metrics import SCORES
 from .paper import PAPER_ORDER, PaperRow
 
-__all__ = ["file_stems", "place_of", "results_table", "write_classes", "write_json"]
+__all__ = ["file_stems", "place_of", "results_table", "scores_line", "write_classes", "write_json"]
 
 Result = dict[str, Any]
 
@@ -30,11 +30,13 @@ def results_table(results: Mapping[str, Result], row: PaperRow | None = None) ->
     """The scores as Markdown: a column for each data set, in the paper's order, and a row for each score.
 
     Args:
-        results: by registered name.
+        results: by registered name, which stands in the header where two sets are called the same.
         row: the paper's figures, which then stand below ours with the difference.
     """
-    results = sorted(results.values(), key=place_of)
-    header = ["", *(result["paper_name"] for result in results)]
+    count = Counter(result["paper_name"] for result in results.values())
+    titles = {name: x["paper_name"] if count[x["paper_name"]] == 1 else name for name, x in results.items()}
+    names = sorted(results, key=lambda name: place_of(results[name]))
+    header, results = ["", *(titles[name] for name in names)], [results[name] for name in names]
     rows = [[score, *(_number(result[score]) for result in results)] for score in SCORES]
     if row:
         figures = [row.mIoU.get(result["paper_name"]) for result in results]
@@ -45,6 +47,11 @@ def results_table(results: Mapping[str, Result], row: PaperRow | None = None) ->
         ]
     table = tabulate(rows, header, tablefmt="pipe", stralign="right", disable_numparse=True)
     return f"{table}\n\nThe paper's figures: {row.name}." if row else table
+
+
+def scores_line(result: Result) -> str:
+    """The scores of one data set, in a line."""
+    return f"{result['paper_name']}: " + ", ".join(f"{score} {_number(result[score])}" for score in SCORES)
 
 
 def write_json(path: Path, content: Any) -> None:

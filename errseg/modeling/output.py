@@ -87,7 +87,7 @@ def _mean(parts: Sequence[Part], ids: Tensor, rows: tuple[int, int], width: int)
     covering = parts[0].scores.new_zeros(last - first, width)
     for part in parts:
         top, bottom = max(first, part.rows[0]), min(last, part.rows[1])
-        if top < bottom:
+        if top < bottom and part.cols[0] < part.cols[1]:  # a window may be narrower than a pixel of a small picture
             place = (slice(top - first, bottom - first), slice(*part.cols))
             slots = torch.searchsorted(ids, part.kept)
             total[(slots, *place)] += _whole_rows(part, (top, bottom))

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from ..errors import UsageError
 
+LARGEST_ASPECT = math.sqrt(8)  # an image longer than 8 times its width is squeezed to that: the area stays
 MULTIPLE = 32  # of the encoder's coarsest stride, for the sides of all views but the paper's square
 
 
@@ -50,12 +51,12 @@ class Views:
             raise UsageError(
                 f"INPUT.RESOLUTION_TEST = {self.resolution} is too small for four strides; give 64 or more."
             )
-        if not self.scales or min(self.scales) <= 0:
+        if not self.scales or not all(isinstance(x, (int, float)) and x > 0 for x in self.scales):
             raise UsageError(f"TEST.SCALES = {tuple(self.scales)} gives no view; give positive factors such as (1.0,).")
         if not 0 <= self.window_overlap < 1:
             raise UsageError(f"TEST.WINDOW_OVERLAP = {self.window_overlap}; give a share from 0 to below 1.")
         if self.keep_aspect and self.sliding_window:
-            raise UsageError("TEST.KEEP_ASPECT and TEST.SLIDING_WINDOW are both True; windows keep the aspect anyway.")
+            raise UsageError("TEST.KEEP_ASPECT and TEST.SLIDING_WINDOW are both True; set the first False.")
 
     def of(self, height: int, width: int) -> list[View]:
         """The views of an image of ``height`` x ``width`` pixels."""
@@ -68,7 +69,7 @@ class Views:
         side = self.resolution if scale == 1 else _rounded(self.resolution * scale)
         size = (side, side)
         if self.keep_aspect:
-            aspect = math.sqrt(height / width)
+            aspect = min(max(math.sqrt(height / width), 1 / LARGEST_ASPECT), LARGEST_ASPECT)
             size = (_rounded(self.resolution * scale * aspect), _rounded(self.resolution * scale / aspect))
         return View((0, height), (0, width), size)
 

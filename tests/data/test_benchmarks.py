@@ -115,7 +115,7 @@ def test_a_label_without_its_image_and_an_empty_set_are_errors(tmp_path):
     write_pair(images, labels, "a")
     register_sem_seg("test_incomplete", images, labels, ["thing"])
     os.remove(images / "a.jpg")
-    with pytest.raises(UsageError, match="lacks the images of 1 labels.*a.jpg"):
+    with pytest.raises(UsageError, match="lacks the image of 1 of its labels.*a.jpg"):
         DatasetCatalog.get("test_incomplete")
     os.remove(labels / "a.png")
     with pytest.raises(UsageError, match="empty"):

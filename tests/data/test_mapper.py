@@ -125,3 +125,10 @@ def test_from_config(tmp_path, record):
     cfg.INPUT.FORMAT = "BGR"
     with pytest.raises(UsageError, match="INPUT.FORMAT"):
         SemSegMapper(cfg)
+
+
+def test_an_image_too_narrow_to_resize_is_named(tmp_path):
+    path = tmp_path / "line.png"
+    Image.fromarray(np.zeros((1, 3000, 3), np.uint8)).save(path)
+    with pytest.raises(UsageError, match="line.png of 3000 × 1 pixels cannot be resized .*; change them"):
+        SemSegMapper(get_cfg(), is_train=False)({"file_name": str(path)})

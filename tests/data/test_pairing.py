@@ -70,7 +70,7 @@ def test_images_without_a_label_are_left_out_and_counted(make, caplog):
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [
-        (["1.jpg"], ["1.png", "2.png", "3.png"], "lacks the images of 2 labels, the first being .*2.png; restore"),
+        (["1.jpg"], ["1.png", "2.png", "3.png"], "lacks the image of 2 of its labels, .*2.png; restore"),
         (["1.jpg"], [], "no label: .*labels holds no file that ends in .png, .tif, .tiff; correct labels or label_ext"),
         ([], ["1.png"], "no image: .*images holds no file that ends in .jpg"),
         (["1.jpg"], ["1_gt.png"], "None of the 1 labels .*1_gt.png.*1.jpg.*label_ext"),

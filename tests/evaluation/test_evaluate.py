@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import logging
+import re
 from pathlib import Path
 
 import numpy as np
@@ -159,6 +160,8 @@ def test_the_table_is_in_the_papers_order_with_its_figures():
         ["fwIoU", "50.00", "50.00", "50.00", "50.00", "–"],
     ]
     assert "Table II, ConvNeXt-B" in results_table(results, row)
+    twins = {name: made_up("val") for name in ("a/val.yaml", "b/val.yaml")} | {"x": made_up("A-150")}
+    assert cells(results_table(twins))[0] == ["", "A-150", "a/val.yaml", "b/val.yaml"]
     assert [line[0] for line in cells(results_table(results))[2:]] == list(SCORES)
 
 
@@ -188,11 +191,21 @@ def test_the_papers_figures_stand_in_the_log_of_its_configuration(cfg, tmp_path,
         logger.removeHandler(caplog.handler)
 
 
-def test_what_is_done_is_on_disk_when_a_later_set_fails(cfg, tmp_path):
+def test_what_is_done_is_said_and_on_disk_when_a_later_set_fails(cfg, tmp_path, monkeypatch):
     random_set(tmp_path, "first", classes=4)
     write_set(tmp_path, "second", [np.uint8([[0, 1]])], [np.uint8([[0, 9]])], classes=["a", "b"])
-    with pytest.raises(UsageError, match="holds the id 9"):
-        evaluate(cfg, Oracle(), ["first", "second"])
+    messages = []
+    handler = logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())
+    logger = logging.getLogger("errseg.evaluation.evaluate")
+    monkeypatch.setattr(logger, "level", logging.INFO)
+    logger.addHandler(handler)
+    try:
+        with pytest.raises(UsageError, match="holds the id 9"):
+            evaluate(cfg, Oracle(), ["first", "second"])
+    finally:
+        logger.removeHandler(handler)
+    assert any(re.fullmatch(r"first: mIoU \d+\.\d\d, fwIoU .*, pACC \d+\.\d\d", message) for message in messages)
     results = json.loads((tmp_path / "output/evaluation.json").read_text())["results"]
     assert list(results) == ["first"] and (tmp_path / "output/evaluation/first.csv").is_file()
 

@@ -5,13 +5,14 @@ import json
 import numpy as np
 import pytest
 import torch
-from detectron2.data import DatasetCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
 
-from errseg.data import register_sem_seg
+from errseg.data import register_dataset_files, register_sem_seg
 from errseg.errors import UsageError
 from errseg.evaluation import evaluate
 from errseg.evaluation.predictions import PredictionStore, folder_of, label_ids
+from errseg.evaluation.render import render_predictions
 
 from .oracle import LabelOracle, Oracle, random_set, write_set
 
@@ -100,7 +101,7 @@ def test_a_folder_is_that_of_one_model(cfg, tmp_path):
 
     trained = Oracle()
     trained.register_buffer("weight", torch.ones(1))
-    with pytest.raises(UsageError, match="another model or vocabulary .weights [0-9a-f]{12}, now"):
+    with pytest.raises(UsageError, match="another model or data set .weights [0-9a-f]{12}, now"):
         evaluate(cfg, trained, ["one"], save_predictions=saved)
     cfg.TEST.FLIP = True
     with pytest.raises(UsageError, match=r"\(TEST.FLIP False, now True\); name another folder"):
@@ -139,6 +140,43 @@ def test_files_lie_as_the_images_do_and_never_two_on_one(tmp_path):
     assert found == ["a/1.png", "b/1.png", "c.d.png"]
     with pytest.raises(UsageError, match="c.d.png and .*c.d.jpg of tree"):
         store.check([*records, {"file_name": str(images / "c.d.jpg")}])
+
+
+def test_a_file_of_the_same_stem_with_other_images_is_refused(cfg, tmp_path):
+    files = []
+    for folder, pixels in (("one", 3), ("other", 200)):
+        label = np.uint8(np.arange(pixels)[None] % 3)
+        write_set(tmp_path / folder, f"{folder}_images", [label] * 2, [label] * 2, classes=["a", "b", "c"])
+        metadata = MetadataCatalog.get(f"{folder}_images")
+        file = tmp_path / folder / "val.yaml"
+        file.write_text(f"images: {metadata.image_root}\nlabels: {metadata.sem_seg_root}\nnames: [a, b, c]\n")
+        files.append(str(file))
+    register_dataset_files(files)
+    with pytest.raises(UsageError, match="save them into two folders"):
+        evaluate(cfg, LabelOracle(), files, save_predictions=tmp_path / "saved")
+    evaluate(cfg, LabelOracle(), files[:1], save_predictions=tmp_path / "saved")
+    with pytest.raises(UsageError, match="another model or data set .other images of val"):
+        evaluate(cfg, LabelOracle(), files[1:], save_predictions=tmp_path / "saved")
+    with pytest.raises(UsageError, match="made for other images than .*other/val.yaml .* \\(.*one/val.yaml\\)"):
+        render_predictions(tmp_path / "saved", files[1], workers=1)
+    moved = tmp_path / "moved"  # the same images elsewhere are the same
+    (tmp_path / "one").rename(moved)
+    file = moved / "val.yaml"
+    file.write_text(file.read_text().replace(f"{tmp_path}/one", str(moved)))
+    register_dataset_files([str(file)])
+    evaluate(cfg, LabelOracle(), [str(file)], save_predictions=tmp_path / "saved")
+
+
+def test_a_folder_that_cannot_be_written_is_named(cfg, tmp_path):
+    random_set(tmp_path, "unwritten", images=2, classes=5)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UsageError, match="--save-predictions .*file is a file; name a folder"):
+        evaluate(cfg, Oracle(), ["unwritten"], save_predictions=tmp_path / "file")
+    with pytest.raises(UsageError, match="--save-predictions .*file/inside cannot be written"):
+        evaluate(cfg, Oracle(), ["unwritten"], save_predictions=tmp_path / "file/inside")
+    store, record = PredictionStore(tmp_path / "file", "unwritten"), DatasetCatalog.get("unwritten")[0]
+    with pytest.raises(UsageError, match="The prediction .*0.png cannot be written .*make room"):
+        store.write(record, np.zeros((2, 2), int))
 
 
 def test_a_data_set_file_gives_its_stem():

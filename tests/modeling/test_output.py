@@ -42,6 +42,11 @@ def test_parts_are_averaged_where_they_meet():
     assert label_map([left, right], (4, 10)).eq(0).all()
 
 
+def test_a_part_narrower_than_a_pixel_says_nothing():
+    parts = [part([0, 1], (0, 4), (0, 1), 0), part([1, 2], (0, 4), (1, 1), 1)]
+    assert torch.equal(label_map(parts, (4, 1)), label_map(parts[:1], (4, 1)))
+
+
 OPTIONS = [
     (),
     ("TEST.FLIP", True),

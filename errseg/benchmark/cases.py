@@ -1,0 +1,124 @@
+"""What is measured: one case for each form, vocabulary, precision and batch size."""
+
+import dataclasses
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from detectron2.config import CfgNode
+
+from ..errors import UsageError
+from .names import NameList
+
+PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+KINDS = ("predict", "train", "set_vocabulary")
+FORMS = {"plain": ("plain",), "fast": ("fast",), "both": ("plain", "fast")}
+COMPILE_MODES = ("default", "reduce-overhead", "max-autotune")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing to measure.
+
+    Attributes:
+        kind: "predict", "train" (one step) or "set_vocabulary" (encoding the names).
+        form: "plain" or "fast".
+        precision: "fp32", "bf16" or "fp16"; in training the last two are autocast.
+        vocabulary: the names and K.
+        batch: images at a time.
+        compile_mode: of ``torch.compile``; empty: not compiled.
+    """
+
+    kind: str
+    form: str
+    precision: str
+    vocabulary: NameList
+    batch: int = 1
+    compile_mode: str = ""
+
+    def __str__(self) -> str:
+        compiled = ", compiled" if self.compile_mode else ""
+        return f"{self.form} {self.precision}{compiled}, {self.vocabulary.label}, batch {self.batch}"
+
+    def as_data(self) -> dict:
+        """What ``json`` can write; ``from_data`` reads it."""
+        return dataclasses.asdict(self) | {"vocabulary": list(self.vocabulary)}
+
+    @classmethod
+    def from_data(cls, data: dict) -> "Case":
+        label, names, num_classes = data["vocabulary"]
+        return cls(**data | {"vocabulary": NameList(label, tuple(names), num_classes)})
+
+
+def make_cases(
+    kind: str,
+    form: str,
+    precisions: Sequence[str],
+    vocabularies: Iterable[NameList],
+    batches: Sequence[int],
+    compile_mode: str = "",
+    device: str = "cpu",
+) -> list[Case]:
+    """All combinations that make sense, the baseline of each vocabulary and batch size first.
+
+    The plain form is the float32 baseline, whatever the precisions, but in training, where both forms have autocast.
+    What is compiled is measured uncompiled too.
+
+    Raises:
+        UsageError: an option has no meaning, or does not go with another.
+    """
+    check_options(kind, form, precisions, batches, compile_mode, device)
+    cases = []
+    for batch in batches:
+        for vocabulary in vocabularies:
+            for each in FORMS[form]:
+                for precision in ("fp32",) if each == "plain" and kind != "train" else precisions:
+                    for mode in ("", compile_mode) if compile_mode and each == "fast" else ("",):
+                        cases.append(Case(kind, each, precision, vocabulary, batch, mode))
+    return cases
+
+
+def check_options(
+    kind: str, form: str, precisions: Sequence[str], batches: Sequence[int], compile_mode: str, device: str
+) -> None:
+    """Raise UsageError where ``make_cases`` has no meaning."""
+    for precision in precisions:
+        if precision not in PRECISIONS:
+            raise UsageError(f"--precision has {precision!r}; give {', '.join(PRECISIONS)}, with commas between.")
+    if form not in FORMS:
+        raise UsageError(f"--form is {form!r}; give {', '.join(FORMS)}.")
+    if min(batches) < 1:
+        raise UsageError(f"--batch has {min(batches)}; give 1 or more.")
+    if form == "plain" and kind != "train" and "fp32" not in precisions:
+        raise UsageError("--form plain is for --precision fp32 alone; give that, or --form both.")
+    if kind == "set_vocabulary" and set(precisions) != {"fp32"}:
+        raise UsageError("--set-vocabulary is for --precision fp32: the text tower stays in float32.")
+    if kind == "train" and "fp16" in precisions and not device.startswith("cuda"):
+        raise UsageError("--train --precision fp16 needs loss scaling, which --device cuda has; give fp32 or bf16.")
+    if compile_mode and (kind != "predict" or form == "plain"):
+        raise UsageError("--compile is for predictions of the fast form; leave it, or --train, --set-vocabulary, out.")
+    if compile_mode and compile_mode not in COMPILE_MODES:
+        raise UsageError(f"--compile is {compile_mode!r}; give {', '.join(COMPILE_MODES)}.")
+
+
+def check_plain_fits(case: Case, size: tuple[int, int], memory: int | None = None) -> None:
+    """Raise UsageError where the plain form's dense scores would fill the machine's memory.
+
+    Args:
+        case: of the plain form on the CPU.
+        size: (H, W) of the picture.
+        memory: in bytes; None: this machine's.
+    """
+    memory = memory or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    needed = 4 * case.batch * len(case.vocabulary.names) * size[0] * size[1]
+    if needed > 0.6 * memory:
+        raise UsageError(
+            f"The plain form's scores of {len(case.vocabulary.names)} names ({case.vocabulary.label}) take "
+            f"{needed / 1e9:.0f} GB of this machine's {memory / 1e9:.0f}; measure that vocabulary with --form fast."
+        )
+
+
+def kept_classes(cfg: CfgNode, vocabulary: NameList) -> int:
+    """K that a model really keeps."""
+    total = len(vocabulary.names)
+    return min(vocabulary.num_classes or total, total) if cfg.MODEL.CRM.ENABLED else total

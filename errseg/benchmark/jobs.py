@@ -1,0 +1,161 @@
+"""What is timed: callables that predict, train a step, or encode names, once.
+
+Shapes: T names, H x W the picture.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..modeling.plain import PlainForm
+from .cases import PRECISIONS, Case
+from .marks import Marks, clock_of
+
+
+class Job:
+    """One case, ready to run.
+
+    Attributes:
+        case: what it is.
+        device: where it runs.
+        marks: between the modules; None where the model is compiled, or has none.
+    """
+
+    marks: Marks | None = None
+
+    def __init__(self, case: Case, device: torch.device):
+        self.case = case
+        self.device = device
+
+    def __call__(self) -> Any:
+        """One run."""
+        raise NotImplementedError
+
+    def timed(self) -> tuple[float, dict[str, float]]:
+        """Seconds of one run until its result is there, and of its parts."""
+        clock = clock_of(self.device)
+        self.synchronize()
+        start = clock.read()
+        if self.marks:
+            self.marks.start(clock)
+        self()
+        end = clock.read()
+        self.synchronize()
+        return clock.between(start, end), self.marks.split() if self.marks else {}
+
+    def synchronize(self) -> None:
+        """Wait for the device."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    def passed(self, part: str) -> None:
+        """A part of the run is over."""
+        if self.marks:
+            self.marks.pass_by(part)
+
+
+class Prediction(Job):
+    """From images to label maps, text embeddings at hand.
+
+    Args:
+        case: of kind "predict".
+        model: with a vocabulary and its text embeddings; this job's own.
+        batches: of test images; the first one is timed.
+    """
+
+    def __init__(self, case: Case, model: nn.Module, batches: list[list[dict]]):
+        super().__init__(case, model.device)
+        self.batches = batches
+        self._model = model
+        self._plain = PlainForm(model) if case.form == "plain" else None
+        if case.compile_mode:
+            # The full graph: else, after several models of one process, it would quietly run uncompiled
+            model.segment = torch.compile(model.segment, mode=case.compile_mode, dynamic=False, fullgraph=True)
+        else:
+            self.marks = Marks(model, case.form)
+
+    @torch.no_grad()
+    def predict(self, batch: list[dict]) -> list[Tensor]:
+        """(H, W) ids of each image."""
+        if self._plain:
+            return [scores.argmax(0) for scores in self._plain(batch, self._model.text_embeddings)]
+        if self.case.compile_mode:
+            torch.compiler.cudagraph_mark_step_begin()
+        return self._model.label_maps(batch)
+
+    def __call__(self) -> list[Tensor]:
+        label_maps = self.predict(self.batches[0])
+        self.passed("output")
+        return label_maps
+
+    def predict_all(self) -> list[Tensor]:
+        """The label maps of every batch, on the CPU, in the smallest type that holds them."""
+        small = torch.int16 if len(self.case.vocabulary.names) < 2**15 else torch.int32
+        return [labels.to("cpu", small) for batch in self.batches for labels in self.predict(batch)]
+
+
+class TrainingStep(Job):
+    """Forward, backward, gradient clipping and the optimizer's step, as ``errseg.engine.StepTrainer`` takes them.
+
+    Args:
+        case: of kind "train".
+        model: this job's own, in training mode, with its vocabulary.
+        optimizer: of the model's parameters.
+        clip_gradients: clips parameters' gradients in place.
+        batch: images with labels.
+    """
+
+    def __init__(
+        self,
+        case: Case,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        clip_gradients: Callable,
+        batch: list[dict],
+    ):
+        super().__init__(case, model.device)
+        self.batch = batch
+        self.marks = Marks(model, case.form, first="text")
+        self._optimizer = optimizer
+        self._clip_gradients = clip_gradients
+        self._forward = PlainForm(model) if case.form == "plain" else model
+        self._dtype = getattr(torch, PRECISIONS[case.precision])
+        self._scaler = torch.amp.GradScaler("cuda", enabled=case.precision == "fp16")
+
+    def __call__(self) -> Tensor:
+        with torch.autocast(self.device.type, self._dtype, enabled=self._dtype != torch.float32):
+            loss = sum(self._forward(self.batch).values())
+        self.passed("loss")
+        self._scaler.scale(loss).backward()
+        self.passed("backward")
+        self._scaler.unscale_(self._optimizer)
+        self._clip_gradients([p for group in self._optimizer.param_groups for p in group["params"]])
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        self._optimizer.zero_grad()
+        self.passed("optimizer")
+        return loss.detach()
+
+
+class Encoding(Job):
+    """From names to text embeddings.
+
+    Args:
+        case: of kind "set_vocabulary".
+        model: this job's own.
+    """
+
+    def __init__(self, case: Case, model: nn.Module):
+        super().__init__(case, model.device)
+        self._model = model
+
+    @torch.no_grad()
+    def __call__(self) -> Tensor:
+        names, num_classes = self.case.vocabulary.names, self.case.vocabulary.num_classes
+        if self.case.form == "plain":
+            return PlainForm(self._model).embed_names(names)
+        self._model.set_vocabulary(names, num_classes)
+        return self._model.text_embeddings
+

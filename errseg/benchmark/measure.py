@@ -1,0 +1,241 @@
+"""The measurement: jobs take turns, so that whatever disturbs the machine disturbs all of them alike."""
+
+import dataclasses
+import gc
+import logging
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import torch
+from detectron2.config import CfgNode
+from torch import Tensor
+
+from ..engine.optimizer import build_optimizer
+from .cases import Case, check_plain_fits
+from .child import peak_memory
+from .inputs import image_batches
+from .jobs import Job
+from .models import Models
+from .names import NameList
+from .prepare import make_job
+from .work import Rates, Work, count_work, measure_rates
+
+logger = logging.getLogger(__name__)
+
+WARM_UPS = {"cpu": 1, "cuda": 3}
+
+
+@dataclass
+class Result:
+    """What was measured of a case.
+
+    Attributes:
+        case: it.
+        seconds: of each run; none where memory ran out.
+        parts: seconds of each run's parts.
+        predictions: label maps, until they are compared.
+        agreement: share of pixels that are labelled as the reference does.
+        reference: what they are compared with, as ``str(case)``.
+        peak_mb: peak memory of a process that does this alone.
+        encode_s: seconds that encoding the names took, where they were encoded for a prediction.
+        work, part_work: of a run; None where it was not asked for, or is not seen.
+        rates: of the device in this precision.
+    """
+
+    case: Case
+    seconds: list[float] = field(default_factory=list)
+    parts: list[dict[str, float]] = field(default_factory=list)
+    predictions: list[Tensor] | None = None
+    agreement: float | None = None
+    reference: str | None = None
+    peak_mb: float | None = None
+    encode_s: float | None = None
+    work: Work | None = None
+    part_work: dict[str, Work] = field(default_factory=dict)
+    rates: Rates | None = None
+
+    @property
+    def median(self) -> float | None:
+        """The median time, in seconds."""
+        return statistics.median(self.seconds) if self.seconds else None
+
+    @property
+    def median_parts(self) -> dict[str, float]:
+        """The median time of each part, in seconds."""
+        return {name: statistics.median(parts[name] for parts in self.parts) for name in self.parts[0]}
+
+
+def measure(
+    cases: Sequence[Case],
+    cfg: CfgNode,
+    repeats: int,
+    weights: str = "",
+    files: Sequence[str] = (),
+    memory: bool = True,
+    floor: bool = False,
+) -> list[Result]:
+    """Measure all cases, those of one batch size in turn.
+
+    Args:
+        cases: the baseline of each vocabulary first.
+        cfg: the model's, with its device.
+        repeats: runs of each case that count.
+        weights: a checkpoint, whose text tower then encodes the names; empty: random weights and embeddings.
+        files: test images; none: drawn scenes.
+        memory: measure peak memory, each case in a process of its own.
+        floor: count work and measure the device's rates.
+
+    Raises:
+        UsageError: something asked for is not there, or does not fit into memory.
+    """
+    torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK
+    _check_memory(cases, cfg, files)
+    results = [Result(case) for case in cases]
+    if memory:  # before this process grows
+        for result in results:
+            logger.info("memory: %s", result.case)
+            result.peak_mb = peak_memory(result.case, cfg, files)
+    bench = _Bench(cfg, weights, files)
+    for _, group in groupby(results, key=lambda result: result.case.batch):
+        bench.take_turns(list(group), repeats, floor)
+    return results
+
+
+def _check_memory(cases: Sequence[Case], cfg: CfgNode, files: Sequence[str]) -> None:
+    for case in cases:
+        if case.kind == "predict" and case.form == "plain" and cfg.MODEL.DEVICE == "cpu":
+            images = [x["image"] for batch in image_batches(1, files, cfg.INPUT.RESOLUTION_TEST) for x in batch]
+            check_plain_fits(case, max((tuple(x.shape[1:]) for x in images), key=lambda size: size[0] * size[1]))
+
+
+class _Bench:
+    """Makes jobs that share weights, text embeddings and optimizer, and runs them."""
+
+    def __init__(self, cfg: CfgNode, weights: str, files: Sequence[str]):
+        self._cfg = cfg
+        self._files = files
+        self._models = Models(cfg, weights)
+        self._encodes = bool(weights)
+        self._encoded: dict[NameList, tuple[Tensor, float]] = {}
+        self._optimizer: torch.optim.Optimizer | None = None
+        self._rates: dict[str, Rates] = {}
+
+    def take_turns(self, results: list[Result], repeats: int, floor: bool) -> None:
+        """Warm all of them up, then run one after the other, again and again."""
+        ready = [(result, job) for result in results if (job := self._warm(result, floor))]
+        _compare([result for result, _ in ready])
+        _share_work(results)
+        for turn in range(repeats):
+            for result, job in list(ready):
+                if _time(result, job):
+                    logger.info("run %d of %d: %s: %.4f s", turn + 1, repeats, result.case, result.seconds[-1])
+                else:
+                    ready.remove((result, job))
+                    _give_up(result)
+        if any(result.case.compile_mode for result, _ in ready):
+            torch.compiler.reset()
+        ready.clear()
+        _free_memory()
+
+    def _warm(self, result: Result, floor: bool) -> Job | None:
+        """The job of a result after the runs that do not count; None where the GPU's memory runs out."""
+        case = result.case
+        logger.info("warm-up: %s", case)
+        try:
+            job = self._make(result)
+            for _ in range(WARM_UPS[job.device.type] - 1):
+                job()
+            if case.compile_mode or (case.kind == "predict" and not floor):
+                job()
+            else:  # of a compiled job, what was fused would not be seen; predictions are counted elsewhere too
+                result.work, result.part_work = count_work(job)
+            if floor and result.work:
+                result.rates = self._rates_of(job.device, case.precision)
+            if case.kind == "predict":
+                result.predictions = job.predict_all()
+        except torch.cuda.OutOfMemoryError:
+            job = None
+        if job is None:  # not sooner, for the error holds on to what was allocated
+            _give_up(result)
+        return job
+
+    def _make(self, result: Result) -> Job:
+        case = result.case
+        model = self._models.of("fp32" if case.kind == "train" else case.precision)
+        embeddings = None
+        if case.kind == "train":
+            self._optimizer = self._optimizer or build_optimizer(self._cfg, model)
+        elif case.kind == "predict" and self._encodes:
+            embeddings, result.encode_s = self._encode(case.vocabulary)
+        return make_job(case, self._cfg, model, self._files, embeddings, self._optimizer)
+
+    def _encode(self, vocabulary: NameList) -> tuple[Tensor, float]:
+        """The names' embeddings, once for all cases, and how long that took."""
+        if vocabulary not in self._encoded:
+            job = make_job(Case("set_vocabulary", "fast", "fp32", vocabulary), self._cfg, self._models.of("fp32"))
+            start = time.perf_counter()
+            embeddings = job()
+            job.synchronize()
+            self._encoded[vocabulary] = embeddings, time.perf_counter() - start
+        return self._encoded[vocabulary]
+
+    def _rates_of(self, device: torch.device, precision: str) -> Rates:
+        if precision not in self._rates:
+            self._rates[precision] = measure_rates(device, precision)
+        return self._rates[precision]
+
+
+def _share_work(results: list[Result]) -> None:
+    """A compiled model has the work of the uncompiled one, though fusion may move fewer bytes."""
+    for result in results:
+        eager = next((e for e in results if e.case == dataclasses.replace(result.case, compile_mode="")), None)
+        if result.case.compile_mode and eager:
+            result.work, result.rates = eager.work, eager.rates
+
+
+def _time(result: Result, job: Job) -> bool:
+    """Add a run's times to a result; whether the GPU's memory was enough."""
+    try:
+        seconds, parts = job.timed()
+    except torch.cuda.OutOfMemoryError:
+        return False
+    result.seconds.append(seconds)
+    result.parts.append(parts)
+    return True
+
+
+def _give_up(result: Result) -> None:
+    """A case that does not fit into the GPU's memory has no times."""
+    logger.warning("out of GPU memory: %s", result.case)
+    result.seconds, result.parts = [], []
+    _free_memory()
+
+
+def _free_memory() -> None:
+    gc.collect()
+    torch.cuda.empty_cache()  # nothing where there is no GPU
+
+
+def _compare(results: list[Result]) -> None:
+    """Each prediction with the plain form's of its vocabulary, or where that is not there, the fast float32 one's."""
+    for result in results:
+        if result.predictions is None:
+            continue
+        same = [each for each in results if each.predictions and each.case.vocabulary == result.case.vocabulary]
+        reference = next((each for each in same if each.case.form == "plain"), None) or next(
+            (each for each in same if each.case.precision == "fp32" and not each.case.compile_mode), None
+        )
+        if reference is not None and reference is not result:
+            result.agreement = agreement(result.predictions, reference.predictions)
+            result.reference = str(reference.case)
+    for result in results:
+        result.predictions = None
+
+
+def agreement(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> float:
+    """Share of the pixels of several label maps (H, W) that have the same label in both."""
+    same = sum(int((a == b).sum()) for a, b in zip(ours, theirs, strict=True))
+    return same / sum(labels.numel() for labels in ours)

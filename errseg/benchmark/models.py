@@ -1,0 +1,76 @@
+"""The models of a benchmark: same weights in every form and precision, each case with an instance of its own."""
+
+import copy
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from detectron2.config import CfgNode
+from torch import Tensor, nn
+
+import errseg
+
+from ..checkpoint import ERRSegCheckpointer
+from ..modeling.text import Vocabulary
+from .cases import PRECISIONS
+from .names import NameList
+
+SEED = 0
+
+
+def build(cfg: CfgNode, weights: str = "", precision: str = "fp32") -> nn.Module:
+    """A model with the weights of a checkpoint, or random ones, the same at every call.
+
+    Args:
+        cfg: the configuration; CLIP's weights are not fetched.
+        weights: a checkpoint; empty: random.
+        precision: a key of ``PRECISIONS``.
+    """
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.MODEL.CLIP.PRETRAINED = ""
+    cfg.MODEL.PRECISION = "float32"
+    torch.manual_seed(SEED)
+    model = errseg.build_model(cfg)
+    if weights:
+        ERRSegCheckpointer(model).load(weights, checkpointables=[])
+    if precision != "fp32":
+        model.set_precision(PRECISIONS[precision])
+    return model.eval()
+
+
+class Models:
+    """One set of weights in several precisions.
+
+    Args:
+        cfg, weights: as ``build``'s.
+    """
+
+    def __init__(self, cfg: CfgNode, weights: str = ""):
+        self._models = {"fp32": build(cfg, weights)}
+
+    def of(self, precision: str) -> nn.Module:
+        """A new instance, with its own vocabulary and hooks, on weights that all instances of a precision share."""
+        if precision not in self._models:
+            source = self._models["fp32"]
+            lowered = copy.deepcopy(source, {id(source.prompter): source.prompter})
+            lowered.set_precision(PRECISIONS[precision])
+            self._models[precision] = lowered
+        model = self._models[precision]
+        shared = (*model.parameters(), *model.buffers(), model.prompter)
+        return copy.deepcopy(model, {id(each): each for each in shared})
+
+
+def set_embeddings(model: nn.Module, vocabulary: NameList, embeddings: Tensor) -> None:
+    """Give a model a vocabulary whose text embeddings are known: (T, D) of unit length."""
+    num_classes = min(vocabulary.num_classes or len(vocabulary.names), len(vocabulary.names))
+    no_tokens = torch.zeros(0, 1, dtype=torch.long)
+    model.vocabulary = Vocabulary(tuple(vocabulary.names), num_classes, no_tokens, no_tokens[:, 0])
+    model.text_embeddings = embeddings
+
+
+def random_embeddings(model: nn.Module, names: Sequence[str]) -> Tensor:
+    """Unit vectors in random directions, in place of the names' embeddings: (T, D) on the model's device."""
+    generator = torch.Generator().manual_seed(SEED)
+    embeddings = torch.randn(len(names), model.backbone.embed_dim, generator=generator)
+    return F.normalize(embeddings, dim=-1).to(model.device)

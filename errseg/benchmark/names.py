@@ -1,0 +1,64 @@
+"""The vocabularies that a benchmark knows: those of the package, registered data sets', made-up names."""
+
+import random
+from typing import NamedTuple
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from ..data import is_dataset_file, register_dataset_files
+from ..data.benchmarks import BENCHMARKS
+from ..data.vocabularies import load_vocabulary, vocabulary_names
+from ..errors import UsageError
+
+RANDOM = "random:"
+MADE_UP_NUM_CLASSES = 48  # K, as A-847's
+SYLLABLES = [c + v for c in "bdfgklmnprstvz" for v in "aeiou"]
+
+
+class NameList(NamedTuple):
+    """A vocabulary to measure with."""
+
+    label: str
+    names: tuple[str, ...]
+    num_classes: int  # K; 0: all
+
+
+def name_list(label: str, num_classes: int | None = None) -> NameList:
+    """The vocabulary of a word of the command line.
+
+    Args:
+        label: a file of errseg/data/vocabularies, a registered data set, a data-set file, or ``random:N``.
+        num_classes: K; None: that of the vocabulary's data set.
+
+    Raises:
+        UsageError: there is no such vocabulary.
+    """
+    names, own_num_classes = _find(label)
+    return NameList(label, tuple(names), own_num_classes if num_classes is None else num_classes)
+
+
+def _find(label: str) -> tuple[list[str] | tuple[str, ...], int]:
+    if label.startswith(RANDOM):
+        count = label.removeprefix(RANDOM)
+        if not count.isdecimal() or not 0 < int(count) <= 10**6:
+            raise UsageError(f"--vocabulary has {label!r}; give random:N with N from 1 to 1000000.")
+        return made_up_names(int(count)), MADE_UP_NUM_CLASSES
+    if label in vocabulary_names():
+        row = next((row for row in BENCHMARKS if row.vocabulary == label), None)
+        return load_vocabulary(label).prompts, row.num_classes_test if row else 0
+    if is_dataset_file(label):
+        register_dataset_files([label])
+    prompts = MetadataCatalog.get(label).get("prompts") if label in DatasetCatalog.list() else None
+    if prompts:
+        return prompts, MetadataCatalog.get(label).get("num_classes_test", 0)
+    known = ", ".join(vocabulary_names())
+    raise UsageError(f"--vocabulary has {label!r}; give one of {known}, {RANDOM}N, or a registered data set.")
+
+
+def made_up_names(count: int) -> list[str]:
+    """Different names of two words that mean nothing, the same at every call."""
+    draw, names = random.Random(0), {}  # a dict keeps the order
+    while len(names) < count:
+        words = ("".join(draw.choices(SYLLABLES, k=draw.randint(2, 3))) for _ in range(2))
+        names[" ".join(words)] = None
+    return list(names)

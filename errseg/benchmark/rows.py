@@ -1,0 +1,122 @@
+"""Results as rows: plain numbers and words, for JSON and for tables."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+
+from ..macs import count_macs
+from .cases import kept_classes
+from .measure import Result
+
+Row = dict[str, Any]
+
+
+def make_rows(results: Sequence[Result], cfg: CfgNode) -> list[Row]:
+    """A row for each result, in their order.
+
+    Multiply-adds are in 10^9, times in seconds, memory in 10^6 bytes. ``gmacs`` is of one image (of all names where
+    names are encoded), ``ratio`` how many times faster than the plain form in float32 of the same vocabulary and batch
+    size, ``latency_over_smallest`` the time over that of the smallest vocabulary with the same K.
+    """
+    counts: dict[tuple, dict[str, float]] = {}
+    machine = describe_machine(cfg.MODEL.DEVICE)
+    rows = [_measured(result, cfg, counts) | machine for result in results]
+    for row in rows:
+        row["ratio"] = _ratio(_first(rows, row, _is_baseline), row)
+        smallest = _first(sorted(rows, key=lambda each: each["num_names"]), row, _differs_in_names)
+        if smallest is not None and smallest["num_names"] < row["num_names"]:
+            row["latency_over_smallest"] = _ratio(row, smallest)
+    return rows
+
+
+def describe_machine(device: str) -> Row:
+    """What the figures hold for."""
+    on_gpu = device.startswith("cuda")
+    name = torch.cuda.get_device_name(device) if on_gpu else _cpu_name()
+    return {"device": device, "device_name": name, "threads": torch.get_num_threads(), "torch": torch.__version__}
+
+
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return "CPU"
+
+
+def _measured(result: Result, cfg: CfgNode, counts: dict[tuple, dict[str, float]]) -> Row:
+    case, seconds = result.case, result.median
+    row = {
+        "kind": case.kind,
+        "form": case.form,
+        "compiled": case.compile_mode or None,
+        "vocabulary": case.vocabulary.label,
+        "num_names": len(case.vocabulary.names),
+        "num_classes_kept": kept_classes(cfg, case.vocabulary),
+        "precision": case.precision,
+        "batch": case.batch,
+        "resolution": cfg.INPUT.RESOLUTION_TRAIN if case.kind == "train" else cfg.INPUT.RESOLUTION_TEST,
+        "latency_s": seconds,
+        "latency_min_s": min(result.seconds, default=None),
+        "latency_max_s": max(result.seconds, default=None),
+        "repeats": len(result.seconds),
+        "images_per_second": case.batch / seconds if seconds and case.kind != "set_vocabulary" else None,
+        "ratio": None,
+        "latency_over_smallest": None,
+        **_macs(result, cfg, counts),
+        "peak_memory_mb": result.peak_mb,
+        "agreement": result.agreement,
+        "agreement_with": result.reference,
+        "set_vocabulary_s": result.encode_s,
+        "parts_s": result.median_parts if result.parts else {},
+    }
+    return row | _floor(result)
+
+
+def _macs(result: Result, cfg: CfgNode, counts: dict[tuple, dict[str, float]]) -> Row:
+    case = result.case
+    if case.kind != "predict":
+        images = case.batch if case.kind == "train" else 1
+        return {"gmacs": result.work.macs / 1e9 / images if result.work else None, "escf_gmacs": None}
+    key = (case.form, len(case.vocabulary.names), kept_classes(cfg, case.vocabulary))
+    if key not in counts:
+        counts[key] = count_macs(cfg, key[1], key[2], key[0])
+    return {"gmacs": counts[key]["total"], "escf_gmacs": counts[key]["escf_layers"]}
+
+
+def _floor(result: Result) -> Row:
+    if result.work is None or result.rates is None:
+        return {"floor_macs_s": None, "floor_bytes_s": None, "floor_parts_s": {}}
+    rates = result.rates
+    macs, moved = rates.floor(result.work)
+    return {
+        "floor_macs_s": macs,
+        "floor_bytes_s": moved,
+        "floor_parts_s": {name: rates.floor(work) for name, work in result.part_work.items()},
+        "tera_macs_per_s": rates.macs / 1e12,
+        "gigabytes_per_s": rates.bytes / 1e9,
+    }
+
+
+def _ratio(numerator: Row | None, denominator: Row) -> float | None:
+    if numerator is None or not numerator["latency_s"] or not denominator["latency_s"]:
+        return None
+    return numerator["latency_s"] / denominator["latency_s"]
+
+
+def _first(rows: Sequence[Row], row: Row, matches: Callable[[Row, Row], bool]) -> Row | None:
+    return next((each for each in rows if matches(each, row)), None)
+
+
+def _is_baseline(each: Row, row: Row) -> bool:
+    keys = ("kind", "vocabulary", "num_classes_kept", "batch")
+    return each["form"] == "plain" and each["precision"] == "fp32" and all(each[key] == row[key] for key in keys)
+
+
+def _differs_in_names(each: Row, row: Row) -> bool:
+    keys = ("kind", "form", "compiled", "precision", "num_classes_kept", "batch")
+    return row["kind"] == "predict" and all(each[key] == row[key] for key in keys)
+
+

@@ -1,0 +1,137 @@
+"""The tables that a benchmark prints, as Markdown."""
+
+from collections.abc import Sequence
+
+from tabulate import tabulate
+
+from .marks import PARTS
+from .rows import Row
+
+WHAT = {
+    "predict": "Prediction, text embeddings at hand",
+    "train": "One training step",
+    "set_vocabulary": "Encoding the names of a vocabulary",
+}
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -> str:
+    """A table whose first ``words`` columns are on the left, and the others, numbers, on the right."""
+    sides = ["left"] * words + ["right"] * (len(header) - words)
+    return tabulate(rows, header, tablefmt="pipe", colalign=sides, disable_numparse=True)
+
+
+def report(rows: Sequence[Row]) -> str:
+    """Everything that the rows hold, a heading above it."""
+    parts = [heading(rows[0]), main_table(rows), parts_table(rows), floor_table(rows)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def heading(row: Row) -> str:
+    """What was measured, and where."""
+    size = "" if row["kind"] == "set_vocabulary" else f"; {row['resolution']} × {row['resolution']}"
+    threads = "" if row["device"].startswith("cuda") else f", {count(row['threads'], 'thread')}"
+    return (
+        f"{WHAT[row['kind']]}{size}; {row['device_name']}{threads}, "
+        f"torch {row['torch']}; median and range of {count(row['repeats'], 'run')}."
+    )
+
+
+def main_table(rows: Sequence[Row]) -> str:
+    """Time, spread, ratio, multiply-adds, memory, images per second, agreement; empty columns are left out."""
+    columns = {
+        "vocabulary": [row["vocabulary"] for row in rows],
+        "form": [form_of(row) for row in rows],
+        "precision": [row["precision"] for row in rows],
+        "names": [str(row["num_names"]) for row in rows],
+        "K": [str(row["num_classes_kept"]) for row in rows],
+        "batch": [str(row["batch"]) for row in rows],
+        "time": [duration(row["latency_s"]) if row["latency_s"] else "out of memory" for row in rows],
+        "range": [spread(row) for row in rows],
+        "times faster": [number(row["ratio"], 2) for row in rows],
+        "over smallest": [number(row["latency_over_smallest"], 3) for row in rows],
+        "GMAC": [number(row["gmacs"], 1) for row in rows],
+        "ESCF GMAC": [number(row["escf_gmacs"], 1) for row in rows],
+        "peak memory": [memory(row["peak_memory_mb"]) for row in rows],
+        "images/s": [number(row["images_per_second"], 2) for row in rows],
+        "agreement": [number(row["agreement"], 5) for row in rows],
+        "encoding": [duration(row["set_vocabulary_s"]) for row in rows],
+    }
+    shown = {name: cells for name, cells in columns.items() if any(cells)}
+    return markdown(list(shown), list(zip(*shown.values(), strict=True)), words=3)
+
+
+def parts_table(rows: Sequence[Row]) -> str:
+    """The time of each part, and what share of it the floor is; empty where there is none."""
+    rows = [row for row in rows if row["parts_s"]]
+    names = [name for name in PARTS if any(name in row["parts_s"] for row in rows)]
+    if not names:
+        return ""
+    cells = [[*label_of(row), *(_part(row, name) for name in names)] for row in rows]
+    table = markdown(["vocabulary", "form", "precision", "batch", *names], cells, words=3)
+    floors = any(row["floor_parts_s"] for row in rows)
+    return f"{table}\n\nIn brackets: the floor's share of the time." if floors else table
+
+
+def _part(row: Row, name: str) -> str:
+    seconds, floors = row["parts_s"].get(name), row["floor_parts_s"].get(name)
+    share = f" ({100 * max(floors) / seconds:.0f} %)" if floors and seconds else ""
+    return f"{duration(seconds)}{share}"
+
+
+def floor_table(rows: Sequence[Row]) -> str:
+    """Time next to the least that multiply-adds and bytes allow; empty where that is not known."""
+    rows = [row for row in rows if row["floor_macs_s"] is not None and row["latency_s"]]
+    if not rows:
+        return ""
+    cells = []
+    for row in rows:
+        floors = (row["floor_macs_s"], row["floor_bytes_s"])
+        share = f"{100 * max(floors) / row['latency_s']:.0f} %"
+        rates = [f"{row['tera_macs_per_s']:.3g} T/s", f"{row['gigabytes_per_s']:.3g} GB/s"]
+        cells.append([*label_of(row), duration(row["latency_s"]), *map(duration, floors), share, *rates])
+    header = ["vocabulary", "form", "precision", "batch", "time", "multiply-adds", "bytes", "higher / time"]
+    table = markdown([*header, "matrix rate", "bandwidth"], cells, words=3)
+    return f"{table}\n\nMultiply-adds, and bytes of every operation (uncompiled), at the rates measured here."
+
+
+def label_of(row: Row) -> list[str]:
+    """Vocabulary, form, precision, batch."""
+    return [row["vocabulary"], form_of(row), row["precision"], str(row["batch"])]
+
+
+def form_of(row: Row) -> str:
+    """The form, and whether it is compiled."""
+    return f"{row['form']}, compiled" if row["compiled"] else row["form"]
+
+
+def spread(row: Row) -> str:
+    """The fastest and the slowest run."""
+    if not row["latency_s"]:
+        return ""
+    return f"{duration(row['latency_min_s'])} – {duration(row['latency_max_s'])}"
+
+
+def duration(seconds: float | None) -> str:
+    """Three digits and a unit."""
+    if seconds is None:
+        return ""
+    unit, factor = ("s", 1.0) if seconds >= 1 else ("ms", 1e3) if seconds >= 1e-3 else ("µs", 1e6)
+    value = seconds * factor
+    return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f} {unit}"
+
+
+def memory(megabytes: float | None) -> str:
+    """In GB from 1 on."""
+    if megabytes is None:
+        return ""
+    return f"{megabytes / 1e3:.2f} GB" if megabytes >= 1e3 else f"{megabytes:.0f} MB"
+
+
+def number(value: float | None, digits: int) -> str:
+    """A number, or nothing."""
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def count(amount: int, thing: str) -> str:
+    """"1 run", "2 runs"."""
+    return f"{amount} {thing}{'' if amount == 1 else 's'}"

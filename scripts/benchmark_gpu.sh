@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# The performance table of a GPU: predictions of A-847 in float32 and bfloat16 at several batch sizes, and training steps.
+set -euo pipefail
+
+usage() {
+    cat <<'HELP'
+usage: scripts/benchmark_gpu.sh [CONFIG [KEY VALUE…]]
+
+Measures on the first GPU, each against the plain form in float32, and prints what must be reached beside what was:
+bfloat16 on A-847's names at batch 1 and at the best batch size, peak memory, a training step of 4 images with AMP, time
+against what multiply-adds and bytes allow, and where the time goes. Random weights do.
+
+  CONFIG     default: configs/errseg_convnext_base.yaml
+  KEY VALUE  configuration keys
+
+  BATCHES    batch sizes to try (default: 1,2,4,8,16,32)
+  REPEATS    runs of each case (default: 30)
+  OUTPUT     where JSON and charts go (default: output/benchmark_gpu)
+  ERRSEG_PYTHON         the interpreter (default: that of the environment of scripts/setup.sh)
+  CUDA_VISIBLE_DEVICES  which GPU
+HELP
+}
+fail() {
+    echo "benchmark_gpu.sh: $*" >&2
+    exit 2
+}
+
+if [[ ${1:-} == --help || ${1:-} == -h ]]; then
+    usage
+    exit
+fi
+[[ ${1:-} != -* ]] || fail "there is no option $1; see --help."
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+config=${1:-$root/configs/errseg_convnext_base.yaml}
+(($# == 0)) || shift
+[[ -f $config ]] || fail "the config file $config does not exist; configs/ holds those that come with errseg."
+python=${ERRSEG_PYTHON:-}
+if [[ -z $python ]]; then
+    # An installation takes minutes: not where the driver already says that there is no GPU
+    [[ -e /proc/driver/nvidia/version ]] || command -v nvidia-smi >/dev/null ||
+        fail "there is no NVIDIA driver here; run it on a machine with a GPU."
+    bash "$root/scripts/setup.sh"
+    venv=${ERRSEG_VENV:-$root/.venv}
+    [[ $venv == /* ]] || venv=$PWD/$venv
+    python=$venv/bin/python
+fi
+"$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2>/dev/null ||
+    fail "torch sees no GPU; run it on a machine with one ($python tools/doctor.py says more)."
+
+output=${OUTPUT:-$root/output/benchmark_gpu}
+[[ $output == /* ]] || output=$PWD/$output
+common=("$python" "$root/tools/benchmark.py" --config-file "$config" --device cuda --form both)
+[[ -z ${REPEATS:-} ]] || common+=(--repeats "$REPEATS")
+
+"${common[@]}" --vocabulary ade20k_847 --precision bf16 --compile --batch "${BATCHES:-1,2,4,8,16,32}" \
+    --json "$output/predict.json" --chart "$output/predict.png" "$@"
+echo
+"${common[@]}" --train --vocabulary coco_stuff_171 --precision fp32,fp16 --batch 4 \
+    --json "$output/train.json" --chart "$output/train.png" "$@"
+echo
+cd "$root"
+exec "$python" -m errseg.benchmark.gpu "$output/predict.json" "$output/train.json"
