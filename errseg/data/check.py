@@ -14,6 +14,7 @@ from .checksum import DataChecksum
 from .files import check_label_size, read_label, read_rgb
 from .labels import LabelReader
 from .parallel import default_workers, parallel_map
+from .vocabularies import equal_names
 
 __all__ = ["DatasetReport", "check_dataset", "duplicate_names"]
 
@@ -101,10 +102,7 @@ def check_dataset(name: str, workers: int | None = None) -> DatasetReport:
 
 def duplicate_names(names: Sequence[str]) -> dict[str, list[int]]:
     """The first synonyms that several names share, with the ids of these names."""
-    ids: dict[str, list[int]] = {}
-    for index, name in enumerate(names):
-        ids.setdefault(name.split(",")[0].strip(), []).append(index)
-    return {name: found for name, found in ids.items() if len(found) > 1}
+    return {names[ids[0]].split(",")[0].strip(): ids for ids in equal_names(names)}
 
 
 def _note_names(report: DatasetReport, names: Sequence[str]) -> None:

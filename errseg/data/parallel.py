@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
+import cv2
 from tqdm import tqdm
 
 from errseg.errors import UsageError
@@ -30,29 +31,38 @@ def default_workers() -> int:
 
 
 def parallel_map(
-    function: Callable[[Item], Result], items: Sequence[Item], workers: int, description: str
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    workers: int,
+    description: str,
+    remedy: str = "use fewer workers",
+    log_bar: bool = False,
 ) -> Iterator[Result]:
     """Give ``function(item)`` of every item, in order; memory does not grow with their number.
 
-    The bar shows on a terminal alone. An error ends the rest.
+    An error ends the rest.
 
     Args:
         function: may be sent to another process.
         items: what it is called with.
         workers: processes; below two: this one alone.
         description: title of the bar.
+        remedy: what to do when a worker was killed, as the end of a sentence.
+        log_bar: show the bar where there is no terminal too, as a job of hours wants in its log.
 
     Raises:
         UsageError: a worker was killed.
     """
-    results = map(function, items) if workers < 2 else _in_processes(function, items, workers)
-    with tqdm(total=len(items), desc=description, unit="image", disable=None) as bar:
+    results = map(function, items) if workers < 2 else _in_processes(function, items, workers, remedy)
+    with tqdm(total=len(items), desc=description, unit="image", disable=not items if log_bar else None) as bar:
         for result in results:
             bar.update()
             yield result
 
 
-def _in_processes(function: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Result]:
+def _in_processes(
+    function: Callable[[Item], Result], items: Sequence[Item], workers: int, remedy: str
+) -> Iterator[Result]:
     # As PyTorch's data workers: a forked process need not import anything again.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
     waiting = deque()
@@ -66,14 +76,15 @@ def _in_processes(function: Callable[[Item], Result], items: Sequence[Item], wor
             yield waiting.popleft().result()
     except BrokenProcessPool as error:
         raise UsageError(
-            f"One of {workers} processes that read files was killed, for lack of memory perhaps; use fewer workers."
+            f"One of {workers} processes was killed, for lack of memory perhaps; {remedy}."
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _start_worker() -> None:
-    """Leave Ctrl-C to the main process, and end when it ends, however that happens."""
+    """Leave Ctrl-C to the main process, and end when it ends, however that happens: no orphan writes on."""
+    cv2.setNumThreads(0)  # the processes are the parallelism
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

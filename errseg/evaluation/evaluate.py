@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from errseg.data import SemSegMapper, build_test_loader, require_dataset
+from errseg.data.vocabularies import equal_names
 
 from .evaluator import LabelMaps, VocabularyEvaluator
 from .metrics import SCORES, scores_of, worst_confusions
@@ -150,23 +151,6 @@ def _result_of(cfg: CfgNode, name: str, evaluator: VocabularyEvaluator, num_clas
              "pixels": pair.pixels, "share": pair.share} for pair in pairs
         ],
     }  # fmt: skip
-
-
-def equal_names(prompts: Sequence[str], synonyms: str = "first") -> list[list[int]]:
-    """Groups of names that the model is asked for in the same words, so that the first of each wins every pixel.
-
-    Args:
-        prompts: names, with comma-separated synonyms.
-        synonyms: MODEL.PROMPT.SYNONYMS, "first" or "mean": which of them count.
-
-    Returns:
-        The ids of each group of two or more.
-    """
-    groups: dict[tuple[str, ...], list[int]] = {}
-    for i, name in enumerate(prompts):
-        words = [part.strip() for part in name.split(",") if part.strip()]
-        groups.setdefault(tuple(words[:1] if synonyms == "first" else words), []).append(i)
-    return [ids for ids in groups.values() if len(ids) > 1]
 
 
 def _write(

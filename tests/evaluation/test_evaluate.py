@@ -16,10 +16,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import errseg
 from errseg.data import register_sem_seg
+from errseg.data.vocabularies import equal_names
 from errseg.engine import load_config
 from errseg.errors import UsageError
 from errseg.evaluation import SCORES, evaluate, results_table
-from errseg.evaluation.evaluate import equal_names
 from errseg.evaluation.paper import PaperRow
 from errseg.evaluation.report import file_stems
 

@@ -1,37 +1,29 @@
 """Converting many images: in parallel, resumable after a kill, with a list of what could not be converted.
 
 A file is written whole or not at all (:func:`errseg.atomic.replacing`); one that another program left half-written is
-converted again. Two runs on
-the same folder take turns by a lock that the system drops when the last process of a run is gone.
+converted again. Two runs on the same folder take turns by a lock that the system drops when a run's last process ends.
 """
 
 import fcntl
-import multiprocessing
 import os
-import signal
-import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
-from tqdm import tqdm
 
 from errseg.errors import UsageError
 
+from ..parallel import parallel_map
 from .raw import check_sixteen_bits, is_whole, write_image
 
 __all__ = ["Outcome", "Part", "Task", "convert_part"]
 
 LOCK_PATIENCE = 20.0  # seconds; the workers of a run that was killed are gone sooner
-CHUNK = 8  # images that a worker takes at once
+FEW = 8  # images that are not worth a process of their own
 
 
 class Task(NamedTuple):
@@ -95,24 +87,9 @@ def convert_part(part: Part, workers: int, force: bool = False) -> Outcome:
 
 def _convert(tasks: list[Task], workers: int, title: str) -> Iterator[str | None]:
     """For each task None, or the sentence that says why it could not be done."""
-    workers = min(workers, -(-len(tasks) // CHUNK))
-    results = _in_processes(tasks, workers) if workers > 1 else map(_attempt, tasks)
-    return iter(tqdm(results, desc=title, total=len(tasks), unit="image", disable=not tasks, dynamic_ncols=True))
-
-
-def _in_processes(tasks: list[Task], workers: int) -> Iterator[str | None]:
-    # Processes that start afresh would import everything again.
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
-    try:
-        yield from pool.map(_attempt, tasks, chunksize=CHUNK)
-    except BrokenProcessPool as error:
-        raise UsageError(
-            f"One of {workers} workers was killed, for lack of memory perhaps; "
-            "run this again with fewer --workers: what is converted stays."
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
+    workers = min(workers, -(-len(tasks) // FEW))
+    remedy = "run this again with fewer --workers: what is converted stays"
+    return parallel_map(_attempt, tasks, workers, title, remedy, log_bar=True)
 
 
 def _attempt(task: Task) -> str | None:
@@ -124,18 +101,6 @@ def _attempt(task: Task) -> str | None:
     except OSError as error:  # reading has sentences of its own
         return f"{task.outputs[-1]} cannot be written ({error}); make room there or correct the permissions."
     return None
-
-
-def _start_worker() -> None:
-    """Leave Ctrl-C to the main process, and end when it ends, however that happens: no orphan writes on."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(0)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    multiprocessing.parent_process().join()
-    os._exit(1)
 
 
 def _check_done(tasks: list[Task]) -> list[str]:

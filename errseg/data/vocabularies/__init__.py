@@ -8,11 +8,12 @@ are not are ignored (COCO-Stuff-156, on the labels of COCO-Stuff).
 """
 
 import json
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["Vocabulary", "load_vocabulary", "vocabulary_names"]
+__all__ = ["Vocabulary", "equal_names", "load_vocabulary", "vocabulary_names"]
 
 FOLDER = Path(__file__).parent
 
@@ -53,3 +54,20 @@ def load_vocabulary(name: str) -> Vocabulary:
 
 def _read(name: str) -> dict[str, Any]:
     return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def equal_names(prompts: Sequence[str], synonyms: str = "first") -> list[list[int]]:
+    """Groups of names that the model is asked for in the same words, so that the first of each wins every pixel.
+
+    Args:
+        prompts: names, with comma-separated synonyms.
+        synonyms: MODEL.PROMPT.SYNONYMS, "first" or "mean": which of them count.
+
+    Returns:
+        The ids of each group of two or more.
+    """
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for i, name in enumerate(prompts):
+        words = [part.strip() for part in name.split(",") if part.strip()]
+        groups.setdefault(tuple(words[:1] if synonyms == "first" else words), []).append(i)
+    return [ids for ids in groups.values() if len(ids) > 1]
