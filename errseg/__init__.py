@@ -46,6 +46,7 @@ def _is_installed(package: str) -> bool:
 _provide_detectron2()
 
 from . import checkpoint, config  # noqa: E402
+from .api import Result, Segmenter, load  # noqa: E402
 from .config import get_cfg  # noqa: E402
 from .data import register_all  # noqa: E402
 from .mini import register_mini  # noqa: E402
@@ -54,4 +55,4 @@ from .modeling import build_model  # noqa: E402  registers the model
 register_all()
 register_mini()
 
-__all__ = ["build_model", "checkpoint", "config", "get_cfg"]
+__all__ = ["Result", "Segmenter", "build_model", "checkpoint", "config", "get_cfg", "load"]

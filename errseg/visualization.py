@@ -1,58 +1,21 @@
-"""Label maps as pictures: a colour for each name, overlays and legends.
+"""Label maps as pictures: overlays and legends, in the colours that belong to the names."""
 
-A name has the same colour in every picture, on every machine, whatever the vocabulary around it.
-"""
-
-import hashlib
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
 
 import cv2
-import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-__all__ = ["color_of", "draw_text", "fit", "join", "legend", "overlay", "panel"]
+from .colors import colors_of
+from .fonts import plain_font, shorten, text_width, write
 
-Color = tuple[int, int, int]
+__all__ = ["draw_text", "fit", "join", "legend", "overlay", "panel"]
 
 IGNORED = "ignored"
 IGNORED_COLOR = (70, 70, 70)
 WHITE = (255, 255, 255)
 INK = (25, 25, 25)
-LINE, MARGIN = 18, 6  # of a legend, in pixels
-
-# From OKLab to linear sRGB, by way of the cubes of three cone responses (B. Ottosson's colour space).
-LAB_TO_LMS = np.array(
-    [[1.0, 0.3963377774, 0.2158037573], [1.0, -0.1055613458, -0.0638541728], [1.0, -0.0894841775, -1.2914855480]]
-)
-LMS_TO_RGB = np.array(
-    [
-        [4.0767416621, -3.3077115913, 0.2309699292],
-        [-1.2684380046, 2.6097574011, -0.3413193965],
-        [-0.0041960863, -0.7034186147, 1.7076147010],
-    ]
-)
-
-
-@cache
-def color_of(name: str) -> Color:
-    """The colour of a name, (red, green, blue): of its first synonym, in lower case.
-
-    Hue, lightness and chroma follow from a hash of the name, in a space where equal steps look alike; all are bright
-    enough to be told from ignored pixels.
-    """
-    digest = hashlib.sha256(name.split(",")[0].strip().lower().encode()).digest()
-    hue, lightness, chroma = (int.from_bytes(digest[i : i + 4], "big") / 2**32 for i in (0, 4, 8))
-    angle, lightness, chroma = 2 * np.pi * hue, 0.45 + 0.45 * lightness, 0.1 + 0.15 * chroma
-    linear = _oklch_to_linear(lightness, chroma, angle)
-    while linear.min() < 0 or linear.max() > 1:  # no such colour on a screen: clipping would make many of them one
-        chroma *= 0.95
-        linear = _oklch_to_linear(lightness, chroma, angle)
-    rgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return tuple(int(value) for value in np.rint(255 * rgb))
-
+LINE, MARGIN, LETTERS = 18, 6, 12  # of a legend, in pixels
 
 def overlay(
     image: np.ndarray, label: np.ndarray, names: Sequence[str], ignore: int | None = None, alpha: float = 0.6
@@ -73,9 +36,7 @@ def overlay(
     label = np.where((label < 0) | (label >= len(names)), len(names), label)
     if ignore is not None and ignore < len(names):
         label[label == ignore] = len(names)
-    present = np.unique(label)
-    palette = np.zeros((len(names) + 1, 3))
-    palette[present] = [color_of(names[i]) if i < len(names) else IGNORED_COLOR for i in present]
+    palette = np.array([*colors_of(tuple(names)), IGNORED_COLOR], float)
     blend = alpha * palette[label] + (1 - alpha) * grey
     blend[label == len(names)] = (0.5 * grey)[label == len(names)]
     edges = np.zeros(label.shape, bool)
@@ -92,24 +53,26 @@ def panel(
     ignore: int | None = None,
     size: tuple[int, int] = (240, 320),
     legend_width: int = 240,
+    alpha: float = 0.6,
 ) -> np.ndarray:
     """An overlay in a box (height, width), with its legend to the right; numbers tell which name is where.
 
     Arguments are those of :func:`overlay`.
 
     Returns:
-        (height, width + legend_width, 3) uint8 RGB; lower where the image is.
+        (height, width + legend_width, 3) uint8 RGB; lower where the image is, but not so low that the legend of a dozen
+        names does not fit.
     """
     small = fit(label, size, label=True)
-    colored = Image.fromarray(overlay(fit(image, size), small, names, ignore))
-    height = max(colored.height, 120)
+    colored = Image.fromarray(overlay(fit(image, size), small, names, ignore, alpha))
     entries = _entries(label, names, ignore)
+    height = max(colored.height, 120, 2 * MARGIN + LINE * min(len(entries) + 1, 13))
     draw = ImageDraw.Draw(colored)
     for number, (index, _) in enumerate(entries[: _room(height)], 1):
         column, row, distance = _most_inner_point(small == index)
         if distance >= 7 and _is_name(index, names, ignore):
             outline = {"stroke_width": 2, "stroke_fill": INK}
-            draw.text((column, row), str(number), WHITE, _font(12), anchor="mm", **outline)
+            draw.text((column, row), str(number), WHITE, plain_font(LETTERS), anchor="mm", **outline)
     picture = np.full((height, size[1], 3), 255, np.uint8)
     picture[: colored.height, : colored.width] = colored
     return join([picture, legend(label, names, ignore, (height, legend_width))])
@@ -138,16 +101,16 @@ def legend(
     for number, (index, share) in enumerate(entries[:room], 1):
         top = MARGIN + (number - 1) * LINE
         known = _is_name(index, names, ignore)
-        color, name = (color_of(names[index]), names[index].strip()) if known else (IGNORED_COLOR, IGNORED)
-        draw.text((18, top + 1), str(number) if known else "", INK, _font(12), anchor="ra")
+        color, name = (colors_of(tuple(names))[index], names[index].strip()) if known else (IGNORED_COLOR, IGNORED)
+        write(draw, (18, top + 1), str(number) if known else "", LETTERS, INK, "ra")
         draw.rectangle((24, top + 2, 37, top + 15), fill=color, outline=INK)
         percent = f"{100 * share:.1f} %" if share >= 0.0005 else "< 0.1 %"
-        space = width - 44 - 2 * MARGIN - draw.textlength(percent, _font(12))
-        draw.text((44, top + 1), _shorten(draw, name, space), INK, _font(12))
-        draw.text((width - MARGIN, top + 1), percent, INK, _font(12), anchor="ra")
+        space = width - 44 - 2 * MARGIN - text_width(percent, LETTERS)
+        write(draw, (44, top + 1), shorten(name, LETTERS, space), LETTERS, INK)
+        write(draw, (width - MARGIN, top + 1), percent, LETTERS, INK, "ra")
     if len(entries) > room:
         rest = f"and {len(entries) - room} more, {100 * sum(share for _, share in entries[room:]):.1f} %"
-        draw.text((44, MARGIN + room * LINE + 1), rest, INK, _font(12))
+        write(draw, (44, MARGIN + room * LINE + 1), rest, LETTERS, INK)
     return np.asarray(picture)
 
 
@@ -155,7 +118,7 @@ def draw_text(text: str, width: int, height: int = 20) -> np.ndarray:
     """A line of text, cut where it is too long: (height, width, 3) uint8 RGB."""
     picture = Image.new("RGB", (width, height), WHITE)
     draw = ImageDraw.Draw(picture)
-    draw.text((2, height // 2), _shorten(draw, text, width - 4), INK, _font(12), anchor="lm")
+    write(draw, (2, height // 2), shorten(text, LETTERS, width - 4), LETTERS, INK, "lm")
     return np.asarray(picture)
 
 
@@ -192,8 +155,10 @@ def _is_name(index: int, names: Sequence[str], ignore: int | None) -> bool:
 
 def _entries(label: np.ndarray, names: Sequence[str], ignore: int | None) -> list[tuple[int, float]]:
     """Id and share of the pixels of all that is in a label map: names by share, then everything else."""
-    ids, counts = np.unique(label, return_counts=True)
-    entries = zip(ids.tolist(), (counts / label.size).tolist(), strict=True)
+    least = int(label.min(initial=0))
+    counts = np.bincount(label.ravel() - least)  # many times faster than sorting them
+    ids = np.flatnonzero(counts)
+    entries = zip((ids + least).tolist(), (counts[ids] / label.size).tolist(), strict=True)
     return sorted(entries, key=lambda entry: (not _is_name(entry[0], names, ignore), -entry[1]))
 
 
@@ -202,27 +167,8 @@ def _room(height: int) -> int:
     return max((height - 2 * MARGIN) // LINE - 1, 1)
 
 
-def _oklch_to_linear(lightness: float, chroma: float, angle: float) -> np.ndarray:
-    """Linear sRGB, beyond [0, 1] where a screen cannot show it."""
-    return LMS_TO_RGB @ (LAB_TO_LMS @ [lightness, chroma * np.cos(angle), chroma * np.sin(angle)]) ** 3
-
-
 def _most_inner_point(mask: np.ndarray) -> tuple[int, int, float]:
     """Column, row and distance from the edge of the place in a mask (H, W) that is furthest from its edge."""
     distance = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
     row, column = np.unravel_index(distance.argmax(), distance.shape)
     return int(column), int(row), float(distance[row, column])
-
-
-def _shorten(draw: ImageDraw.ImageDraw, text: str, space: float) -> str:
-    """The text, with an ellipsis where it is wider than a number of pixels."""
-    if draw.textlength(text, _font(12)) <= space:
-        return text
-    while text and draw.textlength(f"{text}…", _font(12)) > space:
-        text = text[:-1]
-    return f"{text.rstrip()}…"
-
-
-@cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf", size)

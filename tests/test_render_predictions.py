@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 import errseg
+from errseg.colors import color_of
 from errseg.evaluation import evaluate
-from errseg.visualization import color_of
 from tests.evaluation.oracle import LabelOracle, write_set
 
 TOOL = Path(__file__).parents[1] / "tools/render_predictions.py"

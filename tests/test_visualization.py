@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from errseg.colors import color_of, colors_of
 from errseg.data.vocabularies import load_vocabulary
-from errseg.visualization import IGNORED_COLOR, color_of, draw_text, fit, join, legend, overlay, panel
+from errseg.visualization import IGNORED_COLOR, draw_text, fit, join, legend, overlay, panel
 
 NAMES = ["sky, heaven", "grass", "red car"]
 WHITE = (255, 255, 255)
@@ -29,6 +30,17 @@ def test_colours_differ_and_are_no_greys():
     assert np.ptp(colors, axis=1).min() > 30
     distances = np.linalg.norm(colors[:, None] - colors[None], axis=2)[np.triu_indices(150, 1)]
     assert (distances < 20).mean() < 0.01
+
+
+def test_the_colours_of_a_vocabulary_are_apart():
+    names = ("grass", "sand", *(f"name {i}" for i in range(10)))
+    assert np.linalg.norm(np.subtract(color_of("grass"), color_of("sand"))) < 20  # their own are not
+    colors = np.array(colors_of(names))
+    distances = np.linalg.norm(colors[:, None] - colors[None], axis=2)[np.triu_indices(len(names), 1)]
+    assert distances.min() > 35
+    assert tuple(colors[0]) == color_of("grass")  # the first keeps its own
+    many = load_vocabulary("ade20k_847").classes
+    assert colors_of(many)[:40] == colors_of(many[:40]) and colors_of(many)[-1] == color_of(many[-1])
 
 
 def test_overlay(scene):
@@ -66,7 +78,7 @@ def test_legend_cuts_what_does_not_fit():
     names = [f"name {i}" for i in range(50)]
     label = np.repeat(np.arange(50), 50 - np.arange(50))[None]
     shown = colors_in(legend(label, names, size=(100, 200)))
-    assert [name for name in names if color_of(name) in shown] == names[:3]
+    assert [name for name, color in zip(names, colors_of(tuple(names)), strict=True) if color in shown] == names[:3]
 
 
 def test_panel_puts_numbers_on_the_classes(scene):

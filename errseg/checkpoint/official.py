@@ -42,6 +42,12 @@ def is_official(state_dict: Mapping[str, Tensor]) -> bool:
     return any(key.startswith(PREFIX) for key in state_dict)
 
 
+def released_clip_name(state_dict: Mapping[str, Tensor]) -> str | None:
+    """``MODEL.CLIP.NAME`` of a released checkpoint, whose other keys are the defaults; None where it is none."""
+    projection = state_dict.get(f"{PREFIX}text_projection")
+    return None if projection is None else SIZES.get(projection.shape[-1])
+
+
 def from_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A released checkpoint's state dict under errseg's names.
 
@@ -88,10 +94,8 @@ def to_official(key: str) -> str:
 
 def _expected(state_dict: Mapping[str, Tensor]) -> dict[str, tuple[str, torch.Size]]:
     """The keys of a released checkpoint of this one's size: ours and the shape, by the released name."""
-    projection = state_dict.get(f"{PREFIX}text_projection")
-    width = projection.shape[-1] if projection is not None else None
     cfg = get_cfg()
-    cfg.MODEL.CLIP.NAME = SIZES.get(width, SIZES[640])  # of no known size: the base model's keys
+    cfg.MODEL.CLIP.NAME = released_clip_name(state_dict) or SIZES[640]  # of no known size: the base model's keys
     cfg.MODEL.DEVICE = "meta"
     with torch.device("meta"):
         model = ERRSeg(cfg)

@@ -21,9 +21,9 @@ import yaml
 from errseg.errors import UsageError
 
 from .pairing import IMAGE_ENDINGS, LABEL_ENDINGS
-from .vocabularies import Vocabulary, load_vocabulary, vocabulary_names
+from .vocabularies import Vocabulary, default_num_classes, load_vocabulary, vocabulary_names
 
-__all__ = ["DatasetFile", "load_dataset_file"]
+__all__ = ["DatasetFile", "load_dataset_file", "read_names_file"]
 
 KINDS = {  # what each key takes; names is looked at by itself
     "images": (str, "a folder"),
@@ -37,9 +37,6 @@ KINDS = {  # what each key takes; names is looked at by itself
     "label_ext": (str, "an ending such as _mask.png"),
 }
 REQUIRED = ("images", "labels", "names")
-# K by the length of the vocabulary, as the paper has it for its five data sets (Table XIII)
-NUM_CLASSES_TEST = {20: 16, 59: 24, 150: 32}
-MANY_NUM_CLASSES_TEST = 48
 
 
 class DatasetFile(NamedTuple):
@@ -67,7 +64,6 @@ def load_dataset_file(path: str) -> DatasetFile:
     vocabulary = _read_names(path, content["names"])
     ignore_label, label_map = _label_ids(path, content, vocabulary.classes)
     count = len(vocabulary.prompts)
-    default = next((k for length, k in NUM_CLASSES_TEST.items() if count <= length), MANY_NUM_CLASSES_TEST)
     return DatasetFile(
         path,
         _folder(path, "images", content["images"]),
@@ -75,7 +71,7 @@ def load_dataset_file(path: str) -> DatasetFile:
         vocabulary,
         ignore_label,
         label_map,
-        min(content.get("num_classes", default), count),
+        min(content.get("num_classes", default_num_classes(count)), count),
         _endings(path, "image_ext", content, IMAGE_ENDINGS),
         _endings(path, "label_ext", content, LABEL_ENDINGS),
     )
@@ -167,7 +163,7 @@ def _read_names(path: str, names: Any) -> Vocabulary:
                 f"{source} is {names!r}, but there is no file {file.absolute()}, and no vocabulary of that name; "
                 f"give a list, a file, or one of {', '.join(vocabulary_names())}."
             )
-        names, source = _read_names_file(file), str(file)
+        names, source = read_names_file(file), str(file)
     if not isinstance(names, list) or not names:
         raise UsageError(f"{source} holds no list of names; give one name for each id, in their order.")
     for index, name in enumerate(names):
@@ -182,7 +178,12 @@ def _read_names(path: str, names: Any) -> Vocabulary:
     return Vocabulary(tuple(names), tuple(names), tuple(range(len(names))))
 
 
-def _read_names_file(file: Path) -> Any:
+def read_names_file(file: Path) -> Any:
+    """What a file of names holds: the lines of a text, or whatever a ``.json`` file has.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
     try:
         text = file.read_text(encoding="utf-8-sig")
         return json.loads(text) if file.suffix.lower() == ".json" else text.rstrip().splitlines()

@@ -4,6 +4,7 @@ import difflib
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
@@ -15,7 +16,7 @@ from errseg.errors import UsageError
 __all__ = ["check_devices", "load_config"]
 
 
-def load_config(config_file: str, overrides: Sequence[str] = ()) -> CfgNode:
+def load_config(config_file: str, overrides: Sequence[Any] = ()) -> CfgNode:
     """The configuration of a YAML file and KEY VALUE overrides.
 
     Raises:
@@ -28,7 +29,7 @@ def load_config(config_file: str, overrides: Sequence[str] = ()) -> CfgNode:
         cfg.merge_from_file(config_file)
     except (AssertionError, KeyError, OSError, ValueError, yaml.YAMLError) as error:
         raise UsageError(f"{config_file}: {_reason(error)}; errseg/config.py declares errseg's keys.") from error
-    late = next((word for word in overrides if word.startswith("--")), None)
+    late = next((word for word in overrides if str(word).startswith("--")), None)
     if late:
         raise UsageError(f"The option {late} comes after a KEY VALUE pair; put the options before the pairs.")
     if len(overrides) % 2:

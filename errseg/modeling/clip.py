@@ -16,6 +16,7 @@ from ..errors import UsageError
 
 logger = logging.getLogger(__name__)
 
+CHECKOUT = Path(__file__).parents[2]
 RANDOM = "random"  # the source of weights that nothing was loaded into
 
 
@@ -42,6 +43,8 @@ def build_clip(name: str, drop: float = 0.0, drop_path: float = 0.0) -> nn.Modul
 def model_config(name: str) -> dict:
     """open_clip's configuration of a model by name or from a file; see ``build_clip`` for what it raises."""
     if name.endswith(".json"):
+        if not os.path.isfile(name) and os.path.isfile(CHECKOUT / name):
+            name = str(CHECKOUT / name)  # as the config files name it, from whatever folder they are used
         if not os.path.isfile(name):
             raise UsageError(
                 f"MODEL.CLIP.NAME = {name!r}: there is no such file; give an open_clip model's name or config."

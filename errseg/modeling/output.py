@@ -54,6 +54,17 @@ def label_map(parts: Sequence[Part], size: tuple[int, int]) -> Tensor:
     return torch.cat(blocks)
 
 
+def labels_and_scores(parts: Sequence[Part], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """``label_map``'s ids (H, W), and the score of each pixel's best name: (H, W), 0 to 1."""
+    ids = _union(parts)
+    labels, best = [], []
+    for _, scores in _blocks(parts, ids, size):
+        places = scores.argmax(0)
+        labels.append(ids[places])
+        best.append(scores.gather(0, places.unsqueeze(0)).squeeze(0))
+    return torch.cat(labels), torch.cat(best)
+
+
 def dense_scores(parts: Sequence[Part], size: tuple[int, int], num_names: int) -> Tensor:
     """Scores of every name at every pixel: parts that cover a picture of ``size`` (H, W) -> (T, H, W).
 

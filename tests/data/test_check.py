@@ -7,11 +7,11 @@ import pytest
 from detectron2.data import MetadataCatalog
 from PIL import Image
 
+from errseg.colors import color_of
 from errseg.data import DataChecksum, LabelReader, register_dataset_files, register_sem_seg
 from errseg.data.check import check_dataset, duplicate_names
 from errseg.data.samples import contact_sheet
 from errseg.data.vocabularies import load_vocabulary
-from errseg.visualization import color_of
 
 from .third_party import NAMES, write_dataset, write_pair
 

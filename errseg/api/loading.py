@@ -1,0 +1,131 @@
+"""From a path to a model that is ready to segment."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+
+from errseg.checkpoint import ERRSegCheckpointer, load_state_dict_file, released_clip_name
+from errseg.config import get_cfg
+from errseg.engine.command_line import load_config
+from errseg.errors import UsageError
+from errseg.modeling import build_model, check_device
+from errseg.modeling.clip import RANDOM
+from errseg.modeling.weights import WeightSources
+
+from .segmenter import Segmenter
+
+__all__ = ["load"]
+
+CHECKPOINTS = (".pth", ".pt", ".safetensors", ".bin")
+
+
+def load(
+    config: str | Path | CfgNode,
+    weights: str | Path | None = None,
+    device: str = "auto",
+    precision: str | None = None,
+    overrides: Sequence[Any] = (),
+    verbose: bool = True,
+) -> Segmenter:
+    """A model that is ready to segment.
+
+    Args:
+        config: a YAML file or a configuration; or the folder of a training run, whose last weights are taken; or a
+            checkpoint alone, which is a released one or has its ``config.yaml`` beside it.
+        weights: a checkpoint, ours or a released one; None for the configuration's ``MODEL.WEIGHTS``. Where there are
+            none, CLIP's weights are those of ``MODEL.CLIP.PRETRAINED``, and the rest is random.
+        device: "auto" (a GPU where there is one), or one of torch's names.
+        precision: "float32", "bfloat16" or "float16"; None for the configuration's ``MODEL.PRECISION``.
+        overrides: further configuration keys and values, one after the other.
+        verbose: print, to standard error, where each part has its weights from, and what is random.
+
+    Raises:
+        UsageError: a file is missing or damaged, or does not fit the others.
+    """
+    cfg, weights = _resolve(config, weights, overrides)
+    cfg.MODEL.DEVICE = _device(device)
+    if precision is not None:
+        cfg.MODEL.PRECISION = precision
+    if weights:
+        cfg.MODEL.WEIGHTS = weights
+    if cfg.MODEL.WEIGHTS:
+        cfg.MODEL.CLIP.PRETRAINED = ""  # a checkpoint brings CLIP's weights too
+    cfg.freeze()
+    model = build_model(cfg)
+    sources = WeightSources.of(model)
+    if cfg.MODEL.WEIGHTS:
+        ERRSegCheckpointer(model).load(cfg.MODEL.WEIGHTS, checkpointables=[])
+        sources = WeightSources.checkpoint(cfg.MODEL.WEIGHTS)
+    if verbose:
+        print(sources.describe(model), file=sys.stderr)
+        if any(source.startswith(RANDOM) for source in sources.values()):
+            print("Random parts know nothing: give weights, for predictions that mean something.", file=sys.stderr)
+    return Segmenter(model, cfg)
+
+
+def _resolve(
+    config: str | Path | CfgNode, weights: str | Path | None, overrides: Sequence[Any]
+) -> tuple[CfgNode, str | None]:
+    """The configuration, not frozen, and the path of the weights."""
+    weights = os.fspath(weights) if weights is not None else None
+    if isinstance(config, CfgNode):
+        cfg = config.clone()
+        cfg.defrost()
+        cfg.merge_from_list(list(overrides))
+        return cfg, weights
+    path = Path(config)
+    if path.is_dir():
+        return _load_file(path / "config.yaml", overrides, path), weights or _last_checkpoint(path)
+    if path.suffix.lower() in CHECKPOINTS:
+        if weights is not None:
+            raise UsageError(f"{path} and {weights} are two checkpoints; give one, and a configuration (*.yaml).")
+        beside = path.with_name("config.yaml")
+        cfg = _load_file(beside, overrides, path) if beside.is_file() else _released(str(path), overrides)
+        return cfg, str(path)
+    return load_config(str(path), overrides), weights
+
+
+def _load_file(config: Path, overrides: Sequence[Any], run: Path) -> CfgNode:
+    """The configuration that a training run has left."""
+    if not config.is_file():
+        raise UsageError(f"{run} is no folder of a run, for it has no {config.name}; give a YAML file, and weights.")
+    return load_config(str(config), overrides)
+
+
+def _last_checkpoint(run: Path) -> str:
+    """The path of the weights that a training run ended with, or has reached."""
+    final, tag = run / "model_final.pth", run / "last_checkpoint"
+    if not final.is_file() and tag.is_file():
+        final = run / Path(tag.read_text().strip()).name
+    if not final.is_file():
+        raise UsageError(f"The run {run} has no checkpoint yet; give weights, or wait for one.")
+    return str(final)
+
+
+def _released(path: str, overrides: Sequence[Any]) -> CfgNode:
+    """The configuration of a released checkpoint: the defaults are the paper's."""
+    clip = released_clip_name(load_state_dict_file(path)["model"])
+    if clip is None:
+        raise UsageError(
+            f"{path} is no released checkpoint and has no config.yaml beside it; give its configuration (*.yaml) too."
+        )
+    cfg = get_cfg()
+    cfg.MODEL.CLIP.NAME = clip
+    cfg.merge_from_list(list(overrides))
+    return cfg
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"The device {name!r} is none of torch's; give 'auto', 'cpu' or 'cuda'.") from error
+    check_device(name)
+    return name

@@ -1,0 +1,117 @@
+"""Names as people give them: a list, synonyms by name, a line of text, a file, or a vocabulary of this package.
+
+In a name, commas separate synonyms, as in every data set of the field. Each is asked for, and a pixel given to any of
+them is the name's. The vocabularies of this package are asked for as the paper does, by their first synonyms.
+"""
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from errseg.data.dataset_file import read_names_file
+from errseg.data.vocabularies import Vocabulary, load_vocabulary, vocabulary_names
+from errseg.errors import UsageError
+
+__all__ = ["Names", "as_vocabulary", "names_from_file", "names_from_text"]
+
+Names = Sequence[str] | Mapping[str, Sequence[str]] | str | Vocabulary
+
+
+def as_vocabulary(names: Names) -> Vocabulary:
+    """The classes, and what the model is asked for each.
+
+    Args:
+        names: a list of names; or ``{"name": ["synonym", ...]}``; or the name of a vocabulary of this package, such as
+            ``"ade20k_150"``; or a vocabulary.
+
+    Raises:
+        UsageError: there are no names, one is blank or no text, or two are the same to the model.
+    """
+    if isinstance(names, Vocabulary):
+        return names
+    if isinstance(names, str):
+        if names in vocabulary_names():
+            return load_vocabulary(names)
+        raise UsageError(
+            f"The names are the text {names!r}; give a list of names, or one of {', '.join(vocabulary_names())}."
+        )
+    classes = {}
+    for given in names:
+        name = _clean(given)
+        own = name.split(",")
+        if isinstance(names, Mapping):
+            more = names[given]
+            own += [more] if isinstance(more, str) else list(more)
+        if name in classes:
+            raise UsageError(f"The name {name!r} is there twice; keep one.")
+        classes[name] = [_clean(synonym) for synonym in own]
+    if not classes:
+        raise UsageError("There are no names to segment; give at least one.")
+    return _vocabulary(classes)
+
+
+def names_from_text(text: str) -> list[str]:
+    """Names between commas; quotes hold one together that has commas itself: ``cat, "sky, heaven"``.
+
+    Raises:
+        UsageError: there are none, or a quote is not closed.
+    """
+    line = re.sub(r'"\s+,', '",', " ".join(text.split()))
+    try:
+        rows = list(csv.reader([line], skipinitialspace=True, strict=True))
+    except csv.Error as error:
+        raise UsageError(f"The names {text!r} have an odd quote ({error}); close it, or leave it out.") from error
+    names = [name.strip() for row in rows for name in row if name.strip()]
+    if not names:
+        raise UsageError(f"There are no names in {text!r}; give some, with commas between them.")
+    return names
+
+
+def names_from_file(path: str | Path) -> Names:
+    """Names in a file: one a line in a text; a list, or an object ``{"name": ["synonym", ...]}``, in a ``.json``.
+
+    Blank lines do not count.
+
+    Raises:
+        UsageError: it is missing or cannot be read, or holds something else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UsageError(f"The file of names {path} does not exist; give one with a name a line, or a .json list.")
+    content = read_names_file(path)
+    if path.suffix.lower() != ".json":
+        content = [line for line in content if line.strip()]
+    if not isinstance(content, (list, dict)) or not content:
+        raise UsageError(f"The file of names {path} holds no names; write one a line, or a .json list.")
+    try:
+        as_vocabulary(content)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+    return content
+
+
+def _clean(name: Any) -> str:
+    """A name in one line, without the whitespace around it."""
+    if not isinstance(name, str):
+        raise UsageError(f"The name {name!r} is no text; put it in quotes.")
+    clean = " ".join(name.split())
+    if not clean.replace(",", " ").strip():
+        raise UsageError(f"The name {name!r} is blank; give it a word, or leave it out.")
+    if not clean.isprintable():
+        raise UsageError(f"The name {name!r} has characters that cannot be shown; take them out.")
+    return clean
+
+
+def _vocabulary(classes: Mapping[str, Sequence[str]]) -> Vocabulary:
+    """A synonym that an earlier class has too is left out: it could never win a pixel."""
+    prompts: dict[str, tuple[str, int]] = {}  # by what the tokenizer makes of it
+    for index, (name, synonyms) in enumerate(classes.items()):
+        own = [part.strip() for synonym in synonyms for part in synonym.split(",") if part.strip()]
+        for part in own:
+            prompts.setdefault(part.lower(), (part, index))
+        if all(prompts[part.lower()][1] != index for part in own):
+            other = list(classes)[prompts[own[0].lower()][1]]
+            raise UsageError(f"The names {other!r} and {name!r} are the same to the model; keep one.")
+    return Vocabulary(tuple(classes), *zip(*prompts.values(), strict=True))

@@ -1,0 +1,260 @@
+"""A model for people who want masks: names in, pictures in, results out.
+
+Shapes: T names, D text dimension, H x W a picture's size, h x w that of the dense embeddings (stride 16 of R x R).
+"""
+
+import os
+import reprlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import transforms as T
+from PIL import Image
+from torch import Tensor
+
+from errseg.data.augmentation import build_augmentations
+from errseg.data.vocabularies import Vocabulary, default_num_classes
+from errseg.errors import UsageError
+from errseg.modeling import ERRSeg
+from errseg.modeling.crm import CRM
+from errseg.modeling.head import cost_map
+from errseg.modeling.output import labels_and_scores
+from errseg.modeling.text import embed_vocabulary
+
+from .images import read_image
+from .names import Names, as_vocabulary
+from .result import KeptName, Result
+
+__all__ = ["Segmenter"]
+
+Picture = str | os.PathLike | Image.Image | np.ndarray
+
+
+class Segmenter:
+    """Segments pictures into the names of a vocabulary; ``errseg.load`` makes one.
+
+    Attributes:
+        model: the model, in evaluation mode.
+        cfg: its configuration.
+        vocabulary: the names set, and what the model is asked for each; None before ``set_vocabulary``.
+    """
+
+    def __init__(self, model: ERRSeg, cfg: CfgNode):
+        """
+        Args:
+            model: built from ``cfg``; it is put into evaluation mode.
+            cfg: ``INPUT.MIN_SIZE_TEST``, ``INPUT.MAX_SIZE_TEST`` and ``MODEL.CRM.NUM_CLASSES_TEST`` count.
+        """
+        self.model = model.eval()
+        self.cfg = cfg
+        self.vocabulary: Vocabulary | None = None
+        self._resize = T.AugmentationList(build_augmentations(cfg, is_train=False))
+
+    def __repr__(self) -> str:
+        names = "no vocabulary yet" if self.vocabulary is None else f"{len(self.names)} names"
+        return f"Segmenter({self.cfg.MODEL.CLIP.NAME}, {self.model.precision}, {self.device}, {names})"
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the vocabulary that is set, none before."""
+        return self.vocabulary.classes if self.vocabulary else ()
+
+    def set_vocabulary(self, names: Names, num_classes: int | None = None) -> None:
+        """Choose the names to segment.
+
+        Args:
+            names: a list of names, in which commas separate synonyms; or ``{"name": ["synonym", ...]}``; or the name of
+                a vocabulary of this package, such as ``"ade20k_150"``.
+            num_classes: K, the names (synonyms count) that CRM keeps; 0 for all; None for the configuration's
+                ``MODEL.CRM.NUM_CLASSES_TEST``, or, where that is 0, what the paper takes for so many names.
+
+        Raises:
+            UsageError: there are no names; one is blank, longer than the text tower reads, or the same as another.
+        """
+        vocabulary = as_vocabulary(names)
+        self._check_lengths(vocabulary)
+        if num_classes is None:
+            count = len(vocabulary.prompts)
+            num_classes = min(self.cfg.MODEL.CRM.NUM_CLASSES_TEST, count) or default_num_classes(count)
+        with torch.no_grad():
+            self.model.set_vocabulary(vocabulary.prompts, num_classes)
+        self.vocabulary = vocabulary
+
+    def __call__(
+        self,
+        images: Picture | Iterable[Picture],
+        background: str | None = None,
+        min_confidence: float = 0.5,
+        batch_size: int = 1,
+    ) -> Result | list[Result] | Iterator[Result]:
+        """Segment pictures.
+
+        Every pixel gets its best name, however bad, unless ``background`` says otherwise. Thresholds are how a part of
+        the field counts VOC's background (a name's confidence below the threshold is background); the other part, and
+        this package's ``voc_21``, asks for background by names of its own.
+
+        Args:
+            images: a picture (path, PIL image, (H, W, 3) uint8 RGB array), a list of them, or any other iterable of
+                them, of which no more than a batch is in memory at once.
+            background: the name that pixels below ``min_confidence`` get; it is one of the vocabulary, or comes last.
+            min_confidence: 0 to 1; counts where ``background`` is given.
+            batch_size: pictures that go through the model at once.
+
+        Returns:
+            A result; a list of them; a generator of them. As the pictures were given.
+
+        Raises:
+            RuntimeError: no vocabulary is set.
+            UsageError: a picture cannot be read.
+        """
+        if self.vocabulary is None:
+            raise RuntimeError("The model has no vocabulary; call model.set_vocabulary(names) first.")
+        if batch_size < 1:
+            raise UsageError(f"batch_size = {batch_size}; give 1 or more.")
+        if not 0 <= min_confidence <= 1:
+            raise UsageError(f"min_confidence = {min_confidence}; give a confidence from 0 to 1.")
+        if isinstance(images, (str, os.PathLike, Image.Image, np.ndarray)):
+            return next(self._stream([images], background, min_confidence, 1))
+        results = self._stream(images, background, min_confidence, batch_size)
+        return list(results) if isinstance(images, (list, tuple)) else results
+
+    def inputs(self, image: Picture) -> dict[str, Any]:
+        """What the model takes of a picture, which is resized as for an evaluation.
+
+        Returns:
+            "image" (3, h, w) uint8 RGB, "height" and "width" of the picture.
+
+        Raises:
+            UsageError: it cannot be read.
+        """
+        return self._inputs(read_image(image))
+
+    @torch.no_grad()
+    def embed(self, image: Picture) -> Tensor:
+        """Dense features that are aligned with text: (D, h, w) of unit length, at stride 16 (32 without the HSM).
+
+        The picture is squared to R x R, its aspect ratio not kept, as the model sees it.
+
+        Raises:
+            UsageError: it cannot be read.
+        """
+        side = self.model.views.resolution
+        features = self.model.backbone(self.model.preprocess(self.inputs(image)["image"], (side, side)))
+        dense = features[self.model.sem_seg_head.embeddings[0]]
+        return torch.nn.functional.normalize(dense.float(), dim=1).squeeze(0)
+
+    @torch.no_grad()
+    def embed_text(self, names: Names) -> Tensor:
+        """Text embeddings: (T, D) of unit length; those of a name's synonyms are averaged.
+
+        Args:
+            names: as ``set_vocabulary``'s, which stays as it is.
+
+        Raises:
+            UsageError: as ``set_vocabulary``.
+        """
+        vocabulary = as_vocabulary(names)
+        self._check_lengths(vocabulary)
+        prompts = self.model.prompter.vocabulary(vocabulary.prompts)
+        owner = torch.tensor(vocabulary.prompt_classes)[prompts.owner]
+        prompts = replace(prompts, names=vocabulary.classes, owner=owner)
+        return embed_vocabulary(prompts, self.model.backbone.encode_text)
+
+    @torch.no_grad()
+    def similarity(self, image: Picture, names: Names) -> Tensor:
+        """Cosines of every location and name, the model's first cost map (Eq. 3): (T, h, w), -1 to 1.
+
+        Args:
+            image: a picture.
+            names: as ``set_vocabulary``'s, which stays as it is.
+
+        Raises:
+            UsageError: the picture cannot be read, or as ``set_vocabulary``.
+        """
+        text = self.embed_text(names)
+        return cost_map(self.embed(image).unsqueeze(0), text).squeeze(0)
+
+    # ---- the work ----
+
+    def _inputs(self, image: np.ndarray) -> dict[str, Any]:
+        height, width = image.shape[:2]
+        seen = T.AugInput(image)
+        try:
+            self._resize(seen)
+        except ValueError:  # so long and thin that a side would vanish: the model takes it as it is
+            seen = T.AugInput(image)
+        return {"image": torch.from_numpy(seen.image.transpose(2, 0, 1).copy()), "height": height, "width": width}
+
+    def _stream(
+        self, images: Iterable[Picture], background: str | None, min_confidence: float, batch_size: int
+    ) -> Iterator[Result]:
+        pictures = iter(images)
+        while batch := list(islice(pictures, batch_size)):
+            arrays = [read_image(picture) for picture in batch]
+            inputs = [self._inputs(array) for array in arrays]
+            for picture, array, (labels, scores, kept) in zip(batch, arrays, self._predict(inputs), strict=True):
+                source = os.fspath(picture) if isinstance(picture, (str, os.PathLike)) else None
+                result = Result(array, labels, scores, self.names, kept, source)
+                yield result if background is None else result.with_background(background, min_confidence)
+
+    def _predict(self, inputs: list[dict]) -> Iterator[tuple[np.ndarray, np.ndarray, list[KeptName]]]:
+        """Label maps, confidences and what CRM kept, of a batch."""
+        several = any(len(self.model.views.of(*each["image"].shape[-2:])) > 1 for each in inputs)
+        classes = torch.tensor(self.vocabulary.prompt_classes, dtype=torch.int32)
+        for batch in [[each] for each in inputs] if several else [inputs]:
+            with torch.inference_mode(), _crm_scores(self.model) as seen:
+                parts = self.model.parts(batch)
+            ranks = torch.cat(seen)  # of each view
+            ranks = ranks.mean(0, keepdim=True) if several else ranks
+            for views, rank, each in zip(parts, ranks, batch, strict=True):
+                labels, scores = labels_and_scores(views, (each["height"], each["width"]))
+                kept = self._kept(torch.cat([view.kept for view in views]).unique(), rank)
+                yield classes[labels.cpu()].numpy(), scores.cpu().numpy(), kept
+
+    def _kept(self, ids: Tensor, rank: Tensor) -> list[KeptName]:
+        """The names that CRM kept, best first: their ids, and the score of every name."""
+        best: dict[int, float] = {}
+        for index, score in zip(ids.tolist(), rank[ids].tolist(), strict=True):
+            owner = self.vocabulary.prompt_classes[index]
+            best[owner] = max(best.get(owner, 0.0), score)
+        order = sorted(best.items(), key=lambda item: -item[1])
+        return [KeptName(self.names[index], score) for index, score in order]
+
+    def _check_lengths(self, vocabulary: Vocabulary) -> None:
+        """Raise UsageError where the text tower would see a part of a name alone."""
+        tokenizer = self.model.prompter.tokenizer
+        for prompt in vocabulary.prompts:
+            for text in self.model.prompter.prompts(prompt):
+                length = len(tokenizer.encode(text)) + 2
+                if length > tokenizer.context_length:
+                    raise UsageError(
+                        f"The name {reprlib.repr(prompt)} gives a prompt of {length} tokens, and the text tower reads "
+                        f"{tokenizer.context_length}; shorten it."
+                    )
+
+
+@contextmanager
+def _crm_scores(model: ERRSeg) -> Iterator[list[Tensor]]:
+    """Collect CRM's points per location: (B, T) of each batch of views that goes through the model meanwhile."""
+    seen = []
+
+    def record(crm: torch.nn.Module, arguments: tuple) -> None:
+        cost = arguments[0]
+        ranking = crm if isinstance(crm, CRM) else CRM()
+        seen.append(ranking.scores(cost) / (cost.shape[-2] * cost.shape[-1]))
+
+    handle = model.sem_seg_head.crm.register_forward_pre_hook(record)
+    try:
+        yield seen
+    finally:
+        handle.remove()

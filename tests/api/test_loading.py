@@ -1,0 +1,109 @@
+"""From a path to a model: configurations, runs, checkpoints of ours and released ones."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+import errseg
+from errseg.api import loading
+from errseg.checkpoint import ERRSegCheckpointer, to_official
+from errseg.errors import UsageError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def run(build, tiny_cfg, tmp_path):
+    """The folder of a training run, and the model that it holds."""
+    model = build()
+    ERRSegCheckpointer(model, str(tmp_path / "run")).save("model_final")
+    (tmp_path / "run/config.yaml").write_text(tiny_cfg.dump())
+    return tmp_path / "run", model
+
+
+def weights_of(segmenter):
+    return segmenter.model.state_dict()
+
+
+def same(one, other):
+    return all(torch.equal(one[key], other[key]) for key in other)
+
+
+def test_a_run_its_checkpoint_or_both(run, tiny_cfg, capsys):
+    folder, model = run
+    ways = (
+        (folder,),
+        (folder / "model_final.pth",),
+        (str(folder / "config.yaml"), folder / "model_final.pth"),
+        (tiny_cfg, str(folder / "model_final.pth")),
+    )
+    for arguments in ways:
+        segmenter = errseg.load(*arguments, device="cpu")
+        assert same(weights_of(segmenter), model.state_dict()) and not segmenter.model.training
+        said = capsys.readouterr().err
+        assert said.count("model_final.pth") == 6 and "andom" not in said
+    segmenter.set_vocabulary(["cat", "dog"])
+    assert errseg.load(folder, verbose=False).device.type in ("cpu", "cuda") and not capsys.readouterr().err
+
+
+def test_a_run_that_goes_on(run):
+    folder, model = run
+    os.rename(folder / "model_final.pth", folder / "model_0000009.pth")
+    (folder / "last_checkpoint").write_text("model_0000009.pth")
+    assert same(weights_of(errseg.load(folder, verbose=False)), model.state_dict())
+    (folder / "last_checkpoint").unlink()
+    with pytest.raises(UsageError, match="no checkpoint yet"):
+        errseg.load(folder)
+
+
+def test_what_is_random_is_said(tiny_cfg, capsys):
+    errseg.load(tiny_cfg, device="cpu")
+    said = capsys.readouterr().err
+    assert "Random parts know nothing" in said and "CLIP image tower" in said
+
+
+def test_precision_and_overrides(run):
+    folder, _ = run
+    segmenter = errseg.load(folder, device="cpu", precision="bfloat16", verbose=False, overrides=["TEST.FLIP", True])
+    assert segmenter.model.precision == "bfloat16" and segmenter.model.views.flip
+    segmenter.set_vocabulary(["cat", "dog"])
+    assert segmenter(torch.zeros(20, 20, 3, dtype=torch.uint8).numpy()).scores.dtype == "float32"
+
+
+def test_a_released_checkpoint_alone(run, tmp_path, monkeypatch):
+    """A whole one has hundreds of megabytes; here the tiny model plays the base one."""
+    folder, model = run
+    released = {to_official(key): value for key, value in model.state_dict().items()}
+    torch.save({"model": released}, tmp_path / "released.pth")
+    seen = []
+    monkeypatch.setattr(loading, "released_clip_name", lambda state_dict: seen.append(len(state_dict)) or "RN50")
+    with pytest.raises(UsageError, match=r"MODEL\.BACKBONE\.NAME|RN50"):  # a name that no released model has
+        errseg.load(tmp_path / "released.pth")
+    assert seen == [len(released)]
+    monkeypatch.undo()
+    assert errseg.checkpoint.released_clip_name({"sem_seg_head.clip_model.text_projection": torch.empty(2, 640)})
+    with pytest.raises(UsageError, match="no released checkpoint and has no config.yaml"):
+        errseg.load(tmp_path / "released.pth")
+
+
+def test_wrong_paths(run, tmp_path):
+    folder, _ = run
+    for arguments, words in (
+        (("none.yaml",), "none.yaml does not exist"),
+        ((tmp_path,), "no folder of a run"),
+        ((tmp_path / "none.pth",), "no such file"),
+        ((folder, tmp_path / "none.pth"), "no such file"),
+        ((folder / "model_final.pth", folder / "model_final.pth"), "two checkpoints"),
+        ((folder, None, "gpu"), "device 'gpu'"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            errseg.load(*arguments)
+
+
+def test_config_files_name_their_files_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = ROOT / "configs/mini/errseg_mini.yaml"
+    segmenter = errseg.load(config, overrides=["MODEL.CLIP.PRETRAINED", ""], device="cpu", verbose=False)
+    assert segmenter.model.backbone.embed_dim == 128

@@ -1,0 +1,81 @@
+"""Names as people give them."""
+
+import json
+
+import pytest
+
+from errseg.api.names import as_vocabulary, names_from_file, names_from_text
+from errseg.data.vocabularies import load_vocabulary
+from errseg.errors import UsageError
+
+
+def test_a_list_with_synonyms_and_odd_spaces():
+    vocabulary = as_vocabulary(["cat", " sky,\n heaven ", "Ärger 猫"])
+    assert vocabulary.classes == ("cat", "sky, heaven", "Ärger 猫")
+    assert vocabulary.prompts == ("cat", "sky", "heaven", "Ärger 猫")
+    assert vocabulary.prompt_classes == (0, 1, 1, 2)
+
+
+def test_synonyms_by_name():
+    vocabulary = as_vocabulary({"person": ["man", "woman, lady"], "sky": []})
+    assert vocabulary.classes == ("person", "sky")
+    assert vocabulary.prompts == ("person", "man", "woman", "lady", "sky")
+    assert vocabulary.prompt_classes == (0, 0, 0, 0, 1)
+
+
+def test_a_shared_synonym_belongs_to_the_first():
+    vocabulary = as_vocabulary({"sofa": ["couch"], "bed": ["Couch", "cot"]})
+    assert vocabulary.prompts == ("sofa", "couch", "bed", "cot") and vocabulary.prompt_classes == (0, 0, 1, 1)
+
+
+def test_vocabularies_of_this_package_are_asked_for_as_they_are():
+    assert as_vocabulary("ade20k_150") == load_vocabulary("ade20k_150")
+    assert as_vocabulary(load_vocabulary("voc_21")).prompt_classes[-2:] == (20, 20)
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ([], "no names"),
+        ({}, "no names"),
+        ("cat", "give a list of names, or one of ade20k_150"),
+        (["cat", " "], "blank"),
+        (["cat", ", ,"], "blank"),
+        ({"cat": [""]}, "blank"),
+        (["cat", 3], "3 is no text"),
+        (["cat", "cat "], "'cat' is there twice"),
+        (["Cat", "cat"], "'Cat' and 'cat' are the same"),
+        (["cat, dog", "dog, cat"], "are the same"),
+        (["a\x00b"], "cannot be shown"),
+    ],
+    ids=str,
+)
+def test_what_is_no_vocabulary(names, words):
+    with pytest.raises(UsageError, match=words):
+        as_vocabulary(names)
+
+
+def test_a_line_of_text():
+    assert names_from_text(' cat, "sky, heaven" ,grass,, ') == ["cat", "sky, heaven", "grass"]
+    assert names_from_text("men's shoe, 5\" screen") == ["men's shoe", '5" screen']
+    for text in ("", " , ", '"cat, dog', 'a, "b" c'):
+        with pytest.raises(UsageError, match="odd quote|no names"):
+            names_from_text(text)
+
+
+def test_files(tmp_path):
+    text, listing, synonyms = tmp_path / "names.txt", tmp_path / "names.json", tmp_path / "synonyms.json"
+    text.write_text("cat\n\nsky, heaven\n猫\n", encoding="utf-8")
+    listing.write_text(json.dumps(["cat", "dog"]))
+    synonyms.write_text(json.dumps({"cat": ["kitten"]}))
+    assert names_from_file(text) == ["cat", "sky, heaven", "猫"]
+    assert names_from_file(str(listing)) == ["cat", "dog"] and names_from_file(synonyms) == {"cat": ["kitten"]}
+    for content in ("[]", "3", "{", '[3, "cat"]', '["cat", "cat"]'):
+        listing.write_text(content)
+        with pytest.raises(UsageError, match=r"names\.json"):
+            names_from_file(listing)
+    text.write_bytes(b"caf\xe9")
+    with pytest.raises(UsageError, match="UTF-8"):
+        names_from_file(text)
+    with pytest.raises(UsageError, match="does not exist"):
+        names_from_file(tmp_path / "none.txt")
