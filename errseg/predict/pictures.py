@@ -1,0 +1,83 @@
+"""Pictures through the model, in batches, read ahead; one that cannot be read or held takes no other with it."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+import torch
+
+from errseg.api import Result, Segmenter
+from errseg.api.images import read_image
+from errseg.errors import UsageError
+
+from .sources import Source, problem
+
+__all__ = ["is_lack_of_memory", "segment_pictures"]
+
+READERS = 2
+Read = tuple[Source, np.ndarray]
+
+
+def segment_pictures(
+    model: Segmenter, sources: Sequence[Source], batch: int, background: str | None, min_confidence: float
+) -> Iterator[tuple[Source, Result | str]]:
+    """Give the result of each picture, or a sentence on why there is none; a few pictures are in memory at once."""
+    options = {"background": background, "min_confidence": min_confidence}
+    pictures = _read_ahead(sources, batch + READERS)
+    while some := list(islice(pictures, batch)):
+        whole = [(source, image) for source, image in some if isinstance(image, np.ndarray)]
+        yield from ((source, image) for source, image in some if isinstance(image, str))
+        yield from _segment(model, whole, options)
+
+
+def is_lack_of_memory(error: BaseException) -> bool:
+    """Whether an error says that a GPU's or the machine's memory is too small."""
+    kinds = (MemoryError, torch.cuda.OutOfMemoryError)
+    return isinstance(error, kinds) or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
+
+
+def _segment(model: Segmenter, batch: list[Read], options: dict) -> Iterator[tuple[Source, Result | str]]:
+    """The results of a batch; where it is too large for the memory, of its pictures one by one."""
+    try:
+        results = model([image for _, image in batch], **options, batch_size=max(len(batch), 1))
+    except (MemoryError, RuntimeError, UsageError) as error:
+        if not isinstance(error, UsageError) and not is_lack_of_memory(error):
+            raise
+        if len(batch) > 1:
+            for each in batch:
+                yield from _segment(model, [each], options)
+            return
+        source, image = batch[0]
+        size = f"{image.shape[1]} x {image.shape[0]} pixels"
+        reason = error if isinstance(error, UsageError) else f"{size} take more memory than there is; make it smaller."
+        yield source, problem(source.path, reason)
+        return
+    for (source, _), result in zip(batch, results, strict=True):
+        yield source, replace(result, source=source.path)
+
+
+def _read_ahead(sources: Sequence[Source], ahead: int) -> Iterator[tuple[Source, np.ndarray | str]]:
+    """Each picture (H, W, 3), or why it cannot be read; threads read the next ones meanwhile."""
+    pool, waiting = ThreadPoolExecutor(READERS), deque()
+    try:
+        for source in sources:
+            waiting.append((source, pool.submit(_read, source.path)))
+            if len(waiting) > ahead:
+                first, image = waiting.popleft()
+                yield first, image.result()
+        for source, image in waiting:
+            yield source, image.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _read(path: str) -> np.ndarray | str:
+    try:
+        return read_image(path)
+    except UsageError as error:
+        return problem(path, error)
+    except MemoryError:
+        return problem(path, "it takes more memory than there is; make it smaller.")

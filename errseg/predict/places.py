@@ -1,0 +1,78 @@
+"""Where the outputs of each input go, so that no two share a file."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from .sources import Source, is_video
+
+__all__ = ["RECORD", "assign_places", "outputs"]
+
+RECORD = "predict.json"  # in the output folder: what was done with what
+ENDINGS = {"overlay": "_overlay.png", "labels": "_labels.png", "json": ".json", "rle": "_rle.json"}
+
+
+def outputs(place: str, video: bool, formats: Sequence[str] = tuple(ENDINGS)) -> list[str]:
+    """The paths, below the output folder, of the outputs of an input; a video has a folder for those of its frames."""
+    if not video:
+        return [place + ENDINGS[each] for each in formats]
+    return [f"{place}_overlay.mp4"] * ("overlay" in formats) + [f"{place}_frames"] * bool(set(formats) - {"overlay"})
+
+
+def assign_places(sources: Sequence[Source], earlier: Mapping[str, str]) -> dict[Source, str]:
+    """A path below the output folder for each input, without the ending; the outputs of all differ.
+
+    An input keeps the place that it had. Else it gets its path below its root; where that is another's, its ending goes
+    into the name (photo.jpg and photo.png), or its folder before it (a/photo.jpg and b/photo.jpg), or a number behind.
+
+    Args:
+        sources: the inputs.
+        earlier: the places of former inputs by their absolute paths.
+    """
+    taken = _Taken()
+    present = {source.key for source in sources}
+    for key, place in earlier.items():
+        if key not in present and os.path.exists(key):  # another command's, whose outputs stay
+            taken.add(place, key)
+    places = {}
+    for source in sorted(sources, key=lambda source: source.key not in earlier):  # those that have a place come first
+        candidates = _candidates(source, earlier.get(source.key), taken)
+        places[source] = next(place for place in candidates if taken.add(place, source.key))
+    return places
+
+
+class _Taken:
+    """The outputs that are somebody's. Upper and lower case are the same, as they are on some disks."""
+
+    def __init__(self):
+        self.owners: dict[str, str] = {RECORD: ""}
+        self.folders: set[str] = set()
+
+    def add(self, place: str, owner: str) -> bool:
+        """Take the outputs of a place; False, and nothing is taken, where one of them is another's."""
+        files = [path.lower() for path in outputs(place, is_video(owner))]
+        folders = {str(folder) for path in files for folder in PurePosixPath(path).parents}
+        if any(path in self.owners or path in self.folders for path in files) or folders & self.owners.keys():
+            return False
+        self.owners.update(dict.fromkeys(files, owner))
+        self.folders |= folders
+        return True
+
+    def owner(self, source: Source) -> str:
+        """The absolute path of the input that has an output at a source's own place; "" for none."""
+        files = [path.lower() for path in outputs(source.place, source.is_video)]
+        return next((self.owners[path] for path in files if path in self.owners), "")
+
+
+def _candidates(source: Source, earlier: str | None, taken: _Taken) -> Iterator[str]:
+    if earlier:
+        yield earlier
+    yield source.place
+    if os.path.dirname(taken.owner(source)) == os.path.dirname(source.key):
+        yield f"{source.place}_{Path(source.path).suffix[1:]}"
+    else:
+        yield f"{Path(os.path.abspath(source.root)).name}/{source.place}".lstrip("/")
+    number = 2
+    while True:
+        yield f"{source.place}_{number}"
+        number += 1

@@ -1,0 +1,76 @@
+"""What a run prints at its end."""
+
+import shlex
+import sys
+import unicodedata
+
+from errseg.api import Result
+
+from .places import outputs
+from .run import Outcome, Settings
+
+__all__ = ["classes_table", "summary"]
+
+WIDEST = 48  # columns of a name
+ROWS = 30
+VIEWERS = {"darwin": "open", "win32": "start"}
+
+
+def summary(outcome: Outcome, settings: Settings) -> str:
+    """What became of the inputs, where the outputs are, and the command to look at them."""
+    lines = [f"done    {outcome.done}"]
+    if outcome.kept:
+        lines.append(f"kept    {outcome.kept} (done before; --overwrite does them anew)")
+    if outcome.problems:
+        lines.append(f"failed  {len(outcome.problems)}")
+    lines.append(f"folder  {settings.out}")
+    moved = [(source, place) for source, place in outcome.places.items() if place != source.place]
+    for source, place in moved[:3]:
+        lines.append(f"named   {source.path} is {place}, since {source.place} is another's")
+    if len(moved) > 3:
+        lines.append(f"named   {len(moved) - 3} more likewise; predict.json has the places of all")
+    if outcome.done + outcome.kept:
+        lines.append(f"look    {_look(outcome, settings)}")
+    return "\n".join(lines)
+
+
+def classes_table(result: Result) -> str:
+    """The names of a picture with their shares and mean confidences, largest first."""
+    shown = result.classes[:ROWS]
+    names = [_shorten(each.name) for each in shown]
+    width = max(map(_columns, [*names, "name"]))
+    lines = [f"{_pad('name', width)}   share   confidence"]
+    for name, each in zip(names, shown, strict=True):
+        share = f"{100 * each.share:.1f} %" if each.share >= 0.0005 else "< 0.1 %"
+        lines.append(f"{_pad(name, width)}  {share:>7}        {each.score:.2f}")
+    if len(result.classes) > ROWS:
+        rest = result.classes[ROWS:]
+        lines.append(f"and {len(rest)} more, {100 * sum(each.share for each in rest):.1f} %")
+    return "\n".join(lines)
+
+
+def _look(outcome: Outcome, settings: Settings) -> str:
+    """The command that shows the overlay where there is one, else the folder."""
+    shown = settings.out
+    if len(outcome.places) == 1 and "overlay" in settings.formats:
+        ((source, place),) = outcome.places.items()
+        shown = settings.out / outputs(place, source.is_video, ["overlay"])[0]
+    return f"{VIEWERS.get(sys.platform, 'xdg-open')} {shlex.quote(str(shown))}"
+
+
+def _columns(text: str) -> int:
+    """The columns that a text takes in a terminal: wide letters take two, and accents none."""
+    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+    return len(text) + wide - sum(unicodedata.combining(letter) > 0 for letter in text)
+
+
+def _pad(text: str, width: int) -> str:
+    return text + " " * (width - _columns(text))
+
+
+def _shorten(text: str) -> str:
+    if _columns(text) <= WIDEST:
+        return text
+    while _columns(text) >= WIDEST:
+        text = text[: -max((_columns(text) - WIDEST) // 2, 1)]
+    return f"{text.rstrip()}…"

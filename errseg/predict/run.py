@@ -1,0 +1,169 @@
+"""All inputs of a command line through the model: what is done stays, what fails is named at the end."""
+
+import errno
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from tqdm import tqdm
+
+from errseg.api import Result, Segmenter
+from errseg.errors import UsageError
+
+from .pictures import is_lack_of_memory, segment_pictures
+from .places import assign_places
+from .record import Record, request_of
+from .sources import Source, problem
+from .video import segment_video
+
+__all__ = ["Outcome", "Settings", "predict"]
+
+WAITING = 2  # results to be written
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # no other file can be written either
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to make of the inputs, and where."""
+
+    out: Path
+    formats: tuple[str, ...] = ("overlay", "labels", "json")
+    batch: int = 1
+    background: str | None = None
+    min_confidence: float = 0.5
+    every: int = 1  # one of so many frames of a video
+    overwrite: bool = False
+
+
+@dataclass
+class Outcome:
+    """What became of the inputs."""
+
+    done: int = 0
+    kept: int = 0  # were done before
+    problems: list[str] = field(default_factory=list)  # a sentence for each input that failed
+    places: dict[Source, str] = field(default_factory=dict)  # of the outputs, below the output folder
+    last: Result | None = None  # of the last picture
+    stopped: bool = False  # by Ctrl-C
+
+
+def predict(model: Segmenter, sources: Sequence[Source], settings: Settings) -> Outcome:
+    """Segment pictures and videos into files; those that are done, and have not changed since, stay as they are.
+
+    Ctrl-C ends it after the files that are being written.
+
+    Args:
+        model: with its vocabulary.
+        sources: the inputs.
+        settings: what to make of them.
+
+    Raises:
+        UsageError: the output folder or the disk does not take the outputs.
+    """
+    record = Record(settings.out, request_of(model, settings.background, settings.min_confidence), settings.every)
+    run = _Run(model, settings, record, assign_places(sources, record.places()))
+    todo = [each for each in sources if settings.overwrite or not record.is_done(each, settings.formats)]
+    run.outcome.kept = len(sources) - len(todo)
+    for what, count in record.changes(todo).items():
+        print(f"{count} of {len(sources)} inputs were done before with other {what}: they are done anew.")
+    record.forget(todo)
+    try:
+        with tqdm(total=len(todo), desc="Segmenting", unit="file", disable=None if todo else True) as bar:
+            run.pictures([each for each in todo if not each.is_video], bar)
+            run.videos([each for each in todo if each.is_video], bar)
+    except KeyboardInterrupt:
+        run.outcome.stopped = True
+    finally:
+        record.write()
+    return run.outcome
+
+
+class _Run:
+    """One call of :func:`predict`."""
+
+    def __init__(self, model: Segmenter, settings: Settings, record: Record, places: dict[Source, str]):
+        self.model = model
+        self.settings = settings
+        self.record = record
+        self.outcome = Outcome(places=places)
+
+    def pictures(self, sources: list[Source], bar: tqdm) -> None:
+        settings = self.settings
+        stamps = {source: source.stamp(settings.every) for source in sources}  # before they are read
+        some = segment_pictures(self.model, sources, settings.batch, settings.background, settings.min_confidence)
+        waiting = deque()
+        writer = ThreadPoolExecutor(1)  # drawing and compressing a large picture takes as long as segmenting it
+        try:
+            for source, result in some:
+                if isinstance(result, str):
+                    self.outcome.problems.append(result)
+                    bar.update()
+                    continue
+                waiting.append((source, result, writer.submit(self._write, source, partial(self._save, result))))
+                if len(waiting) > WAITING:
+                    self._finish(waiting, stamps, bar)
+        finally:  # after Ctrl-C too: what is written is noted
+            while waiting:
+                self._finish(waiting, stamps, bar)
+            writer.shutdown()
+
+    def videos(self, sources: list[Source], bar: tqdm) -> None:
+        for source in sources:
+            stamp = source.stamp(self.settings.every)
+            if self._write(source, partial(self._segment, source)):
+                self._add(source, stamp)
+            bar.update()
+
+    def _finish(
+        self, waiting: deque[tuple[Source, Result, Future]], stamps: dict[Source, list[int]], bar: tqdm
+    ) -> None:
+        """Wait for the outputs of the first picture, and note them."""
+        source, result, written = waiting[0]
+        whole = written.result()  # Ctrl-C finds us here, as a rule: the picture is still among those that wait
+        waiting.popleft()
+        if whole:
+            self._add(source, stamps[source])
+            self.outcome.last = result
+        bar.update()
+
+    def _save(self, result: Result, target: Path) -> None:
+        result.save(target.parent, self.settings.formats, target.name)
+
+    def _segment(self, source: Source, target: Path) -> None:
+        settings = self.settings
+        options = (settings.every, settings.batch, settings.background, settings.min_confidence)
+        segment_video(self.model, source.path, target, settings.formats, *options)
+
+    def _add(self, source: Source, stamp: list[int]) -> None:
+        self.record.add(source, self.outcome.places[source], stamp, self.settings.formats)
+        self.outcome.done += 1
+
+    def _write(self, source: Source, write: Callable[[Path], None]) -> bool:
+        """Call ``write`` with the path of the outputs; a failure is noted, and False.
+
+        Raises:
+            UsageError: the disk is full, so that all others would fail too.
+        """
+        target = self.settings.out / self.outcome.places[source]
+        try:
+            write(target)
+        except UsageError as error:
+            self.outcome.problems.append(problem(source.path, error))
+        except (OSError, UnicodeError) as error:
+            if isinstance(error, OSError) and error.errno in DISK:
+                raise UsageError(
+                    f"{target} cannot be written ({error}); make room, and give the same command: what is there stays."
+                ) from error
+            sentence = f"the outputs at {target} cannot be written ({error}); give another --out, or rename the input."
+            self.outcome.problems.append(problem(source.path, sentence))
+        except (MemoryError, RuntimeError) as error:
+            if not is_lack_of_memory(error):
+                raise
+            sentence = "it takes more memory than there is; give a smaller one, or a smaller --batch."
+            self.outcome.problems.append(problem(source.path, sentence))
+        else:
+            return True
+        return False

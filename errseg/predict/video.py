@@ -1,0 +1,158 @@
+"""Videos through the model: frames come and go one batch at a time."""
+
+import math
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from errseg.api import Segmenter
+from errseg.atomic import replacing
+from errseg.errors import UsageError
+
+__all__ = ["segment_video"]
+
+RATE = 25.0  # frames a second, where a video does not say
+LEGEND_HEIGHT = 246  # a plot is as high at most, where its picture is lower
+MISSED = 0.02  # of the frames that the header promises; some count one or two too many
+CODEC = "mp4v"
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what is wrong with a file is said in a sentence at the end
+
+
+def segment_video(
+    model: Segmenter,
+    path: str,
+    target: Path,
+    formats: Sequence[str],
+    every: int = 1,
+    batch: int = 1,
+    background: str | None = None,
+    min_confidence: float = 0.5,
+) -> None:
+    """Segment one frame of ``every``, and write an overlay as a video that lasts as long, or files for each frame.
+
+    Args:
+        model: with its vocabulary.
+        path: of the video.
+        target: path of the outputs, to which ``_overlay.mp4`` and ``_frames`` are added.
+        formats: of ``Result.save``; all but the overlay are files in the folder of the frames.
+        every: 1 for all frames.
+        batch: frames that go through the model at once.
+        background: see ``Segmenter``.
+        min_confidence: see ``Segmenter``.
+
+    Raises:
+        UsageError: the video cannot be read, or not to its end; what came before is written.
+    """
+    others, written = [each for each in formats if each != "overlay"], set()
+    with closing(_Frames(path, every)) as frames, ExitStack() as stack:
+        if "overlay" in formats:
+            writer = stack.enter_context(_video(Path(f"{target}_overlay.mp4"), frames.rate / every))
+        results = model(iter(frames), background, min_confidence, batch)
+        bar = tqdm(results, Path(path).name, frames.wanted, leave=False, unit="frame", disable=None)
+        for number, result in enumerate(bar):
+            if "overlay" in formats:
+                writer.write(np.asarray(result.plot()))
+            if others:
+                result = replace(result, source=f"{path}#frame={number * every}")
+                written |= set(result.save(f"{target}_frames", others, f"{number * every:06d}"))
+    if others:
+        _remove_others(Path(f"{target}_frames"), written)
+    frames.check()
+
+
+class _Frames:
+    """One frame of ``every`` of a video."""
+
+    def __init__(self, path: str, every: int):
+        self.path = path
+        self.every = every
+        self.seen = 0
+        self.capture = cv2.VideoCapture(path)
+        if not self.capture.isOpened():
+            raise UsageError(f"The video {path} cannot be read: it is damaged, cut off, or in a format unknown here.")
+        rate, count = self.capture.get(cv2.CAP_PROP_FPS), self.capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        self.rate = rate if 0 < rate < math.inf else RATE
+        self.count = int(count) if 0 < count < math.inf else None  # as the header promises
+        self.wanted = self.count and math.ceil(self.count / every)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Each frame: (H, W, 3) uint8 RGB."""
+        while self.capture.grab():
+            if self.seen % self.every == 0:
+                whole, frame = self.capture.retrieve()
+                if not whole:
+                    break
+                yield frame[:, :, ::-1]
+            self.seen += 1
+        if self.seen == 0:
+            raise UsageError(f"The video {self.path} has no frame that can be read.")
+
+    def check(self) -> None:
+        """Raise UsageError where frames are missing at the end."""
+        if self.count and self.seen < self.count * (1 - MISSED) - 2:
+            raise UsageError(
+                f"The video {self.path} ends after {self.seen} of {self.count} frames: it is damaged or cut off. "
+                "The frames before are segmented."
+            )
+
+    def close(self) -> None:
+        self.capture.release()
+
+
+class _Writer:
+    """A video of pictures, all padded to the size of the first, or as high as a legend may make them."""
+
+    def __init__(self, path: Path, rate: float):
+        self.path = path
+        self.rate = rate
+        self.size = (0, 0)
+        self.file: cv2.VideoWriter | None = None
+
+    def write(self, picture: np.ndarray) -> None:
+        """Add a picture, (H, W, 3) uint8 RGB."""
+        height, width = picture.shape[:2]
+        if self.file is None:
+            self.size = _even(max(height, LEGEND_HEIGHT)), _even(width)
+            self.file = cv2.VideoWriter(str(self.path), cv2.VideoWriter_fourcc(*CODEC), self.rate, self.size[::-1])
+            if not self.file.isOpened():
+                raise UsageError(f"The video {self.path} cannot be written; make room, or give another --out.")
+        frame = np.full((*self.size, 3), 255, np.uint8)
+        frame[:height, :width] = picture[:, :, ::-1]
+        self.file.write(frame)
+
+    def close(self) -> None:
+        if self.file is not None:
+            self.file.release()
+
+
+@contextmanager
+def _video(path: Path, rate: float) -> Iterator[_Writer]:
+    """A video that takes its name when it is whole."""
+    with replacing(path) as temporary:
+        file = temporary.with_name(f"{temporary.name}.mp4")  # OpenCV goes by the ending
+        writer = _Writer(file, rate)
+        try:
+            yield writer
+            writer.close()
+            os.replace(file, temporary)
+        finally:
+            writer.close()
+            file.unlink(missing_ok=True)
+
+
+def _remove_others(folder: Path, written: set[Path]) -> None:
+    """Remove the frames that an earlier, longer video or a smaller ``every`` has left."""
+    for path in folder.iterdir():
+        if re.fullmatch(r"\d{6,}(_labels\.png|\.json|_rle\.json)", path.name) and path not in written:
+            path.unlink()
+
+
+def _even(length: int) -> int:
+    return length + length % 2
