@@ -1,7 +1,7 @@
 """A colour for each name: the same in every picture, and apart from those of the names around it."""
 
 import hashlib
-from functools import cache, lru_cache
+from functools import lru_cache
 
 import numpy as np
 
@@ -59,7 +59,7 @@ def colors_of(names: tuple[str, ...]) -> tuple[Color, ...]:
     return (*map(_to_rgb, taken), *map(color_of, names[SPREAD:]))
 
 
-@cache
+@lru_cache(maxsize=1 << 16)  # bounded, for a web page's visitors bring names of their own
 def _lab(name: str, salt: int) -> np.ndarray:
     """A colour of a name in OKLab, within what a screen shows: (3,)."""
     text = name.split(",")[0].strip().lower() + (f"\n{salt}" if salt else "")

@@ -19,9 +19,8 @@ from pycocotools import mask as coco_mask
 
 import errseg
 from errseg import fonts
-from errseg.api import Result
+from errseg.api import Result, arguments
 from errseg.colors import colors_of
-from errseg.predict import defaults
 from tests.conftest import TINY_CLIP, TINY_RUN
 
 ROOT = Path(__file__).parents[1]
@@ -373,13 +372,13 @@ def test_an_output_folder_that_is_none(predict, photos):
 
 def test_which_model_it_is(monkeypatch, tmp_path, capsys, run_folder):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(defaults, "ROOT", tmp_path / "elsewhere")
-    assert defaults.default_weights("w.pth", None) == ("w.pth", None)
-    assert defaults.default_weights("w.pth", "c.yaml") == ("c.yaml", "w.pth")
-    assert defaults.default_weights(None, "c.yaml") == ("c.yaml", None)
+    monkeypatch.setattr(arguments, "CHECKOUT", tmp_path / "elsewhere")
+    assert arguments.model_of("w.pth", None) == ("w.pth", None)
+    assert arguments.model_of("w.pth", "c.yaml") == ("c.yaml", "w.pth")
+    assert arguments.model_of(None, "c.yaml") == ("c.yaml", None)
     with pytest.raises(errseg.errors.UsageError, match="huggingface.co/lchen1019/ERR-Seg.*quickstart.sh"):
-        defaults.default_weights(None, None)
+        arguments.model_of(None, None)
     Path("output/mini").mkdir(parents=True)
     os.symlink(run_folder, "output/mini/errseg")
-    assert defaults.default_weights(None, None) == ("output/mini/errseg", None)
+    assert arguments.model_of(None, None) == ("output/mini/errseg", None)
     assert "knows only drawn shapes" in capsys.readouterr().err

@@ -13,13 +13,13 @@ import argparse
 import sys
 from pathlib import Path
 
-import errseg
-from errseg.api.names import Names, as_vocabulary, names_from_file, names_from_text
+import errseg  # noqa: F401  makes detectron2 importable
+from errseg.api.arguments import add_model, add_names, load_model, names_of
+from errseg.api.names import as_vocabulary
 from errseg.api.result import FORMATS
-from errseg.data.vocabularies import vocabulary_names
 from errseg.errors import UsageError
 from errseg.fonts import letters_of_no_font
-from errseg.predict import Settings, default_weights, find_sources, predict
+from errseg.predict import Settings, find_sources, predict
 from errseg.predict.report import classes_table, summary
 
 
@@ -40,23 +40,15 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("images", nargs="+", metavar="IMAGES", help="files, folders, patterns, videos")
-    names = parser.add_mutually_exclusive_group(required=True)
-    names.add_argument("--classes", metavar="NAMES", help="'cat, grass'; quotes hold synonyms: 'sea, \"sky, air\"'")
-    names.add_argument("--classes-file", metavar="FILE", help='one a line; or .json: a list, or {"name": ["synonym"]}')
-    names.add_argument("--vocabulary", metavar="NAME", help=", ".join(vocabulary_names()))
-    add("--weights", metavar="FILE", help="a checkpoint of ours or a released one (default: the quickstart's)")
-    add("--config-file", metavar="FILE", help="its configuration, where it is not beside it")
+    add_names(parser)
     add("--out", type=Path, default=Path("output/predict"), metavar="DIR", help="default: %(default)s")
     add("--format", default="overlay,labels,json", metavar="F,…", help=f"some of {', '.join(FORMATS)} (%(default)s)")
     add("--batch", type=int, default=1, metavar="N", help="images at a time")
-    add("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda")
-    add("--precision", choices=("float32", "bfloat16", "float16"), help="default: the configuration's")
     add("--background", metavar="NAME", help="name of the pixels below --min-confidence (default: none is below)")
     add("--min-confidence", type=float, metavar="X", help="0 to 1, with --background (default: 0.5)")
-    add("--num-classes", type=int, metavar="K", help="names that CRM keeps, 0 for all (default: as the paper chooses)")
     add("--every", type=int, default=1, metavar="N", help="one of N frames of a video")
     add("--overwrite", action="store_true", help="do anew what is done")
-    add("--opts", nargs="*", default=[], metavar="KEY VALUE", help="configuration keys, at the end")
+    add_model(parser)
     return parser.parse_intermixed_args()
 
 
@@ -65,8 +57,7 @@ def run(args: argparse.Namespace) -> int:
     settings = check(args)
     sources = find_sources(args.images, args.out)
     vocabulary = as_vocabulary(names_of(args))
-    config, weights = default_weights(args.weights, args.config_file)
-    model = errseg.load(config, weights, args.device, args.precision, args.opts)
+    model = load_model(args)
     model.set_vocabulary(vocabulary, args.num_classes)
     odd = letters_of_no_font(model.names) if "overlay" in settings.formats else ""
     if odd:
@@ -82,13 +73,6 @@ def run(args: argparse.Namespace) -> int:
         print("Interrupted: the same command goes on from here.", file=sys.stderr)
         return 130
     return 1 if outcome.problems else 0
-
-
-def names_of(args: argparse.Namespace) -> Names:
-    """The names that one of the three options gives."""
-    if args.classes is not None:
-        return names_from_text(args.classes)
-    return names_from_file(args.classes_file) if args.classes_file is not None else args.vocabulary
 
 
 def check(args: argparse.Namespace) -> Settings:
