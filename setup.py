@@ -18,7 +18,17 @@ setup(
     # compat/ holds a package named `detectron2` that must not be installed as one: its files go along as data, and
     # errseg/__init__.py puts their folder on the import path where the real Detectron2 is missing.
     packages=find_packages(include=["errseg", "errseg.*"], exclude=["errseg.compat", "errseg.compat.*"]),
-    package_data={"errseg": ["compat/**/*.py", "data/vocabularies/*.json", "evaluation/*.json", "mini/*.json"]},
+    package_data={
+        "errseg": [
+            "compat/**/*.py",
+            "data/vocabularies/*.json",
+            "evaluation/*.json",
+            "mini/*.json",
+            "web/*.html",
+            "web/*.js",
+            "web/*.css",
+        ]
+    },
     install_requires=[
         "torch>=2.4",
         "torchvision>=0.19",
@@ -41,5 +51,9 @@ setup(
         "scipy>=1.10",
         "matplotlib>=3.6",
     ],
-    extras_require={"dev": ["pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6"]},
+    extras_require={
+        "web": ["gradio>=6,<7"],  # tools/web.py
+        "export": ["onnx>=1.16", "onnxscript>=0.5", "onnxruntime>=1.18"],  # tools/export.py --format onnx
+        "dev": ["pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6", "playwright>=1.45"],
+    },
 )

@@ -9,6 +9,16 @@ venv=${ERRSEG_VENV:-$root/.venv}
 [[ $venv == /* ]] || venv=$PWD/$venv
 cd "$root"
 
+# The web page is tested in a browser. Root on a Debian-like system, such as a container of CI, gets it from there.
+has_chromium() { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null
+if (($# == 0)) && ! has_chromium; then
+    if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
+        echo "test.sh: installing Chromium, for the tests of the web page …"
+        { apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium; } >/dev/null 2>&1 || true
+    fi
+    has_chromium || echo "test.sh: there is no Chromium: the tests of the web page in a browser are skipped."
+fi
+
 # The models are tiny: one process per core with one thread each is faster than one process with many threads.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 exec "$venv/bin/python" -m pytest -q -n auto --maxprocesses 4 "$@"

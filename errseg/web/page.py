@@ -1,0 +1,146 @@
+"""The page: which components it has, and what happens when they change. gradio is imported here."""
+
+import sys
+import traceback
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from errseg.data.vocabularies import load_vocabulary, vocabulary_names
+from errseg.errors import UsageError
+
+from .examples import Example
+from .service import Service
+from .tags import tidy
+from .view import sentence, view
+
+__all__ = ["THEME", "build_page", "make_picture"]
+
+FOLDER = Path(__file__).parent
+FONTS = ["system-ui", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif"]  # the visitor's own: nothing is fetched
+THEME = gr.themes.Default(
+    primary_hue="blue", neutral_hue="slate", radius_size="sm", font=FONTS, font_mono=["ui-monospace", "monospace"]
+).set(
+    body_text_color_subdued="*neutral_500",
+    block_info_text_color="*neutral_500",
+    button_primary_background_fill="*primary_600",
+    button_primary_background_fill_hover="*primary_700",
+)
+TITLE = "<h1>errseg</h1><p>Every pixel of a picture gets one of your names.</p>"
+HINT = "Choose a picture and type the names to look for, or take an example."
+HOW_TO_TYPE = 'Enter or a comma ends a name; quotes keep synonyms together: "sky, heaven".'
+MODEL = {"concurrency_id": "model", "concurrency_limit": 1}  # requests queue
+
+
+def build_page(service: Service, examples: Sequence[Example]) -> gr.Blocks:
+    """The page over a service; it is not running yet.
+
+    Args:
+        service: answers the requests.
+        examples: to choose from.
+    """
+    keep = service.limits.keep_seconds
+    cleaning = {"delete_cache": (min(keep, 60), keep)}  # every so many seconds; files older than so many
+    with gr.Blocks(title="errseg", fill_width=True, analytics_enabled=False, **cleaning) as page:
+        gr.HTML(TITLE, elem_id="title", apply_default_css=False)
+        with gr.Row():
+            with gr.Column(scale=2, min_width=300):
+                picture = make_picture()
+                paths = [[str(example.path)] for example in examples]
+                chooser = gr.Dataset(
+                    components=[picture], samples=paths, type="index", label="Examples", elem_id="examples"
+                )
+                tags = {"multiselect": True, "allow_custom_value": True, "info": HOW_TO_TYPE}
+                names = gr.Dropdown([], value=[], label="Names", elem_id="names", **tags)
+                title = gr.Dropdown(_titles(service), value="", label="Vocabulary", elem_id="vocabulary")
+                button = gr.Button("Segment", variant="primary", elem_id="segment")
+            with gr.Column(scale=5, min_width=300):
+                code = {"html_template": _text("viewer.html"), "js_on_load": _text("viewer.js")}
+                viewer = gr.HTML(None, apply_default_css=False, elem_id="viewer", **code)
+        last = gr.State(None)  # the request in view
+        run = {"inputs": [picture, names, title, last], "outputs": [names, viewer, last], **MODEL}
+        run |= {"api_visibility": "private", "show_progress_on": viewer, "show_progress": "minimal"}
+        changes = [picture.change, names.change, title.change]
+        gr.on(changes, partial(_answer, service), trigger_mode="always_last", **run)
+        button.click(partial(_answer, service, again=True), **run)
+        chosen = [picture, names, title]
+        chooser.click(partial(_choose, examples), chooser, chosen, api_visibility="private", show_progress="hidden")
+    return page.queue(max_size=64, api_open=False)
+
+
+def make_picture() -> gr.Image:
+    """The field of the picture. Its file stays as the visitor sent it: whether it is a picture is the service's to say.
+
+    (A subclass would have gradio write a file beside this one.)
+    """
+    places = {"sources": ["upload", "clipboard"], "type": "filepath", "buttons": []}
+    picture = gr.Image(label="Picture", height=260, elem_id="picture", **places)
+    to_cache = picture.async_move_resource_to_block_cache
+
+    async def without_addresses(path: str | Path | None) -> str | None:
+        if "://" in str(path):
+            raise gr.Error("This page fetches nothing from the web: upload the picture.")
+        return await to_cache(path)
+
+    picture.preprocess = lambda payload: payload.path if payload is not None else None
+    picture.async_move_resource_to_block_cache = without_addresses
+    return picture
+
+
+def _text(name: str) -> str:
+    return (FOLDER / name).read_text(encoding="utf-8")
+
+
+def _titles(service: Service) -> list[tuple[str, str]]:
+    """The vocabularies to choose from: what is shown, and the value."""
+    sizes = {name: len(load_vocabulary(name).classes) for name in vocabulary_names()}
+    fitting = {name: size for name, size in sizes.items() if size <= service.limits.max_names}
+    titles = [(f"{name}: {size} names more", name) for name, size in fitting.items()]
+    return [("the names above, no others", ""), *titles]
+
+
+def _choose(examples: Sequence[Example], index: int) -> tuple[str, list[str], str]:
+    return str(examples[index].path), examples[index].names, ""
+
+
+def _answer(
+    service: Service,
+    path: str | None,
+    tags: list[str] | None,
+    title: str | None,
+    last: list | None,
+    again: bool = False,
+) -> tuple[Any, Any, Any]:
+    """What becomes of the tags, the viewer and the request in view.
+
+    Args:
+        service: answers it.
+        path: of the picture.
+        tags: as typed.
+        title: of a vocabulary.
+        last: the request in view: the same one is not answered anew, unless ``again``.
+        again: whether the visitor asked for it.
+    """
+    tags = tags or []
+    if [path, tags, title] == last and not again:
+        return gr.skip(), gr.skip(), gr.skip()
+    neat = tags
+    try:
+        neat = tidy(tags, service.limits.max_names)
+        if path and (neat or title):
+            answer = view(service.segment(path, neat, title), Path(path).stem)
+        else:
+            answer = sentence(_missing(path))
+    except UsageError as error:
+        answer = sentence(str(error), error=True)
+    except Exception:  # a visitor cannot help it; whoever runs the server can
+        traceback.print_exc(file=sys.stderr)
+        answer = sentence("Something went wrong on the server; its log has the reason.", error=True)
+    return (gr.skip() if neat == tags else neat), answer, [path, neat, title]
+
+
+def _missing(path: str | None) -> str:
+    return "Type the names to look for in the picture, or choose a vocabulary." if path else HINT

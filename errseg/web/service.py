@@ -1,0 +1,95 @@
+"""Requests to the model, one at a time and within limits, however many visitors there are."""
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from errseg.api import Result, Segmenter
+from errseg.api.images import UNREADABLE, read_image
+from errseg.data.vocabularies import Vocabulary
+from errseg.errors import UsageError
+
+from .tags import names_of, vocabulary_of
+
+__all__ = ["DEFAULT_LIMITS", "Limits", "Service", "open_picture"]
+
+
+class Limits(NamedTuple):
+    """What a visitor may ask for."""
+
+    max_pixels: int = 25_000_000  # of a picture
+    max_names: int = 1000
+    max_bytes: int = 50_000_000  # of an uploaded file
+    keep_seconds: int = 600  # until an uploaded file is deleted
+
+
+DEFAULT_LIMITS = Limits()
+
+
+class Service:
+    """Segments pictures for several visitors with one model; each request brings its own names."""
+
+    def __init__(self, segmenter: Segmenter, limits: Limits = DEFAULT_LIMITS):
+        """
+        Args:
+            segmenter: the model; its vocabulary changes with the requests.
+            limits: requests beyond them are refused.
+        """
+        self.limits = limits
+        self._segmenter = segmenter
+        self._vocabulary: Vocabulary | None = None  # that the model has
+        self._lock = threading.Lock()  # from the setting of a vocabulary to the result for it
+
+    def segment(self, path: str | Path, tags: Sequence[str], title: str | None = None) -> Result:
+        """Segment a picture.
+
+        Args:
+            path: of its file.
+            tags: names, tidy.
+            title: of a vocabulary of this package whose names count too.
+
+        Raises:
+            UsageError: the picture or the names cannot be used, or are beyond the limits.
+        """
+        vocabulary = vocabulary_of(names_of(tags), title, self.limits.max_names)
+        image = open_picture(path, self.limits.max_pixels)
+        with self._lock:
+            if vocabulary != self._vocabulary:
+                self._vocabulary = None  # the model's is unknown where an error comes between
+                self._segmenter.set_vocabulary(vocabulary)
+                self._vocabulary = vocabulary
+            return self._segmenter(image)
+
+
+def open_picture(path: str | Path, max_pixels: int) -> np.ndarray:
+    """Read an uploaded file: (H, W, 3) uint8 RGB. The size is checked before the pixels are decoded.
+
+    Raises:
+        UsageError: it is gone, no picture, or too large; the sentence does not tell where it was stored.
+    """
+    if not Path(path).is_file():
+        raise UsageError("This picture has been deleted here meanwhile; choose it again.")
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > max_pixels:
+                raise _too_large(image.width, image.height, max_pixels)
+            return read_image(image)
+    except Image.DecompressionBombError as error:
+        raise UsageError(f"This picture has far more than {max_pixels} pixels; make it smaller.") from error
+    except UnidentifiedImageError as error:  # its message names the file
+        raise UsageError("This file is no picture that can be read; choose a whole JPEG, PNG or WebP file.") from error
+    except UsageError:
+        raise
+    except UNREADABLE as error:
+        raise UsageError("This picture is damaged; choose a whole JPEG, PNG or WebP file.") from error
+
+
+def _too_large(width: int, height: int, max_pixels: int) -> UsageError:
+    return UsageError(
+        f"This picture has {width} x {height} pixels, and this page takes {max_pixels / 1e6:.3g} million; "
+        "make it smaller."
+    )

@@ -1,0 +1,81 @@
+"""What the browser gets: pictures as data URLs, so that no file of a result is ever written.
+
+The map is a PNG of the size of the display: red and green hold the place of a pixel's name in ``classes`` (red + 256
+green), blue its confidence (0 to 255).
+"""
+
+import base64
+import io
+import json
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from errseg.api import Result
+from errseg.colors import colors_of
+from errseg.visualization import fit
+
+__all__ = ["sentence", "view"]
+
+SMALLEST_SIDE, LARGEST_SIDE = 640, 1280  # of the displayed picture's longer side
+
+
+def sentence(text: str, error: bool = False) -> dict[str, Any]:
+    """A sentence in the place of a result."""
+    return {"sentence": text, "error": error}
+
+
+def view(result: Result, stem: str = "picture") -> dict[str, Any]:
+    """A result as the page shows it.
+
+    Args:
+        result: of a picture.
+        stem: how the names of its downloads begin.
+    """
+    height, width = result.labels.shape
+    side = min(max(height, width, SMALLEST_SIDE), LARGEST_SIDE)
+    colors = colors_of(tuple(result.names))
+    return {
+        "photo": _data_url(Image.fromarray(fit(result.image, (side, side))), "JPEG", quality=92, subsampling=0),
+        "map": _data_url(Image.fromarray(_map(result, side)), "PNG"),
+        "classes": [
+            {"name": each.name, "color": colors[each.id], "share": each.share, "score": each.score}
+            for each in result.classes
+        ],
+        "kept": [each._asdict() for each in result.kept],
+        "names": len(result.names),
+        "size": [width, height],
+        "stem": stem,
+        "labels": _data_url(_labels(result), "PNG"),
+        "json": _encode(_json(result, stem), "application/json"),
+    }
+
+
+def _map(result: Result, side: int) -> np.ndarray:
+    """(h, w, 3) uint8."""
+    place = np.zeros(len(result.names), np.int64)
+    place[[each.id for each in result.classes]] = np.arange(len(result.classes))
+    labels = place[fit(result.labels, (side, side), label=True)]
+    scores = fit(result.scores, (side, side), label=True)
+    return np.stack([labels % 256, labels // 256, np.rint(255 * scores.clip(0, 1))], axis=-1).astype(np.uint8)
+
+
+def _labels(result: Result) -> Image.Image:
+    """The mask in full size, as ``Result.save`` writes it."""
+    return Image.fromarray(result.labels.astype(np.uint8 if len(result.names) <= 256 else np.uint16))
+
+
+def _json(result: Result, stem: str) -> bytes:
+    content = {**result.to_dict(), "image": stem, "annotations": result.to_coco()}
+    return json.dumps(content, ensure_ascii=False).encode()
+
+
+def _data_url(image: Image.Image, kind: str, **options: Any) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, format=kind, **options)
+    return _encode(buffer.getvalue(), f"image/{kind.lower()}")
+
+
+def _encode(content: bytes, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

@@ -1,0 +1,76 @@
+"""What the page answers to a request, without a browser."""
+
+import asyncio
+
+import pytest
+
+from errseg.errors import UsageError
+from errseg.web import Limits, Service
+
+pytest.importorskip("gradio", reason="the web page needs gradio: pip install -e '.[web]'")
+
+
+@pytest.fixture
+def answer():
+    from errseg.web.page import _answer  # imports gradio
+
+    return _answer
+
+
+def is_skipped(output):
+    return isinstance(output, dict) and output.get("__type__") == "update" and len(output) == 1
+
+
+def test_a_result(answer, segmenter, picture):
+    tags, view, last = answer(Service(segmenter), str(picture), ["cat, sea"], "", None)
+    assert tags == ["cat", "sea"]
+    assert view["names"] == 2 and view["stem"] == "blobs"
+    assert last == [str(picture), ["cat", "sea"], ""]
+
+
+def test_the_request_in_view_is_not_answered_anew(answer, segmenter, picture):
+    """What the page writes into its own fields comes back as a change; it must come to rest."""
+    service = Service(segmenter)
+    request = [str(picture), ["cat", "sea"], ""]
+    assert all(map(is_skipped, answer(service, *request, last=request)))
+    tags, view, _ = answer(service, *request, last=request, again=True)
+    assert is_skipped(tags) and view["names"] == 2
+    for path, tags in ((None, []), (str(picture), [])):  # nothing to do yet
+        neat, view, last = answer(service, path, tags, "", None)
+        assert is_skipped(neat) and not view["error"]
+        assert all(map(is_skipped, answer(service, path, tags, "", last)))
+
+
+def test_errors_are_sentences(answer, segmenter, picture, capsys, monkeypatch):
+    service = Service(segmenter, Limits(max_names=1))
+    tags, view, _ = answer(service, str(picture), ["cat", "sea"], "", None)
+    assert is_skipped(tags)
+    assert view == {"sentence": "There are 2 names, and this page takes 1; leave some out.", "error": True}
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(service, "segment", lambda *arguments: 1 / 0)
+    _, view, _ = answer(service, str(picture), ["cat"], "", None)
+    assert view["error"] and "went wrong on the server" in view["sentence"]
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_nothing_is_fetched_for_a_visitor():
+    """A request by hand may name an address in the place of an upload."""
+    import gradio as gr
+
+    from errseg.web.page import make_picture
+
+    with pytest.raises(gr.Error, match="fetches nothing"):
+        asyncio.run(make_picture().async_move_resource_to_block_cache("http://192.0.2.1/picture.png"))
+
+
+def test_a_port_that_is_taken_is_a_sentence(segmenter):
+    import socket
+
+    from errseg.web import serve
+
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(UsageError, match=f"cannot listen at 127.0.0.1:{port}"):
+            serve(segmenter, port=port)
