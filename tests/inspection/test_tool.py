@@ -1,0 +1,135 @@
+"""tools/visualize.py, run as people run it."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from errseg.errors import UsageError
+from errseg.inspection import point
+
+TOOL = Path(__file__).parents[2] / "tools/visualize.py"
+CLASSES = "cat, grass, 'sky', road, wall, tree, 日本"
+
+
+@pytest.fixture(scope="module")
+def tool():
+    """The tool as a module."""
+    spec = importlib.util.spec_from_file_location("visualize", TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def files(build, tiny_cfg, picture, tmp_path):
+    """A folder with a run's configuration and weights, and a picture that EXIF turns."""
+    model = build("INPUT.MIN_SIZE_TEST", 0)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/config.yaml").write_text(tiny_cfg.dump())
+    torch.save({"model": model.state_dict()}, tmp_path / "run/model_final.pth")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(picture).save(tmp_path / "photo.jpg", exif=exif)
+    return tmp_path
+
+
+@pytest.fixture
+def show(tool, files, monkeypatch, capsys):
+    """``show(*options)``: exit status, output, errors of the tool on the picture."""
+
+    def call(*options, names=("--classes", CLASSES), image="photo.jpg"):
+        command = ["visualize.py", files / image, "--weights", files / "run", "--out", files / "out", *names, *options]
+        monkeypatch.setattr(sys, "argv", list(map(str, command)))
+        status = tool.main()
+        output = capsys.readouterr()
+        return status, output.out, output.err
+
+    return call
+
+
+def test_as_a_user(files):
+    command = [
+        sys.executable,
+        TOOL,
+        files / "photo.jpg",
+        "--weights",
+        files / "run/model_final.pth",
+        "--out",
+        files / "o",
+    ]
+    command += ["--classes", CLASSES, "--what", "crm,attention", "--num-classes", "3", "--format", "svg", "--arrays"]
+    run = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    names = ["crm", "attention", "class_attention"]
+    expected = [f"photo_{name}.{ending}" for ending in ("svg", "npz") for name in names]
+    assert sorted(map(str, (files / "o").iterdir())) == sorted(run.stdout.split()) == sorted(
+        str(files / "o" / name) for name in expected
+    )  # fmt: skip
+
+
+def test_everything_by_default(show, files):
+    (files / "names.txt").write_text("cat\ngrass\nsky\n")
+    status, out, err = show(
+        "--point", "49,69", "--layer", "1", "--head", "2", names=("--classes-file", files / "names.txt")
+    )
+    assert status == 0 and not err  # 49,69 lies in the picture as EXIF turns it
+    parts = ("cost", "crm", "attention", "class_attention", "guidance")
+    assert out.split() == [str(files / f"out/photo_{part}.png") for part in parts]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--what", "cost,heat"), "'heat'"),
+        (("--point", "50,10"), "50,10 is outside the picture of 50 x 70 pixels"),
+        (("--point", "middle"), "'middle'"),
+        (("--point", "1,2,3"), "'1,2,3'"),
+        (("--show", "gras"), "did you mean 'grass'"),
+        (("--layer", "7"), "1 to 2"),
+        (("--head", "9"), "1 to 4"),
+        (("--head", "first"), "'first'"),
+        (("--format", "gif"), "'gif'"),
+        (("--num-classes", "-1"), "-1"),
+        (("--device", "quantum"), "quantum"),
+    ],
+)
+def test_bad_options(options, sentence, show, files):
+    status, out, err = show(*options)
+    assert status == 2 and not out and err.startswith("visualize.py: ") and err.count("\n") == 1
+    assert sentence in err
+    assert not (files / "out").exists()
+
+
+def test_bad_files(show, files):
+    (files / "broken.jpg").write_bytes(b"no picture")
+    assert show(image="broken.jpg")[0] == show(image="missing.jpg")[0] == 2
+    assert "ade20k_150" in show(names=("--vocabulary", "ade"))[2]
+
+
+def test_click_without_a_display(show, monkeypatch):
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    status, _, err = show("--point", "click")
+    assert status == 2 and "needs a display" in err
+
+
+@pytest.mark.parametrize(("clicks", "expected"), [([(12.7, 3.2)], (12, 3)), ([(70.0, -0.4)], (69, 0)), ([], None)])
+def test_click(clicks, expected, monkeypatch, picture):
+    """The window is pyplot's; what it returns becomes a point."""
+    figure = SimpleNamespace(ginput=lambda count, timeout: clicks)
+    axes = SimpleNamespace(imshow=lambda *_, **__: None, set=lambda **_: None)
+    pyplot = SimpleNamespace(subplots=lambda **_: (figure, axes), close=lambda _: None)
+    monkeypatch.setattr(point, "_interactive_pyplot", lambda: pyplot)
+    if expected is None:
+        with pytest.raises(UsageError, match="closed without a click"):
+            point.click_point(picture)
+    else:
+        assert point.click_point(np.asarray(picture)) == expected
