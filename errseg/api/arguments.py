@@ -29,12 +29,15 @@ def add_names(parser: argparse.ArgumentParser, required: bool = True) -> None:
     parser.add_argument("--num-classes", type=int, metavar="K", help=help)
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
-    """Add ``--weights``, ``--config-file``, ``--device``, ``--precision`` and ``--opts``."""
+def add_model(parser: argparse.ArgumentParser, device: bool = True) -> None:
+    """Add ``--weights``, ``--config-file``, ``--precision``, ``--opts``, and ``--device``, unless that is the CPU."""
     add = parser.add_argument
     add("--weights", metavar="FILE", help="checkpoint, ours or a released one, or folder of a run (the quickstart's)")
     add("--config-file", metavar="FILE", help="its configuration, where it is not beside it")
-    add("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda")
+    if device:
+        add("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda")
+    else:
+        parser.set_defaults(device="cpu")
     add("--precision", choices=("float32", "bfloat16", "float16"), help="default: the configuration's")
     add("--opts", nargs="*", default=[], metavar="KEY VALUE", help="configuration keys, at the end")
 

@@ -40,7 +40,7 @@ class CRM(nn.Module):
 
     @torch.no_grad()
     def forward(self, cost_map: Tensor, num_classes: int, present: Tensor | None = None) -> Tensor:
-        """Ids of the classes to keep, ascending.
+        """Ids of the classes to keep, ascending. Of equal scores (many classes have none) the lower id stays.
 
         Args:
             cost_map: (B, T, H, W) cosines at stride 16.
@@ -56,7 +56,8 @@ class CRM(nn.Module):
         scores = self.scores(cost_map)
         if present is not None:
             scores = scores.masked_fill(present, torch.inf)
-        return scores.topk(num_classes, dim=1).indices.sort(dim=1).values
+        # A stable sort, for topk breaks ties in ways that differ between devices and runtimes
+        return scores.sort(dim=1, descending=True, stable=True).indices[:, :num_classes].sort(dim=1).values
 
 
 class KeepAll(nn.Module):

@@ -226,7 +226,7 @@ class ViTCLIP(CLIPEncoder):
         x = visual.conv1(images.to(visual.conv1.weight.dtype))
         size = x.shape[-2:]
         x = x.flatten(2).transpose(1, 2) + self.positions(size).to(x.dtype)
-        first = (visual.class_embedding + visual.positional_embedding[0]).to(x.dtype).expand(len(x), 1, -1)
+        first = (visual.class_embedding + visual.positional_embedding[0]).to(x.dtype).expand(x.shape[0], 1, -1)
         x = visual.ln_pre(torch.cat([first, x], dim=1))
         outputs = {}
         for i, block in enumerate(visual.transformer.resblocks):

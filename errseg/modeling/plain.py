@@ -90,7 +90,8 @@ def keep_classes(crm: nn.Module, costs: Tensor, num_classes: int, present: Tenso
         scores.scatter_add_(1, ranked[:, rank], points.expand(-1, ranked.shape[2]))
     if present is not None:
         scores[present] = torch.inf
-    return scores.float().topk(num_classes, dim=1).indices.sort(dim=1).values
+    order = scores.float().sort(dim=1, descending=True, stable=True).indices  # the lower id of equal scores
+    return order[:, :num_classes].sort(dim=1).values
 
 
 def hsm(module: nn.Module, costs: list[Tensor], size: tuple[int, int]) -> Tensor:

@@ -1,0 +1,97 @@
+"""Does a written file say what the model says? On drawn pictures, one and two at a time.
+
+Shapes: N pictures of R x R pixels, T names that are asked for, D text dimension.
+"""
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from errseg.errors import UsageError
+from errseg.mini.render import draw_scene
+from errseg.mini.world import SEEN
+from errseg.modeling import ERRSeg
+from errseg.modeling.output import labels_and_scores, place
+
+from .formats import Runner
+
+__all__ = ["LEAST_AGREEMENT", "agreement", "drawn_pictures", "predict"]
+
+LEAST_AGREEMENT = 0.999  # of the pixels
+OBJECTS = (3, 5)  # of each picture
+
+
+def drawn_pictures(resolution: int) -> np.ndarray:
+    """Two scenes of different content: (2, 3, R, R) uint8."""
+    random = np.random.default_rng(0)
+    scenes = [draw_scene(list(random.choice(SEEN, count, replace=False)), random).image for count in OBJECTS]
+    sized = [Image.fromarray(scene).resize((resolution, resolution), Image.BILINEAR) for scene in scenes]
+    return np.stack([np.asarray(picture).transpose(2, 0, 1) for picture in sized])
+
+
+@torch.no_grad()
+def predict(model: ERRSeg, images: np.ndarray, text: Tensor, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """The model's own labels and scores, of one picture at a time.
+
+    Args:
+        model: in evaluation mode.
+        images: (N, 3, R, R) uint8, of the size that the model is to see.
+        text: (T, D) embeddings.
+        num_classes: K.
+
+    Returns:
+        Rows of ``text`` (N, R, R), and each pixel's score (N, R, R).
+    """
+    size = images.shape[-2:]
+    predicted = []
+    for image in map(torch.from_numpy, images):
+        logits, kept = model.segment(model.preprocess(image, size), text, num_classes)
+        (view,) = model.views.of(*size)
+        predicted.append(labels_and_scores([place(logits[0], kept[0], view, {"image": image})], size))
+    labels, scores = zip(*predicted, strict=True)
+    return torch.stack(labels).numpy(), torch.stack(scores).numpy()
+
+
+def agreement(
+    run: Runner, model: ERRSeg, text: Tensor, num_classes: int, classes: tuple[int, ...] | None, resolution: int
+) -> float:
+    """The share of pixels that the file labels as the model does, the worst of several runs.
+
+    The runs: two pictures at once, and one of them; for an open vocabulary, each with more than K names and with fewer.
+
+    Args:
+        run: the written file.
+        model: what it was made from.
+        text: (T, D) embeddings of the vocabulary, or of an example.
+        num_classes: K.
+        classes: the name of each row of ``text``; None where the file takes ``text`` as an input.
+        resolution: R.
+
+    Raises:
+        UsageError: it is less than ``LEAST_AGREEMENT``.
+    """
+    images = drawn_pictures(resolution)
+    texts = [text] if classes else _vocabularies(text, num_classes)
+    shares = []
+    for each in texts:
+        expected, _ = predict(model, images, each, num_classes)
+        expected = expected if classes is None else np.asarray(classes)[expected]
+        inputs = () if classes else (each.numpy(),)
+        for count in (2, 1):
+            labels, _ = run(images[:count], *inputs)
+            shares.append(float((labels == expected[:count]).mean()))
+    if min(shares) < LEAST_AGREEMENT:
+        raise UsageError(
+            f"the file labels only {min(shares):.2%} of the pixels as the model does ({LEAST_AGREEMENT:.1%} are asked "
+            "for), and was removed; give trained weights, float32, or another --format."
+        )
+    return min(shares)
+
+
+def _vocabularies(text: Tensor, num_classes: int) -> list[Tensor]:
+    """Of the given rows and random ones: the given, then more than K and no more than K, where they are not that."""
+    generator = torch.Generator().manual_seed(0)
+    more = torch.nn.functional.normalize(torch.randn(num_classes + 3, text.shape[1], generator=generator), dim=-1)
+    other = torch.cat([text, more]) if len(text) <= num_classes else text[: max(num_classes - 1, 2)]
+    return [text, other]

@@ -1,0 +1,105 @@
+"""What is said of an exported model: preprocessing.json."""
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from detectron2.config import CfgNode
+
+import errseg
+from errseg.evaluation.provenance import file_digest, state_digest
+from errseg.modeling import ERRSeg
+
+from .graph import IMAGES, LABELS, MOST_NAMES, SCORES, TEXT, ExportModule
+
+__all__ = ["describe"]
+
+
+def describe(model: ERRSeg, cfg: CfgNode, module: ExportModule, num_names: int, file: dict[str, Any]) -> dict[str, Any]:
+    """Everything that a user of the file has to know, and where it came from.
+
+    Args:
+        model: what was exported.
+        cfg: its configuration.
+        module: what was traced.
+        num_names: of names.json.
+        file: what is known of the file: its format, name, opset, digest, agreement.
+    """
+    side, is_open = model.views.resolution, module.text is None
+    return {
+        **file,
+        "open_vocabulary": is_open,
+        "names": num_names,
+        "num_classes": module.num_classes,
+        "precision": model.precision,
+        "resolution": side,
+        "color_order": "RGB",
+        "resize": f"to {side} x {side}, bilinear (Pillow's Image.BILINEAR), aspect ratio not kept; bytes stay bytes",
+        "normalization": {
+            "where": "inside the model",
+            "mean": list(cfg.MODEL.PIXEL_MEAN),
+            "std": list(cfg.MODEL.PIXEL_STD),
+        },
+        "difference_from_evaluation": _difference(cfg, side),
+        "inputs": _inputs(module, side),
+        "outputs": _outputs(module, side),
+        "errseg": {
+            "version": errseg.__version__,
+            "torch": torch.__version__,
+            "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            "weights": _weights(model, cfg),
+            "config": _config(cfg),
+        },
+    }
+
+
+def _difference(cfg: CfgNode, side: int) -> str:
+    shortest = cfg.INPUT.MIN_SIZE_TEST
+    first = f"first resizes a picture's shorter side to {shortest} (INPUT.MIN_SIZE_TEST), and then " if shortest else ""
+    return (
+        f"errseg's own prediction {first}resizes to {side} x {side} without antialiasing, and resizes the scores, not "
+        "the labels, back to the picture; labels differ along edges"
+    )
+
+
+def _inputs(module: ExportModule, side: int) -> list[dict[str, Any]]:
+    inputs = [{"name": IMAGES, "dtype": "uint8", "shape": ["batch", 3, side, side], "values": "RGB, 0 to 255"}]
+    if module.text is None:
+        values = (
+            f"a text embedding a row, 2 to {MOST_NAMES} of them, of any length (cosines count), from "
+            f"Segmenter.embed_text; of more than {module.num_classes}, CRM keeps {module.num_classes} for each image, "
+            "of no more than that, all"
+        )
+        inputs.append({"name": TEXT, "dtype": "float32", "shape": ["names", module.embed_dim], "values": values})
+    return inputs
+
+
+def _outputs(module: ExportModule, side: int) -> list[dict[str, Any]]:
+    shape = ["batch", side, side]
+    dtype = str(module.label_dtype).removeprefix("torch.")
+    values = "indices of names.json" if module.text is not None else f"rows of {TEXT}; names.json has the example's"
+    return [
+        {"name": LABELS, "dtype": dtype, "shape": shape, "values": values},
+        {"name": SCORES, "dtype": "float32", "shape": shape, "values": "confidence in the pixel's name, 0 to 1"},
+    ]
+
+
+def _weights(model: ERRSeg, cfg: CfgNode) -> dict[str, str | None]:
+    """The file, without its folder, its digest, and that of the model's parameters themselves."""
+    path = cfg.MODEL.WEIGHTS or cfg.MODEL.CLIP.PRETRAINED
+    is_file = bool(path) and Path(path).is_file()
+    return {
+        "file": Path(path).name if path else "none: random weights",
+        "sha256": file_digest(path) if is_file else None,
+        "state_sha256": state_digest(model.state_dict().items()),
+    }
+
+
+def _config(cfg: CfgNode) -> dict[str, Any]:
+    """The keys that make the model, without anybody's folders."""
+    content = yaml.safe_load(cfg.dump())
+    model = {**content["MODEL"], "WEIGHTS": Path(cfg.MODEL.WEIGHTS).name}
+    model["CLIP"] = {**model["CLIP"], **{key: Path(model["CLIP"][key]).name for key in ("NAME", "PRETRAINED")}}
+    return {"MODEL": model, "INPUT": content["INPUT"], "TEST": content["TEST"]}

@@ -1,0 +1,124 @@
+"""From a model with a vocabulary to a folder that runs without errseg: trace, write, compare, describe."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from errseg.api import Segmenter
+from errseg.errors import UsageError
+from errseg.evaluation.provenance import file_digest
+from errseg.evaluation.report import write_json
+from errseg.modeling import ERRSeg
+
+from .check import agreement
+from .describe import describe
+from .example import example
+from .folder import DESCRIPTION, check_folder, new_folder
+from .formats import FORMATS, check_packages, runner_of, write_program
+from .graph import TEXT, ExportModule, trace
+
+__all__ = ["Exported", "export_model"]
+
+LEAST_CLASSES = 16  # K of an open vocabulary whose example has few names: the paper's least
+
+
+class Exported(NamedTuple):
+    """What was written."""
+
+    folder: Path
+    file: Path  # the model
+    size: int  # bytes, of the model's files
+    agreement: float  # share of the pixels that it labels as the model does
+    seconds: float
+
+
+def export_model(
+    segmenter: Segmenter,
+    folder: str | Path,
+    format: str = "onnx",
+    open_vocabulary: bool = False,
+    num_classes: int | None = None,
+    overwrite: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> Exported:
+    """Write a model into a folder that needs no errseg: bytes of images in, label map and confidences out.
+
+    The folder holds the model, names.json, preprocessing.json, example.py, and for an open vocabulary the segmenter's
+    own as an example, text_embeddings.npy. It is written whole, after the file has been compared with the model, or
+    not at all.
+
+    Args:
+        segmenter: on the CPU, its vocabulary set; ``INPUT.RESOLUTION_TEST`` is the side of the images.
+        folder: a new one, or that of an earlier export, whose files are replaced.
+        format: "onnx" or "torch_export".
+        open_vocabulary: text embeddings are an input, and labels are their rows; else the vocabulary is baked in.
+        num_classes: K of an open vocabulary; None for the segmenter's, or 16 where that is less.
+        overwrite: write into a folder that holds something else too; its other files stay.
+        say: takes a line on every step.
+
+    Raises:
+        UsageError: the format cannot hold this model, the folder is somebody else's, or the file does not agree.
+    """
+    folder, start = Path(folder), time.perf_counter()
+    model, vocabulary = segmenter.model, segmenter.vocabulary
+    check_packages(format)
+    check_folder(folder, overwrite)
+    _check_model(model, format)
+    if vocabulary is None:
+        raise UsageError("The model has no vocabulary to export; call set_vocabulary(names) first.")
+    text, classes = model.text_embeddings.detach().clone(), vocabulary.prompt_classes
+    names = list(vocabulary.classes)
+    if open_vocabulary:
+        if len(text) < 2:
+            raise UsageError("An open vocabulary's example has one name; give two or more.")
+        names, classes = [names[index] for index in classes], None  # a name for each row
+        num_classes = num_classes or max(model.vocabulary.num_classes, LEAST_CLASSES)
+    else:
+        num_classes = model.vocabulary.num_classes
+    say(f"Tracing the model at {model.views.resolution} x {model.views.resolution} …")
+    module = ExportModule(model, num_classes, None if open_vocabulary else text, classes)
+    program = trace(module, model.views.resolution)
+    with new_folder(folder) as temporary:
+        say(f"Writing {FORMATS[format]} …")
+        opset = write_program(program, format, temporary)
+        del program
+        file = temporary / FORMATS[format]
+        say("Comparing it with the model …")
+        share = agreement(
+            runner_of(file, torch.get_num_threads()), model, text, num_classes, classes, model.views.resolution
+        )
+        size = sum(path.stat().st_size for path in temporary.iterdir())
+        known = {"format": format, "file": file.name, "opset": opset, "sha256": file_digest(file), "agreement": share}
+        if open_vocabulary:
+            np.save(temporary / f"{TEXT}.npy", text.numpy())
+        write_json(temporary / "names.json", names)
+        source = example(format, model.views.resolution, open_vocabulary)
+        (temporary / "example.py").write_text(source, encoding="utf-8")
+        write_json(temporary / DESCRIPTION, describe(model, segmenter.cfg, module, len(names), known))
+    return Exported(folder, folder / FORMATS[format], size, share, time.perf_counter() - start)
+
+
+def _check_model(model: ERRSeg, format: str) -> None:
+    """Raise UsageError where the exported file could not be what the model is."""
+    if model.device.type != "cpu":
+        raise UsageError(f"The model is on {model.device}; load it with device 'cpu' to export it.")
+    if model.precision == "float16":
+        raise UsageError("float16 cannot run on the CPU, which compares the file with the model; export float32.")
+    if model.precision != "float32" and format == "onnx":
+        raise UsageError(
+            f"onnxruntime's CPU kernels do not take {model.precision}; export float32, or --format torch_export."
+        )
+    views = model.views
+    changed = {
+        "TEST.SCALES": tuple(views.scales) != (1,),
+        "TEST.FLIP": views.flip,
+        "TEST.KEEP_ASPECT": views.keep_aspect,
+        "TEST.SLIDING_WINDOW": views.sliding_window,
+    }
+    if any(changed.values()):
+        keys = ", ".join(key for key, is_changed in changed.items() if is_changed)
+        raise UsageError(f"{keys}: an exported model sees one square of each image; leave them at their defaults.")

@@ -1,0 +1,72 @@
+"""tools/export.py: the words of its command line."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+TOOL = Path(__file__).parents[2] / "tools/export.py"
+DATA = Path(__file__).parents[1] / "data"
+TINY = ["--opts", "MODEL.CLIP.NAME", str(DATA / "tiny_clip.json"), "MODEL.CLIP.PRETRAINED", "", "MODEL.ESCF.DIM", "32"]
+TINY += ["MODEL.ESCF.NUM_LAYERS", "1"]
+
+
+@pytest.fixture
+def call(monkeypatch, tmp_path, capsys):
+    """``call(option, ...)``: the tool's exit status, and what it printed to stdout and stderr."""
+    config = Path(__file__).parents[2] / "configs/errseg_convnext_base.yaml"
+
+    def run(*options, weights=("--config-file", str(config)), opts=TINY):
+        out = ["--out", str(tmp_path / "out")]
+        monkeypatch.setattr(sys, "argv", [str(TOOL), *weights, *out, *options, *opts])
+        torch.manual_seed(0)
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(TOOL), run_name="__main__")
+        return end.value.code, *capsys.readouterr()
+
+    return run
+
+
+def test_closed(call, tmp_path):
+    options = ["--classes", 'cat, "sky, heaven", grass', "--resolution", "96", "--num-classes", "2"]
+    code, out, err = call("--format", "torch_export", *options)
+    assert code == 0, err
+    assert "model.pt2" in out and "% of the pixels" in out and " MB" in out
+    said = json.loads((tmp_path / "out/preprocessing.json").read_text())
+    assert (said["resolution"], said["num_classes"], said["names"]) == (96, 2, 3)
+    assert json.loads((tmp_path / "out/names.json").read_text()) == ["cat", "sky, heaven", "grass"]
+
+
+def test_open_with_a_file_of_names(call, tmp_path):
+    (tmp_path / "names.txt").write_text("cat\ngrass\n")
+    options = ["--open-vocabulary", "--classes-file", str(tmp_path / "names.txt"), "--resolution", "64"]
+    code, _, err = call("--format", "torch_export", "--num-classes", "5", *options)
+    assert code == 0, err
+    said = json.loads((tmp_path / "out/preprocessing.json").read_text())
+    assert said["open_vocabulary"] and said["num_classes"] == 5 and said["names"] == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "no names are given"),
+        (("--vocabulary", "ade"), "ade20k_150"),
+        (("--open-vocabulary", "--num-classes", "0"), "--num-classes 0"),
+        (("--classes", "cat", "--resolution", "20"), "RESOLUTION_TEST = 20"),
+        (("--classes-file", "nowhere.txt"), "nowhere.txt"),
+        (("--classes", "cat", "--precision", "float16"), "float16"),
+    ],
+)
+def test_wrong_words_are_answered_in_a_sentence(call, tmp_path, options, message):
+    code, _, err = call(*options)
+    last = err.strip().splitlines()[-1]
+    assert code == 2 and last.startswith("export.py: ") and message in last
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_model_is_named(call):
+    code, _, err = call("--classes", "cat", weights=(), opts=())
+    assert code == 2 and "--weights" in err

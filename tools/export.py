@@ -1,0 +1,78 @@
+"""Export a model to a folder that runs without errseg: bytes of images in, label map and confidences out.
+
+    python tools/export.py --weights errseg_base.pth --vocabulary ade20k_150
+    python tools/export.py --weights errseg_base.pth --classes 'cat, grass, "sky, heaven"' --format torch_export
+    python tools/export.py --weights errseg_base.pth --open-vocabulary --num-classes 32
+
+The names' embeddings are baked in, unless --open-vocabulary makes them an input. Beside the model, the folder holds its
+names, what it expects (preprocessing.json) and example.py. The file is compared with the model before it is kept.
+"""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+import errseg  # noqa: F401  makes detectron2 importable
+
+# isort: split
+from errseg.api import Segmenter
+from errseg.api.arguments import add_model, add_names, load_model, names_of
+from errseg.errors import UsageError
+from errseg.export import FORMATS, export_model
+
+EXAMPLE_VOCABULARY = "ade20k_150"  # of an open vocabulary, where no names are given
+
+
+def main() -> int:
+    args = parse()
+    logging.basicConfig(format="%(message)s", level=logging.ERROR)  # to stderr
+    try:
+        segmenter = make_segmenter(args)
+        done = export_model(
+            segmenter,
+            args.out or Path("output/export") / args.format,
+            args.format,
+            args.open_vocabulary,
+            args.num_classes,
+            args.overwrite,
+            say=print,
+        )
+    except UsageError as error:
+        print(f"export.py: {error}", file=sys.stderr)
+        return 2
+    print(
+        f"{done.file}: {done.size / 1e6:.1f} MB, {100 * done.agreement:.3f} % of the pixels of two drawn pictures "
+        f"labelled as the model labels them; {done.seconds:.0f} s. Try: python {done.folder / 'example.py'} PHOTO"
+    )
+    return 0
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--format", choices=tuple(FORMATS), default="onnx")
+    add_names(parser, required=False)
+    add("--open-vocabulary", action="store_true", help="text embeddings are an input; names are an example then")
+    add("--resolution", type=int, metavar="R", help="side of the images in pixels (default: INPUT.RESOLUTION_TEST)")
+    add("--out", type=Path, metavar="DIR", help="default: output/export/FORMAT")
+    add("--overwrite", action="store_true", help="write into a folder that holds something else; its files stay")
+    add_model(parser, device=False)
+    return parser.parse_args()
+
+
+def make_segmenter(args: argparse.Namespace) -> Segmenter:
+    """The model on the CPU, with its names."""
+    names = names_of(args) or (EXAMPLE_VOCABULARY if args.open_vocabulary else None)
+    if names is None:
+        raise UsageError("no names are given; add --vocabulary, --classes, --classes-file, or --open-vocabulary.")
+    if args.open_vocabulary and args.num_classes == 0:
+        raise UsageError("--num-classes 0 is all of a vocabulary, and an open one has no number; give 1 or more.")
+    resolution = ["INPUT.RESOLUTION_TEST", str(args.resolution)] if args.resolution is not None else []
+    segmenter = load_model(args, resolution)
+    segmenter.set_vocabulary(names, args.num_classes)
+    return segmenter
+
+
+if __name__ == "__main__":
+    sys.exit(main())
