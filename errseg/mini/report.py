@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from matplotlib import colormaps
 from matplotlib import pyplot as plt
 from matplotlib.patches import Patch
 from tabulate import tabulate
@@ -26,9 +25,11 @@ from torch import nn
 import errseg
 from errseg.atomic import replacing
 from errseg.checkpoint import ERRSegCheckpointer
+from errseg.colors import colors_of
 from errseg.data.files import read_label, read_rgb
 from errseg.engine import load_config
 from errseg.modeling.output import label_map
+from errseg.visualization import overlay
 
 from .datasets import DATASET_NAMES
 from .world import GROUNDS
@@ -132,18 +133,16 @@ def plot_predictions(scenes: Sequence[dict[str, np.ndarray]], names: Sequence[st
         squeeze=False,
         layout="constrained",
     )
+    colours = np.array(colors_of(tuple(names)))
     for row, scene in zip(grid, scenes, strict=True):
         ids, areas = np.unique(np.stack([scene["truth"], scene["prediction"]]), return_counts=True)
         ids = ids[np.argsort(-areas)]
-        palette = np.array([colormaps["tab20"](i % 10 * 2 + (i // 10) % 2)[:3] for i in range(len(ids))])
-        colours = np.zeros((len(names), 3))
-        colours[ids] = palette
         row[0].imshow(scene["image"])
         for axes, kind in zip(row[1:3], ("prediction", "truth"), strict=True):
-            axes.imshow(_overlay(scene["image"], colours[scene[kind]], scene[kind]))
+            axes.imshow(overlay(scene["image"], scene[kind], names))
         present = np.unique(scene["truth"])
         shown = [i for i in ids if i in present or (scene["prediction"] == i).mean() > 0.005][:10]
-        handles = [Patch(color=colours[i], label=names[i] + ("" if i in present else " (wrong)")) for i in shown]
+        handles = [Patch(color=colours[i] / 255, label=names[i] + ("" if i in present else " (wrong)")) for i in shown]
         row[3].legend(handles=handles, loc="center left", frameon=False, fontsize=9, borderaxespad=0)
         for axes in row:
             axes.axis("off")
@@ -152,20 +151,9 @@ def plot_predictions(scenes: Sequence[dict[str, np.ndarray]], names: Sequence[st
     _save_figure(figure, path)
 
 
-def _overlay(image: np.ndarray, colours: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The image without its own colours, under translucent ones (H, W, 3) in [0, 1]; white lines between the labels."""
-    grey = image.mean(axis=2, keepdims=True) / 255
-    blend = colours * (0.65 + 0.35 * grey) * 0.9 + 0.1 * grey
-    edges = np.zeros(labels.shape, bool)
-    edges[:, 1:] |= labels[:, 1:] != labels[:, :-1]
-    edges[1:] |= labels[1:] != labels[:-1]
-    blend[edges] = 1.0
-    return blend
-
-
 def _save_figure(figure: plt.Figure, path: Path) -> None:
     with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=110, format="png")
+        figure.savefig(temporary, dpi=110, format="png", bbox_inches="tight")
     plt.close(figure)
 
 
