@@ -14,7 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-TEST_PACKAGES = ("pytest", "pytest-xdist", "ruff")
+OPTIONAL = {  # packages, and what alone needs them
+    **dict.fromkeys(("pytest", "pytest-xdist", "ruff", "playwright"), "the tests need"),
+    "gradio": "tools/web.py needs",
+    **dict.fromkeys(("onnx", "onnxscript", "onnxruntime"), "tools/export.py --format onnx needs"),
+}
 
 
 @dataclass
@@ -52,8 +56,8 @@ def check_packages(pins: dict[str, list[str]]) -> list[Finding]:
             same = found.split("+")[0] in tested
             findings.append(Finding(name, found if same else f"{found} (tested with {' or '.join(tested)})"))
         except importlib.metadata.PackageNotFoundError:
-            needed = name not in TEST_PACKAGES
-            value = "" if needed else "absent (only the tests need it)"
+            needed = name not in OPTIONAL
+            value = "" if needed else f"absent (only {OPTIONAL[name]} it)"
             findings.append(Finding(name, value, f"scripts/setup.sh, or: pip install {name}=={tested[-1]}", needed))
     return findings
 
