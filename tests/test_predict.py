@@ -116,7 +116,7 @@ def times(folder):
 
 def test_every_format_says_what_the_model_says(predict, photos, model):
     status, out, err = predict(photos / "a.png", "--format", "overlay,labels,json,rle")
-    assert status == 0 and "Weights of" in err
+    assert status == 0 and "model_final.pth: ERR-Seg, " in err
     result, folder = model(photos / "a.png"), Path("out")
     labels = np.asarray(Image.open(folder / "a_labels.png"))
     assert labels.dtype == np.uint8 and np.array_equal(labels, result.labels)
@@ -234,11 +234,13 @@ def test_ctrl_c_leaves_whole_files_and_says_how_to_go_on(many, tmp_path, predict
 def test_a_broken_file_takes_no_other_with_it(predict, photos):
     (photos / "aa.png").write_bytes((photos / "a.png").read_bytes()[:200])
     (photos / "clip.mp4").write_bytes(b"nothing")
+    (photos / "long.jpg").symlink_to("x" * 200)
     status, out, err = predict(photos, photos / "clip.mp4", "--batch", 4)
-    assert status == 1 and "done    3" in out and "failed  2" in out
-    assert "aa.png cannot be read" in err.splitlines()[-2] and "clip.mp4 cannot be read" in err.splitlines()[-1]
+    assert status == 1 and "done    3" in out and "failed  3" in out
+    assert "aa.png cannot be read" in err.splitlines()[-3] and "long.jpg does not exist" in err.splitlines()[-2]
+    assert "clip.mp4 cannot be read" in err.splitlines()[-1]
     status, out, _ = predict(photos)
-    assert status == 1 and "kept    3" in out and "failed  2" in out  # they are tried again
+    assert status == 1 and "kept    3" in out and "failed  3" in out  # they are tried again
 
 
 def test_equal_names_of_files(predict, photos, model):
@@ -279,6 +281,39 @@ def test_a_video_that_is_cut_off(predict, tmp_path):
     status, out, err = predict(video)
     assert status == 1 and "failed  1" in out and "of 12 frames: it is damaged or cut off" in err
     assert 0 < len(read_video("out/clip_overlay.mp4")[1]) < 10
+
+
+def test_a_video_whose_path_is_no_utf8(predict, tmp_path):
+    """OpenCV would end the process."""
+    video = write_video(tmp_path / "clip.avi")
+    os.rename(video, os.fsencode(tmp_path) + b"/clip\xff.avi")
+    Image.fromarray(picture(0)).save(tmp_path / "a.png")
+    status, out, err = predict("a.png", os.fsdecode(b"clip\xff.avi"))
+    assert status == 1 and "done    1" in out and "is no UTF-8; rename it" in err.splitlines()[-1]
+
+
+def test_a_video_that_the_disk_does_not_take_whole(predict, tmp_path, monkeypatch):
+    """OpenCV does not tell: some of the frames are missing in the file, and that is all."""
+    writer, calls = cv2.VideoWriter, []
+
+    class Full:
+        def __init__(self, *arguments):
+            self.file = writer(*arguments)
+            self.isOpened, self.release = self.file.isOpened, self.file.release
+
+        def write(self, frame):
+            calls.append(frame.shape)
+            if len(calls) <= 4:
+                self.file.write(frame)
+
+    source = write_video(tmp_path / "clip.avi")
+    monkeypatch.setattr(cv2, "VideoWriter", Full)
+    status, out, err = predict(source)
+    assert len(calls) == 6 and status == 1 and "failed  1" in out
+    assert "clip_overlay.mp4 cannot be written to its end; make room" in err.splitlines()[-1]
+    assert not list(Path("out").glob("*.mp4*"))
+    monkeypatch.setattr(cv2, "VideoWriter", writer)
+    assert "done    1" in predict(source)[1] and len(read_video("out/clip_overlay.mp4")[1]) == 6
 
 
 def test_background(predict, photos, model):
@@ -346,7 +381,8 @@ LONG = "x" * 500
         (("a.png", "--num-classes", "-1"), ("--classes", "cat"), "--num-classes is -1"),
         (("a.png", "--min-confidence", "0.5"), ("--classes", "cat"), "--min-confidence counts with --background"),
         (("a.png", "--background", "x", "--min-confidence", "2"), ("--classes", "cat"), "--min-confidence is 2"),
-        (("a.png", "--background", " "), ("--classes", "cat"), "--background is blank"),
+        (("a.png", "--background", " "), ("--classes", "cat"), "--background: The name ' ' is blank"),
+        (("a.png", "--background", "a\x1bb"), ("--classes", "cat"), "--background: The name 'a\\x1bb' has characters"),
         (("a.png", "--opts", "MODEL.NO", "1"), ("--classes", "cat"), "no configuration key MODEL.NO"),
         (("a.png",), (), "required"),
     ],

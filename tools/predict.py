@@ -11,11 +11,14 @@ where an input failed; such inputs are named at the end.
 
 import argparse
 import sys
+import warnings
 from pathlib import Path
+
+from PIL import Image
 
 import errseg  # noqa: F401  makes detectron2 importable
 from errseg.api.arguments import add_model, add_names, load_model, names_of
-from errseg.api.names import as_vocabulary
+from errseg.api.names import as_vocabulary, clean_name
 from errseg.api.result import FORMATS
 from errseg.errors import UsageError
 from errseg.fonts import letters_of_no_font
@@ -26,6 +29,7 @@ from errseg.predict.report import classes_table, summary
 def main() -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # names in any script, on any terminal
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # a large picture of one's own is no bomb
     args = parse()
     try:
         return run(args)
@@ -90,9 +94,11 @@ def check(args: argparse.Namespace) -> Settings:
     confidence = 0.5 if args.min_confidence is None else args.min_confidence
     if not 0 <= confidence <= 1:
         raise UsageError(f"--min-confidence is {confidence}; give a confidence from 0 to 1.")
-    if args.background is not None and not args.background.strip():
-        raise UsageError("--background is blank; give a name.")
-    return Settings(args.out, formats, args.batch, args.background, confidence, args.every, args.overwrite)
+    try:
+        background = None if args.background is None else clean_name(args.background)
+    except UsageError as error:
+        raise UsageError(f"--background: {error}") from error
+    return Settings(args.out, formats, args.batch, background, confidence, args.every, args.overwrite)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,26 @@
 """Whatever somebody calls a picture, as (H, W, 3) uint8 RGB, or a sentence that says why not."""
 
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
+from PIL.ExifTags import Base
 
 from errseg.errors import UsageError
 
 __all__ = ["read_image"]
 
 WIDE = ("I;16", "I;16L", "I;16B", "I;16N", "I")  # greys of 16 bits, some in 32
-# What Pillow raises on a truncated, mislabelled or oversized file
-UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+UPRIGHT = {  # by EXIF's orientation
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def read_image(source: Any) -> np.ndarray:
@@ -37,7 +44,9 @@ def read_image(source: Any) -> np.ndarray:
     if isinstance(source, Image.Image):
         try:
             return _from_pil(source)
-        except UNREADABLE as error:  # a file that Pillow opened, but that is not whole
+        except (UsageError, MemoryError):
+            raise
+        except Exception as error:  # a file that Pillow opened, but that is not whole
             raise UsageError(f"The image cannot be read ({error}); give a whole one.") from error
     if isinstance(source, np.ndarray):
         return _from_array(source)
@@ -49,7 +58,7 @@ def read_image(source: Any) -> np.ndarray:
 def _read_file(path: str) -> np.ndarray:
     if "://" in path:
         raise UsageError(f"The image {path} is an address on the web; download it, and give the file.")
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         raise UsageError(f"The image {path} does not exist or is no file; give the path of one.")
     try:
         with Image.open(path) as image:
@@ -59,12 +68,14 @@ def _read_file(path: str) -> np.ndarray:
         raise UsageError(f"The image {path} has more than {limit} pixels, Pillow's limit; make it smaller.") from error
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
-    except UNREADABLE as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's readers raise all kinds of errors on damaged bytes
         raise UsageError(f"The image {path} cannot be read ({error}); give a whole JPEG, PNG or the like.") from error
 
 
 def _from_pil(image: Image.Image) -> np.ndarray:
-    image = ImageOps.exif_transpose(image)
+    image = _upright(image)
     if image.mode in WIDE:
         values = np.asarray(image)
         if values.min(initial=0) < 0 or values.max(initial=0) > 65535:
@@ -78,6 +89,16 @@ def _from_pil(image: Image.Image) -> np.ndarray:
         picture = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
     return _from_array(np.asarray(image.convert("RGB")))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as EXIF says. Pillow's own function writes EXIF anew too, which fails where a part of it is damaged."""
+    image.load()
+    try:
+        method = UPRIGHT.get(image.getexif().get(Base.Orientation))
+    except Exception:  # damaged EXIF does not make the picture less of one
+        return image
+    return image if method is None else image.transpose(method)
 
 
 def _from_array(array: np.ndarray) -> np.ndarray:

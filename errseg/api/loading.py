@@ -13,7 +13,7 @@ from errseg.checkpoint import ERRSegCheckpointer, load_state_dict_file, released
 from errseg.config import get_cfg
 from errseg.engine.command_line import load_config
 from errseg.errors import UsageError
-from errseg.modeling import build_model, check_device
+from errseg.modeling import ERRSeg, build_model
 from errseg.modeling.clip import RANDOM
 from errseg.modeling.weights import WeightSources
 
@@ -21,13 +21,14 @@ from .segmenter import Segmenter
 
 __all__ = ["load"]
 
+CONFIGS = (".yaml", ".yml")
 CHECKPOINTS = (".pth", ".pt", ".safetensors", ".bin")
 
 
 def load(
     config: str | Path | CfgNode,
     weights: str | Path | None = None,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     precision: str | None = None,
     overrides: Sequence[Any] = (),
     verbose: bool = True,
@@ -37,8 +38,9 @@ def load(
     Args:
         config: a YAML file or a configuration; or the folder of a training run, whose last weights are taken; or a
             checkpoint alone, which is a released one or has its ``config.yaml`` beside it.
-        weights: a checkpoint, ours or a released one; None for the configuration's ``MODEL.WEIGHTS``. Where there are
-            none, CLIP's weights are those of ``MODEL.CLIP.PRETRAINED``, and the rest is random.
+        weights: a checkpoint, ours or a released one, or the folder of a run; None for the configuration's
+            ``MODEL.WEIGHTS``. Where there are none, CLIP's weights are those of ``MODEL.CLIP.PRETRAINED``, and the rest
+            is random.
         device: "auto" (a GPU where there is one), or one of torch's names.
         precision: "float32", "bfloat16" or "float16"; None for the configuration's ``MODEL.PRECISION``.
         overrides: further configuration keys and values, one after the other.
@@ -62,10 +64,21 @@ def load(
         ERRSegCheckpointer(model).load(cfg.MODEL.WEIGHTS, checkpointables=[])
         sources = WeightSources.checkpoint(cfg.MODEL.WEIGHTS)
     if verbose:
-        print(sources.describe(model), file=sys.stderr)
-        if any(source.startswith(RANDOM) for source in sources.values()):
-            print("Random parts know nothing: give weights, for predictions that mean something.", file=sys.stderr)
+        print(_account(model, sources), file=sys.stderr)
     return Segmenter(model, cfg)
+
+
+def _account(model: ERRSeg, sources: WeightSources) -> str:
+    """What was loaded, in a line; where not all parts are from one file, a line for each."""
+    size = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+    what = f"ERR-Seg, {size:.1f} million parameters, {model.precision}, on {model.device}"
+    first = next(iter(sources.values()))
+    if set(sources.values()) == {first} and not first.startswith(RANDOM):
+        return f"Loaded {first}: {what}."
+    lines = [f"{what}, its weights from:", *(f"  {part:<18} {source}" for part, source in sources.items())]
+    if any(source.startswith(RANDOM) for source in sources.values()):
+        lines.append("Random parts know nothing: give weights, for predictions that mean something.")
+    return "\n".join(lines)
 
 
 def _resolve(
@@ -73,6 +86,8 @@ def _resolve(
 ) -> tuple[CfgNode, str | None]:
     """The configuration, not frozen, and the path of the weights."""
     weights = os.fspath(weights) if weights is not None else None
+    if weights and os.path.isdir(weights):
+        weights = _last_checkpoint(Path(weights))
     if isinstance(config, CfgNode):
         cfg = config.clone()
         cfg.defrost()
@@ -87,6 +102,9 @@ def _resolve(
         beside = path.with_name("config.yaml")
         cfg = _load_file(beside, overrides, path) if beside.is_file() else _released(str(path), overrides)
         return cfg, str(path)
+    if path.is_file() and path.suffix.lower() not in CONFIGS:
+        kinds = ", ".join((*CONFIGS, *CHECKPOINTS))
+        raise UsageError(f"{path} is neither a configuration nor a checkpoint by its ending; give one of {kinds}.")
     return load_config(str(path), overrides), weights
 
 
@@ -120,12 +138,16 @@ def _released(path: str, overrides: Sequence[Any]) -> CfgNode:
     return cfg
 
 
-def _device(name: str) -> str:
+def _device(device: str | torch.device) -> str:
+    name = str(device)
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise UsageError(f"The device is {name!r}, but torch sees no GPU; give 'auto' or 'cpu'.")
     try:
-        torch.device(name)
+        torch.empty(0, device=name)
     except RuntimeError as error:
-        raise UsageError(f"The device {name!r} is none of torch's; give 'auto', 'cpu' or 'cuda'.") from error
-    check_device(name)
+        raise UsageError(
+            f"The device {name!r} is none that torch can use here; give 'auto', 'cpu' or 'cuda'."
+        ) from error
     return name

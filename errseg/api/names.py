@@ -6,7 +6,7 @@ them is the name's. The vocabularies of this package are asked for as the paper 
 
 import csv
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from errseg.data.dataset_file import read_names_file
 from errseg.data.vocabularies import Vocabulary, load_vocabulary, vocabulary_names
 from errseg.errors import UsageError
 
-__all__ = ["Names", "as_vocabulary", "names_from_file", "names_from_text"]
+__all__ = ["Names", "as_vocabulary", "clean_name", "names_from_file", "names_from_text"]
 
+JOINERS = dict.fromkeys((0x200C, 0x200D))  # invisible, and part of words in Persian and Hindi, and of emoji
 Names = Sequence[str] | Mapping[str, Sequence[str]] | str | Vocabulary
 
 
@@ -37,19 +38,36 @@ def as_vocabulary(names: Names) -> Vocabulary:
         raise UsageError(
             f"The names are the text {names!r}; give a list of names, or one of {', '.join(vocabulary_names())}."
         )
+    if not isinstance(names, Iterable):
+        raise UsageError(f'The names are {names!r}; give a list of names, or {{"name": ["synonym", ...]}}.')
     classes = {}
     for given in names:
-        name = _clean(given)
+        name = clean_name(given)
         own = name.split(",")
         if isinstance(names, Mapping):
-            more = names[given]
-            own += [more] if isinstance(more, str) else list(more)
+            own += _synonyms(name, names[given])
         if name in classes:
             raise UsageError(f"The name {name!r} is there twice; keep one.")
-        classes[name] = [_clean(synonym) for synonym in own]
+        classes[name] = [clean_name(synonym) for synonym in own]
     if not classes:
         raise UsageError("There are no names to segment; give at least one.")
     return _vocabulary(classes)
+
+
+def clean_name(name: Any) -> str:
+    """A name in one line, without the whitespace around it.
+
+    Raises:
+        UsageError: it is blank, no text, or has characters that show nothing.
+    """
+    if not isinstance(name, str):
+        raise UsageError(f"The name {name!r} is no text; put it in quotes.")
+    clean = " ".join(name.split())
+    if not clean.replace(",", " ").strip():
+        raise UsageError(f"The name {name!r} is blank; give it a word, or leave it out.")
+    if not clean.translate(JOINERS).isprintable():
+        raise UsageError(f"The name {name!r} has characters that cannot be shown; take them out.")
+    return clean
 
 
 def names_from_text(text: str) -> list[str]:
@@ -92,16 +110,12 @@ def names_from_file(path: str | Path) -> Names:
     return content
 
 
-def _clean(name: Any) -> str:
-    """A name in one line, without the whitespace around it."""
-    if not isinstance(name, str):
-        raise UsageError(f"The name {name!r} is no text; put it in quotes.")
-    clean = " ".join(name.split())
-    if not clean.replace(",", " ").strip():
-        raise UsageError(f"The name {name!r} is blank; give it a word, or leave it out.")
-    if not clean.isprintable():
-        raise UsageError(f"The name {name!r} has characters that cannot be shown; take them out.")
-    return clean
+def _synonyms(name: str, given: Any) -> list[Any]:
+    if isinstance(given, str):
+        return [given]
+    if not isinstance(given, Iterable):
+        raise UsageError(f"The synonyms of {name!r} are {given!r}; give a list of names, which may be empty.")
+    return list(given)
 
 
 def _vocabulary(classes: Mapping[str, Sequence[str]]) -> Vocabulary:

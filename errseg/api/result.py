@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,8 @@ from pycocotools import mask as coco_mask
 from errseg.atomic import replacing
 from errseg.errors import UsageError
 from errseg.visualization import panel
+
+from .names import clean_name
 
 __all__ = ["FORMATS", "ClassScore", "Detections", "KeptName", "Result"]
 
@@ -120,6 +122,7 @@ class Result:
             name: one of ``names``, or a new one.
             min_confidence: 0 to 1.
         """
+        name = clean_name(name)
         names = self.names if name in self.names else (*self.names, name)
         labels = np.where(self.scores < min_confidence, np.int32(names.index(name)), self.labels)
         return replace(self, labels=labels, names=names)
@@ -130,14 +133,19 @@ class Result:
         Args:
             alpha: 0: the grey picture; 1: the colours, flat.
             max_side: of the longer side of the picture, in pixels; larger ones are drawn smaller.
+
+        Raises:
+            UsageError: ``alpha`` is not from 0 to 1.
         """
+        if not 0 <= alpha <= 1:
+            raise UsageError(f"alpha = {alpha}; give 0 (the grey picture) to 1 (the colours alone).")
         height, width = self.labels.shape
         side = min(max(height, width, SMALLEST_SIDE), max_side)
         drawn = panel(self.image, self.labels, self.names, None, self._box(side), LEGEND_WIDTH, alpha)
         return Image.fromarray(drawn)
 
     def save(
-        self, folder: str | Path, formats: Sequence[str] = ("overlay", "labels", "json"), stem: str | None = None
+        self, folder: str | Path, formats: str | Iterable[str] = ("overlay", "labels", "json"), stem: str | None = None
     ) -> list[Path]:
         """Write files, each whole or not at all.
 
@@ -145,7 +153,7 @@ class Result:
             folder: is made where it is missing.
             formats: "overlay" (``<stem>_overlay.png``, as ``plot``), "labels" (``<stem>_labels.png``, ids of 8 bits, or
                 16 with more than 255 names), "json" (``<stem>.json``, ``to_dict``), "rle" (``<stem>_rle.json``,
-                ``to_coco``).
+                ``to_coco``); or one of these alone.
             stem: of the files; None for the picture's own, or "image".
 
         Returns:
@@ -154,6 +162,7 @@ class Result:
         Raises:
             UsageError: there is no such format.
         """
+        formats = [formats] if isinstance(formats, str) else list(formats)
         unknown = [each for each in formats if each not in FORMATS]
         if unknown:
             raise UsageError(f"The format {unknown[0]!r} is none of {', '.join(FORMATS)}; give some of these.")
@@ -238,6 +247,8 @@ class Result:
         self.plot().save(path, format="PNG")
 
     def _write_labels(self, path: Path) -> None:
+        if len(self.names) > 65536:
+            raise UsageError(f"A picture of labels has 16 bits, too few for {len(self.names)} names; save the rest.")
         dtype = np.uint8 if len(self.names) <= 255 else np.uint16
         Image.fromarray(self.labels.astype(dtype)).save(path, format="PNG")
 

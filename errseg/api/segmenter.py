@@ -3,6 +3,8 @@
 Shapes: T names, D text dimension, H x W a picture's size, h x w that of the dense embeddings (stride 16 of R x R).
 """
 
+import io
+import operator
 import os
 import reprlib
 from collections.abc import Iterable, Iterator
@@ -28,12 +30,13 @@ from errseg.modeling.output import labels_and_scores
 from errseg.modeling.text import embed_vocabulary
 
 from .images import read_image
-from .names import Names, as_vocabulary
+from .names import Names, as_vocabulary, clean_name
 from .result import KeptName, Result
 
 __all__ = ["Segmenter"]
 
 Picture = str | os.PathLike | Image.Image | np.ndarray
+SINGLE = (str, os.PathLike, Image.Image, np.ndarray, bytes, torch.Tensor, io.IOBase)  # the last three are refused
 
 
 class Segmenter:
@@ -86,6 +89,7 @@ class Segmenter:
         if num_classes is None:
             count = len(vocabulary.prompts)
             num_classes = min(self.cfg.MODEL.CRM.NUM_CLASSES_TEST, count) or default_num_classes(count)
+        num_classes = operator.index(num_classes)
         with torch.no_grad():
             self.model.set_vocabulary(vocabulary.prompts, num_classes)
         self.vocabulary = vocabulary
@@ -115,7 +119,7 @@ class Segmenter:
 
         Raises:
             RuntimeError: no vocabulary is set.
-            UsageError: a picture cannot be read.
+            UsageError: a picture cannot be read, or the background is no name.
         """
         if self.vocabulary is None:
             raise RuntimeError("The model has no vocabulary; call model.set_vocabulary(names) first.")
@@ -123,7 +127,9 @@ class Segmenter:
             raise UsageError(f"batch_size = {batch_size}; give 1 or more.")
         if not 0 <= min_confidence <= 1:
             raise UsageError(f"min_confidence = {min_confidence}; give a confidence from 0 to 1.")
-        if isinstance(images, (str, os.PathLike, Image.Image, np.ndarray)):
+        if background is not None:
+            background = clean_name(background)
+        if isinstance(images, SINGLE) or not isinstance(images, Iterable):
             return next(self._stream([images], background, min_confidence, 1))
         results = self._stream(images, background, min_confidence, batch_size)
         return list(results) if isinstance(images, (list, tuple)) else results

@@ -50,6 +50,8 @@ def segment_video(
     Raises:
         UsageError: the video cannot be read, or not to its end; what came before is written.
     """
+    for name in (path, str(target)):
+        _check_encoding(name)
     others, written = [each for each in formats if each != "overlay"], set()
     with closing(_Frames(path, every)) as frames, ExitStack() as stack:
         if "overlay" in formats:
@@ -113,6 +115,7 @@ class _Writer:
         self.path = path
         self.rate = rate
         self.size = (0, 0)
+        self.written = 0
         self.file: cv2.VideoWriter | None = None
 
     def write(self, picture: np.ndarray) -> None:
@@ -126,10 +129,18 @@ class _Writer:
         frame = np.full((*self.size, 3), 255, np.uint8)
         frame[:height, :width] = picture[:, :, ::-1]
         self.file.write(frame)
+        self.written += 1
 
     def close(self) -> None:
         if self.file is not None:
             self.file.release()
+
+    def is_whole(self) -> bool:
+        """Whether the closed file has all pictures: OpenCV does not tell of a full disk."""
+        capture = cv2.VideoCapture(str(self.path))
+        count = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        capture.release()
+        return count == self.written
 
 
 @contextmanager
@@ -141,10 +152,20 @@ def _video(path: Path, rate: float) -> Iterator[_Writer]:
         try:
             yield writer
             writer.close()
+            if not writer.is_whole():
+                raise UsageError(f"The video {path} cannot be written to its end; make room, or give another --out.")
             os.replace(file, temporary)
         finally:
             writer.close()
             file.unlink(missing_ok=True)
+
+
+def _check_encoding(name: str) -> None:
+    """Raise UsageError where OpenCV would end the process: at a path that is no UTF-8."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UsageError(f"The video's path {name!r} is no UTF-8; rename it.") from error
 
 
 def _remove_others(folder: Path, written: set[Path]) -> None:

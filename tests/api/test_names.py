@@ -47,12 +47,21 @@ def test_vocabularies_of_this_package_are_asked_for_as_they_are():
         (["Cat", "cat"], "'Cat' and 'cat' are the same"),
         (["cat, dog", "dog, cat"], "are the same"),
         (["a\x00b"], "cannot be shown"),
+        (["a\u202eb"], "cannot be shown"),
+        (None, "names are None; give a list"),
+        (3, "names are 3; give a list"),
+        ({"cat": None}, "synonyms of 'cat' are None; give a list"),
     ],
     ids=str,
 )
 def test_what_is_no_vocabulary(names, words):
     with pytest.raises(UsageError, match=words):
         as_vocabulary(names)
+
+
+def test_joiners_are_letters_of_some_languages():
+    names = ("می\u200cخواهم", "क्\u200dष", "👩\u200d🚀")
+    assert as_vocabulary(names).classes == as_vocabulary(iter(names)).prompts == names
 
 
 def test_a_line_of_text():

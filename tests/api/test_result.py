@@ -81,6 +81,8 @@ def test_files(result, tmp_path):
     assert content == result.to_dict() and content["names"][3] == "猫" and content["kept"][0]["name"] == "grass"
     assert json.loads(paths[3].read_text(encoding="utf-8"))["annotations"] == result.to_coco()
     assert result.save(tmp_path, ["json"], stem="other") == [tmp_path / "other.json"]
+    assert result.save(tmp_path, "rle", "one") == [tmp_path / "one_rle.json"]
+    assert len(result.save(tmp_path, (each for each in ("json", "rle")))) == 2
     with pytest.raises(UsageError, match="'gif' is none of overlay, labels"):
         result.save(tmp_path, ["gif"])
 
@@ -92,6 +94,8 @@ def test_many_names_take_16_bits(result, tmp_path):
     assert path.name == "image_labels.png"
     with Image.open(path) as labels:
         assert np.array_equal(np.asarray(labels), many.labels) and many.labels.max() == 299
+    with pytest.raises(UsageError, match="too few for 65700 names"):
+        replace(many, names=names * 219).save(tmp_path, ["labels"])
 
 
 @pytest.mark.parametrize(("size", "drawn"), [((40, 60), (320, 480)), ((3000, 1500), (1280, 640)), ((1, 1), (480, 480))])
@@ -100,6 +104,8 @@ def test_plots_of_all_sizes(size, drawn):
     plot = Result(np.zeros((*size, 3), np.uint8), labels, np.ones(size, np.float32), ("sky",)).plot()
     assert plot.height == drawn[0] and plot.width > drawn[1]
     flat = Result(np.zeros((*size, 3), np.uint8), labels, np.ones(size, np.float32), ("sky",)).plot(alpha=0.0)
+    with pytest.raises(UsageError, match="alpha = 2"):
+        Result(np.zeros((*size, 3), np.uint8), labels, np.ones(size, np.float32), ("sky",)).plot(alpha=2)
     assert flat.getpixel((drawn[1] - 1, drawn[0] - 1)) == (0, 0, 0)
 
 

@@ -1,6 +1,7 @@
 """Names in, pictures in, results out."""
 
 import gc
+import io
 import weakref
 
 import numpy as np
@@ -188,6 +189,14 @@ def test_wrong_uses(segmenter, build, tiny_cfg):
     ):
         with pytest.raises(UsageError, match=words):
             model(picture(), **arguments)
+    for name, words in ((0, "0 is no text"), (" ", "blank")):
+        with pytest.raises(UsageError, match=words):
+            model(iter([]), background=name)  # at once, not when the results are asked for
+    for source in (None, 3, b"photo.jpg", io.BytesIO(b"data"), torch.zeros(3, 8, 8, dtype=torch.uint8)):
+        with pytest.raises(UsageError, match=f"An image is a {type(source).__name__}; give a path"):
+            model(source)
+    with pytest.raises(TypeError, match="float"):
+        model.set_vocabulary(["cat", "dog"], num_classes=1.5)
     with pytest.raises(UsageError, match=r"missing\.png"):
         model("missing.png")
     with pytest.raises(UsageError, match=r"5\d\d tokens, and the text tower reads \d+; shorten it"):
