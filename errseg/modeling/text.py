@@ -7,7 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 import open_clip
 import torch
@@ -111,7 +111,7 @@ def tokenizer_of(clip_name: str) -> Callable[[list[str]], Tensor]:
     return open_clip.get_tokenizer(clip_name)
 
 
-@cache  # evaluation sets the same vocabularies again and again
+@lru_cache(maxsize=256)  # evaluation sets the same vocabularies again and again
 def _say_once(message: str, *values: object) -> None:
     logger.warning(message, *values)
 

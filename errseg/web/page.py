@@ -42,9 +42,7 @@ def build_page(service: Service, examples: Sequence[Example]) -> gr.Blocks:
         service: answers the requests.
         examples: to choose from.
     """
-    keep = service.limits.keep_seconds
-    cleaning = {"delete_cache": (min(keep, 60), keep)}  # every so many seconds; files older than so many
-    with gr.Blocks(title="errseg", fill_width=True, analytics_enabled=False, **cleaning) as page:
+    with gr.Blocks(title="errseg", fill_width=True, analytics_enabled=False) as page:
         gr.HTML(TITLE, elem_id="title", apply_default_css=False)
         with gr.Row():
             with gr.Column(scale=2, min_width=300):

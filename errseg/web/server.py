@@ -16,6 +16,8 @@ from errseg.api import Segmenter
 from errseg.errors import UsageError
 
 from .examples import draw_examples
+from .gate import Gate
+from .keeping import sweeping
 from .service import DEFAULT_LIMITS, Limits, Service
 
 __all__ = ["check_gradio", "end_by_signal", "serve", "temporary_folder"]
@@ -27,6 +29,7 @@ NOT_WANTED = {  # of what gradio can
     **dict.fromkeys(("footer_links", "allowed_paths"), []),
     "num_workers": 0,
     "quiet": True,
+    "state_session_capacity": 32,  # visitors whose last result stays in memory, where gradio puts it
 }
 LOCAL = ("127.0.0.1", "localhost", "0.0.0.0", "::1")
 
@@ -50,10 +53,11 @@ def serve(segmenter: Segmenter, host: str = "127.0.0.1", port: int = 7860, limit
         UsageError: gradio is missing, or host and port cannot be had.
     """
     check_gradio()
-    with temporary_folder() as folder:
+    with temporary_folder() as folder, sweeping(folder, limits.keep_seconds, folder / "examples"):
         from .page import FOLDER, THEME, build_page  # imports gradio, which reads the settings of the environment
 
         page = build_page(Service(segmenter, limits), draw_examples(folder / "examples"))
+        gate = Gate, (folder, limits.max_bytes, limits.max_stored), {}  # class and arguments, as FastAPI takes them
         try:
             _, url, _ = page.launch(
                 server_name=host,
@@ -61,10 +65,11 @@ def serve(segmenter: Segmenter, host: str = "127.0.0.1", port: int = 7860, limit
                 theme=THEME,
                 css_paths=[FOLDER / "page.css"],
                 max_file_size=limits.max_bytes,
+                app_kwargs={"middleware": [gate]},
                 prevent_thread_lock=True,
                 **NOT_WANTED,
             )
-        except (OSError, ValueError) as error:
+        except (OSError, OverflowError, ValueError) as error:
             raise UsageError(f"the page cannot listen at {host}:{port}; give another --host or --port.") from error
         try:
             print(f"The page is at {url} until Ctrl+C.", flush=True)

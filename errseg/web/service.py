@@ -3,13 +3,13 @@
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from errseg.api import Result, Segmenter
-from errseg.api.images import UNREADABLE, read_image
+from errseg.api.images import read_image
 from errseg.data.vocabularies import Vocabulary
 from errseg.errors import UsageError
 
@@ -24,10 +24,16 @@ class Limits(NamedTuple):
     max_pixels: int = 25_000_000  # of a picture
     max_names: int = 1000
     max_bytes: int = 50_000_000  # of an uploaded file
+    max_stored: int = 2_000_000_000  # of all that are kept at a time
     keep_seconds: int = 600  # until an uploaded file is deleted
 
 
 DEFAULT_LIMITS = Limits()
+
+# Pillow reads more, some of it by programs that it starts, such as PostScript; older ones read no AVIF.
+Image.init()
+FORMATS = tuple({"JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM"} & set(Image.OPEN))
+MAX_WORDS = 100_000  # that the tokenizer remembers
 
 
 class Service:
@@ -62,7 +68,16 @@ class Service:
                 self._vocabulary = None  # the model's is unknown where an error comes between
                 self._segmenter.set_vocabulary(vocabulary)
                 self._vocabulary = vocabulary
+                _forget_words(self._segmenter.model.prompter.tokenizer)
             return self._segmenter(image)
+
+
+def _forget_words(tokenizer: Any) -> None:
+    """Bound what open_clip's tokenizer remembers: every word it was ever given. Its special ones come first."""
+    words = getattr(tokenizer, "cache", {})
+    if len(words) > MAX_WORDS:
+        for word in list(words)[len(tokenizer.all_special_ids) :]:
+            del words[word]
 
 
 def open_picture(path: str | Path, max_pixels: int) -> np.ndarray:
@@ -74,7 +89,7 @@ def open_picture(path: str | Path, max_pixels: int) -> np.ndarray:
     if not Path(path).is_file():
         raise UsageError("This picture has been deleted here meanwhile; choose it again.")
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > max_pixels:
                 raise _too_large(image.width, image.height, max_pixels)
             return read_image(image)
@@ -82,9 +97,9 @@ def open_picture(path: str | Path, max_pixels: int) -> np.ndarray:
         raise UsageError(f"This picture has far more than {max_pixels} pixels; make it smaller.") from error
     except UnidentifiedImageError as error:  # its message names the file
         raise UsageError("This file is no picture that can be read; choose a whole JPEG, PNG or WebP file.") from error
-    except UsageError:
+    except (UsageError, MemoryError):
         raise
-    except UNREADABLE as error:
+    except Exception as error:  # Pillow's readers raise all kinds of errors on damaged bytes
         raise UsageError("This picture is damaged; choose a whole JPEG, PNG or WebP file.") from error
 
 

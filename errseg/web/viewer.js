@@ -45,6 +45,7 @@ async function show(value) {
     shown = { ...value, photo, map, places };
     canvas.width = map.width;
     canvas.height = map.height;
+    canvas.style.setProperty("--ratio", map.width / map.height);
     list();
     draw();
   }

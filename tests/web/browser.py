@@ -110,6 +110,21 @@ class Server:
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as answer:
             return Path(answer.read().decode().strip('[]"'))
 
+    def break_off(self, content: bytes) -> None:
+        """Begin to send a file as the page does, and hang up."""
+        head = b'--mark\r\nContent-Disposition: form-data; name="files"; filename="half.png"\r\n\r\n'
+        host, port = self.url.split("/")[2].split(":")
+        request = f"POST /gradio_api/upload HTTP/1.1\r\nHost: {host}:{port}\r\n"
+        request += f"Content-Type: multipart/form-data; boundary=mark\r\nContent-Length: {len(content) + 1000}\r\n\r\n"
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall(request.encode() + head + content)
+            wait_for(lambda: any(size(path) for path in self.temporary.glob("errseg_web_*/tmp*")), 20)
+
+
+def size(path: Path) -> int:
+    """Of a file in bytes; 0 where it is gone."""
+    return path.stat().st_size if path.is_file() else 0
+
 
 def wait_for(condition: Callable[[], object], seconds: float) -> None:
     """Return as soon as a condition holds; raise TimeoutError where it never does."""

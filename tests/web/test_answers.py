@@ -74,3 +74,10 @@ def test_a_port_that_is_taken_is_a_sentence(segmenter):
         port = other.getsockname()[1]
         with pytest.raises(UsageError, match=f"cannot listen at 127.0.0.1:{port}"):
             serve(segmenter, port=port)
+
+
+def test_a_port_that_cannot_be_is_a_sentence(segmenter):
+    from errseg.web import serve
+
+    with pytest.raises(UsageError, match="cannot listen at 127.0.0.1:70000"):
+        serve(segmenter, port=70000)

@@ -85,3 +85,32 @@ def test_a_turned_picture_is_upright(tmp_path):
     exif[0x0112] = 6
     Image.new("RGB", (8, 4)).save(tmp_path / "turned.jpg", exif=exif)
     assert open_picture(tmp_path / "turned.jpg", 100).shape == (8, 4, 3)
+
+
+def test_what_is_read_by_other_programs_is_refused(tmp_path):
+    """Pillow would start Ghostscript for it."""
+    Image.new("RGB", (4, 4)).save(tmp_path / "script.eps")
+    (tmp_path / "script.eps").rename(tmp_path / "script.png")
+    with pytest.raises(UsageError, match="no picture that can be read"):
+        open_picture(tmp_path / "script.png", 100)
+
+
+@pytest.mark.parametrize("kind", ["jpg", "png", "webp", "gif", "bmp", "tif", "ppm"])
+def test_usual_pictures_are_read(kind, tmp_path):
+    Image.new("RGB", (8, 4), "red").save(tmp_path / f"picture.{kind}")
+    image = open_picture(tmp_path / f"picture.{kind}", 100)
+    assert image.shape == (4, 8, 3)
+    assert np.abs(image - np.array([255, 0, 0])).max() < 6
+
+
+def test_visitors_words_are_forgotten(segmenter, picture, monkeypatch):
+    """Or the tokenizer's memory grew with every visitor; what it says of names stays the same."""
+    monkeypatch.setattr("errseg.web.service.MAX_WORDS", 10)
+    service = Service(segmenter)
+    words = segmenter.model.prompter.tokenizer.cache
+    first = service.segment(picture, ["cat", "sea"])
+    for number in range(8):
+        service.segment(picture, [f"word{letter}{number}" for letter in "abcdef"])
+        assert len(words) <= 10
+    assert "<end_of_text>" in words
+    np.testing.assert_array_equal(service.segment(picture, ["cat", "sea"]).labels, first.labels)
