@@ -11,10 +11,13 @@ from detectron2.config import CfgNode
 import errseg
 from errseg.evaluation.provenance import file_digest, state_digest
 from errseg.modeling import ERRSeg
+from errseg.modeling.crm import KeepAll
 
 from .graph import IMAGES, LABELS, MOST_NAMES, SCORES, TEXT, ExportModule
 
 __all__ = ["describe"]
+
+PIXELS = "0 to 255; planes of red, green and blue, each row by row from the top left"
 
 
 def describe(model: ERRSeg, cfg: CfgNode, module: ExportModule, num_names: int, file: dict[str, Any]) -> dict[str, Any]:
@@ -32,11 +35,12 @@ def describe(model: ERRSeg, cfg: CfgNode, module: ExportModule, num_names: int, 
         **file,
         "open_vocabulary": is_open,
         "names": num_names,
-        "num_classes": module.num_classes,
+        "num_classes": module.num_classes if _drops_names(module) else None,  # K
         "precision": model.precision,
         "resolution": side,
         "color_order": "RGB",
-        "resize": f"to {side} x {side}, bilinear (Pillow's Image.BILINEAR), aspect ratio not kept; bytes stay bytes",
+        "resize": f"to {side} x {side}, aspect ratio not kept; bilinear as Pillow's Image.BILINEAR, which antialiases "
+        "where it shrinks (OpenCV's INTER_LINEAR does not) and rounds to whole bytes",
         "normalization": {
             "where": "inside the model",
             "mean": list(cfg.MODEL.PIXEL_MEAN),
@@ -55,6 +59,10 @@ def describe(model: ERRSeg, cfg: CfgNode, module: ExportModule, num_names: int, 
     }
 
 
+def _drops_names(module: ExportModule) -> bool:
+    return not isinstance(module.head.crm, KeepAll)
+
+
 def _difference(cfg: CfgNode, side: int) -> str:
     shortest = cfg.INPUT.MIN_SIZE_TEST
     first = f"first resizes a picture's shorter side to {shortest} (INPUT.MIN_SIZE_TEST), and then " if shortest else ""
@@ -65,13 +73,16 @@ def _difference(cfg: CfgNode, side: int) -> str:
 
 
 def _inputs(module: ExportModule, side: int) -> list[dict[str, Any]]:
-    inputs = [{"name": IMAGES, "dtype": "uint8", "shape": ["batch", 3, side, side], "values": "RGB, 0 to 255"}]
+    inputs = [{"name": IMAGES, "dtype": "uint8", "shape": ["batch", 3, side, side], "values": PIXELS}]
     if module.text is None:
         values = (
-            f"a text embedding a row, 2 to {MOST_NAMES} of them, of any length (cosines count), from "
-            f"Segmenter.embed_text; of more than {module.num_classes}, CRM keeps {module.num_classes} for each image, "
-            "of no more than that, all"
+            f"a text embedding a row, 2 to {MOST_NAMES} of them, of any length above 0 (cosines count), from "
+            "Segmenter.embed_text; "
         )
+        if _drops_names(module):
+            values += f"of more than {module.num_classes}, CRM keeps {module.num_classes} for each image, of fewer all"
+        else:
+            values += "all are kept for each image"
         inputs.append({"name": TEXT, "dtype": "float32", "shape": ["names", module.embed_dim], "values": values})
     return inputs
 
@@ -79,19 +90,22 @@ def _inputs(module: ExportModule, side: int) -> list[dict[str, Any]]:
 def _outputs(module: ExportModule, side: int) -> list[dict[str, Any]]:
     shape = ["batch", side, side]
     dtype = str(module.label_dtype).removeprefix("torch.")
-    values = "indices of names.json" if module.text is not None else f"rows of {TEXT}; names.json has the example's"
+    values = "indices of names.json, from 0"
+    if module.text is None:
+        values = f"rows of {TEXT}, from 0; names.json has those of {TEXT}.npy"
     return [
         {"name": LABELS, "dtype": dtype, "shape": shape, "values": values},
-        {"name": SCORES, "dtype": "float32", "shape": shape, "values": "confidence in the pixel's name, 0 to 1"},
+        {"name": SCORES, "dtype": "float32", "shape": shape, "values": "confidence in the pixel's label, 0 to 1"},
     ]
 
 
 def _weights(model: ERRSeg, cfg: CfgNode) -> dict[str, str | None]:
     """The file, without its folder, its digest, and that of the model's parameters themselves."""
-    path = cfg.MODEL.WEIGHTS or cfg.MODEL.CLIP.PRETRAINED
+    path, clip = cfg.MODEL.WEIGHTS, cfg.MODEL.CLIP.PRETRAINED
     is_file = bool(path) and Path(path).is_file()
+    random = f"none: random weights, and CLIP's {Path(clip).name}" if clip else "none: random weights"
     return {
-        "file": Path(path).name if path else "none: random weights",
+        "file": Path(path).name if path else random,
         "sha256": file_digest(path) if is_file else None,
         "state_sha256": state_digest(model.state_dict().items()),
     }

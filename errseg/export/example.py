@@ -7,7 +7,7 @@ __all__ = ["example"]
 
 PACKAGES = {"onnx": "onnxruntime", "torch_export": "torch"}
 EXAMPLE = '''\
-"""The names in a picture: python example.py PHOTO [OVERLAY]. Needs numpy, Pillow and {package}."""
+"""The names in a picture, and overlay.png: python example.py PHOTO. Needs numpy, Pillow and {package}."""
 
 import json
 import sys
@@ -23,34 +23,33 @@ names = json.loads((folder / "names.json").read_text(encoding="utf-8"))
 photo = ImageOps.exif_transpose(Image.open(sys.argv[1])).convert("RGB")
 images = np.asarray(photo.resize(({side}, {side}), Image.BILINEAR)).transpose(2, 0, 1)[None].copy()
 {run}
-
-labels = np.array([names.index(name) for name in names])[labels[0]]  # ({side}, {side}), indices of names
-areas = np.bincount(labels.ravel(), minlength=len(names))
-for i in np.argsort(-areas)[: (areas > 0).sum()]:
-    print(f"{{areas[i] / labels.size:6.1%}}  confidence {{scores[0][labels == i].mean():.2f}}  {{names[i]}}")
+for i in sorted(np.unique(labels), key=lambda i: -(labels == i).sum()):
+    print(f"{{(labels == i).mean():6.1%}}  confidence {{scores[labels == i].mean():.2f}}  {{names[i]}}")
 colors = np.random.default_rng(3).integers(0, 256, (len(names), 3), np.uint8)
-overlay = Image.fromarray(colors[labels]).resize(photo.size, Image.NEAREST)
-Image.blend(photo, overlay, 0.6).save(sys.argv[2] if len(sys.argv) > 2 else "overlay.png")
+Image.blend(photo, Image.fromarray(colors[labels[0]]).resize(photo.size, Image.NEAREST), 0.6).save("overlay.png")
 '''
-TEXT_LINE = f'text = np.load(folder / "{TEXT}.npy")  # (names, D); any others do, of two names or more\n'
 LOAD = {
-    "onnx": 'model = onnxruntime.InferenceSession(str(folder / "{file}"), providers=["CPUExecutionProvider"])',
+    "onnx": 'model = onnxruntime.InferenceSession(folder / "{file}", providers=["CPUExecutionProvider"])',
     "torch_export": 'model = torch.export.load(folder / "{file}").module()',
 }
 RUN = {
     "onnx": 'labels, scores = model.run(None, {{"{images}": images{text}}})',
-    "torch_export": "with torch.no_grad():\n    labels, scores = model(torch.from_numpy(images){text})\n"
-    "labels, scores = labels.numpy(), scores.numpy()",
+    "torch_export": "with torch.no_grad():\n"
+    "    labels, scores = map(np.asarray, model(torch.from_numpy(images){text}))",
 }
 TEXT_ARGUMENT = {"onnx": f', "{TEXT}": text', "torch_export": ", torch.from_numpy(text)"}
+# Lines of an open vocabulary
+LOAD_TEXT = f'\ntext = np.load(folder / "{TEXT}.npy")  # float32, a row for each name; any two or more will do'
+MERGE = "\nlabels = np.array([names.index(name) for name in names])[labels]  # of synonyms, the first row"
 
 
 def example(format: str, resolution: int, open_vocabulary: bool) -> str:
     """The source of ``example.py``."""
     load = LOAD[format].format(file=FORMATS[format])
+    run = RUN[format].format(images=IMAGES, text=TEXT_ARGUMENT[format] if open_vocabulary else "")
     return EXAMPLE.format(
         package=PACKAGES[format],
-        load=TEXT_LINE + load if open_vocabulary else load,
-        run=RUN[format].format(images=IMAGES, text=TEXT_ARGUMENT[format] if open_vocabulary else ""),
+        load=load + LOAD_TEXT if open_vocabulary else load,
+        run=run + MERGE if open_vocabulary else run,
         side=resolution,
     )

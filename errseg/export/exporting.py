@@ -79,10 +79,10 @@ def export_model(
         num_classes = num_classes or max(model.vocabulary.num_classes, LEAST_CLASSES)
     else:
         num_classes = model.vocabulary.num_classes
-    say(f"Tracing the model at {model.views.resolution} x {model.views.resolution} …")
-    module = ExportModule(model, num_classes, None if open_vocabulary else text, classes)
-    program = trace(module, model.views.resolution)
     with new_folder(folder) as temporary:
+        say(f"Tracing the model at {model.views.resolution} x {model.views.resolution} …")
+        module = ExportModule(model, num_classes, None if open_vocabulary else text, classes)
+        program = trace(module, model.views.resolution)
         say(f"Writing {FORMATS[format]} …")
         opset = write_program(program, format, temporary)
         del program

@@ -49,7 +49,10 @@ def write_program(program: ExportedProgram, format: str, folder: Path) -> int | 
     """
     path = folder / FORMATS[format]
     if format == "torch_export":
-        torch.export.save(program, path)
+        try:
+            torch.export.save(program, path)
+        except RuntimeError as error:  # what torch makes of a full disk
+            raise OSError(" ".join(str(error).split())[:200]) from error
         return None
     size = sum(tensor.nbytes for tensor in (*program.state_dict.values(), *program.constants.values()))
     names = {"input_names": [IMAGES, TEXT][: len(program.graph_signature.user_inputs)]}

@@ -13,6 +13,7 @@ from PIL import Image
 
 from errseg.export import FORMATS, export_model
 from errseg.export.check import predict
+from errseg.export.example import example
 from errseg.export.formats import runner_of
 
 from .conftest import NAMES, NUM_CLASSES, ROWS, SIDE
@@ -135,15 +136,22 @@ def test_example_runs_without_errseg(exported, segmenter, pictures, tmp_path, fo
     done = exported(format, open_vocabulary)
     photo = tmp_path / "photo.png"
     Image.fromarray(pictures[0]).save(photo)
-    command = [sys.executable, "-I", "-c", WITHOUT_ERRSEG, done.folder / "example.py", photo, tmp_path / "seen.png"]
+    command = [sys.executable, "-I", "-c", WITHOUT_ERRSEG, done.folder / "example.py", photo]
     run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert run.returncode == 0, run.stderr
-    first = segmenter(pictures[0]).classes[0]
-    assert run.stdout.splitlines()[0].split() == [
-        f"{first.share:.1%}",
-        "confidence",
-        f"{first.score:.2f}",
-        *first.name.split(),
+    classes = segmenter(pictures[0]).classes
+    assert [line.split() for line in run.stdout.splitlines()] == [
+        [f"{each.share:.1%}", "confidence", f"{each.score:.2f}", *each.name.split()] for each in classes
     ]
-    seen = np.asarray(Image.open(tmp_path / "seen.png"))
+    seen = np.asarray(Image.open(tmp_path / "overlay.png"))
     assert seen.shape == pictures[0].shape and (seen != pictures[0]).mean() > 0.5
+
+
+@formats
+@pytest.mark.parametrize(("open_vocabulary", "most"), [(False, 10), (True, 12)])
+def test_example_is_short(format, open_vocabulary, most):
+    source = example(format, SIDE, open_vocabulary)
+    code = source.split("\n\n")[-1].strip().splitlines()  # below the imports
+    assert code[0].startswith("folder = ") and len(code) <= most + (format == "torch_export")
+    assert max(map(len, code)) <= 120
+    compile(source, "example.py", "exec")

@@ -1,9 +1,12 @@
 """What cannot be exported is said in a sentence, and nothing is left behind."""
 
+import errno
 import importlib.util
+import os
 
 import numpy as np
 import pytest
+import torch
 
 from errseg.api import Segmenter
 from errseg.errors import UsageError
@@ -54,6 +57,32 @@ def test_folder_that_is_no_export(segmenter, tmp_path):
     with pytest.raises(UsageError, match="is a file"):
         export_model(segmenter, tmp_path / "file", "torch_export", overwrite=True)
     assert (tmp_path / "file").read_text() == "mine" and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("out", ("file/out", "x" * 300))
+def test_folder_that_cannot_be_written(segmenter, tmp_path, out):
+    """It is said before the minutes that tracing takes."""
+    (tmp_path / "file").write_text("mine")
+    said = []
+    with pytest.raises(UsageError, match=f"--out .*{out} cannot be (read|written) .*another folder"):
+        export_model(segmenter, tmp_path / out, "torch_export", say=said.append)
+    assert said == [] and [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_full_disk(tmp_path):
+    with pytest.raises(UsageError, match="No space left"), new_folder(tmp_path / "out"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_full_disk_as_torch_says_it(segmenter, tmp_path, monkeypatch):
+    def save(program, path):
+        raise RuntimeError("PytorchStreamWriter failed writing file\ndata/3")
+
+    monkeypatch.setattr(torch.export, "save", save)
+    with pytest.raises(UsageError, match="cannot be written .PytorchStreamWriter failed writing file data/3"):
+        export_model(segmenter, tmp_path / "out", "torch_export")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_file_that_disagrees_is_removed(segmenter, tmp_path, monkeypatch):
@@ -111,6 +140,18 @@ def test_what_a_killed_process_has_left_goes(tmp_path):
     with new_folder(tmp_path / "out") as temporary:
         (temporary / "preprocessing.json").write_text("{}")
     assert content(tmp_path / "out") == {"preprocessing.json": "{}"} and not left.exists()
+
+
+def test_what_a_killed_process_has_left_in_a_folder_goes(tmp_path):
+    """It writes within a folder that is there, for this may be a file system of its own, such as a container's."""
+    with new_folder(tmp_path) as temporary:
+        assert temporary.parent == tmp_path
+    (tmp_path / temporary.name).mkdir()
+    (tmp_path / temporary.name / "model.pt2").write_text("half")
+    check_folder(tmp_path, overwrite=False)
+    with new_folder(tmp_path) as temporary:
+        (temporary / "preprocessing.json").write_text("{}")
+    assert content(tmp_path) == {"preprocessing.json": "{}"}
 
 
 def test_overwrite_keeps_other_files(tmp_path):

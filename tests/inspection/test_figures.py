@@ -2,6 +2,7 @@
 
 import re
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from errseg.inspection.figures.crm import DROPPED, KEPT, WON, ranks_to_show
 from errseg.inspection.figures.guidance import principal_colours
 from errseg.inspection.figures.style import short
 from errseg.inspection.files import figures_of
+from tests.conftest import NAMES
 from tests.inspection.test_inspect import ABLATIONS
 
 ALL = ["attention", "class_attention", "cost", "crm", "guidance"]
@@ -172,3 +174,23 @@ def test_principal_colours_are_the_largest_directions():
     inner = (colours[..., 0] > 0) & (colours[..., 0] < 1)
     assert np.corrcoef(colours[..., 0][inner], first[inner])[0, 1] > 0.999
     assert np.isfinite(principal_colours(np.zeros((2, 3, 3), np.float32))).all()  # no variation, two channels
+
+
+@pytest.mark.parametrize("part", ("attention", "guidance"))
+@pytest.mark.parametrize("shape", [(40, 160), (160, 40)], ids=("flat", "tall"))
+def test_words_do_not_cover_each_other(segmenter, part, shape):
+    random = np.random.default_rng(0)
+    found = inspect(segmenter(num_classes=0), random.integers(0, 256, (*shape, 3), np.uint8), [part], show=NAMES[:3])
+    found = replace(found, names=tuple(f"a long name, {name}" for name in found.names))
+    figure = dict(figures_of(found))[part]
+    figure.draw_without_rendering()
+    words = [text for text in figure.findobj(Text) if text.get_text().strip() and text.get_visible()]
+    boxes = [text.get_window_extent().shrunk(0.9, 0.7) for text in words]  # letters alone
+    met = [
+        (words[i].get_text(), words[j].get_text())
+        for i in range(len(boxes))
+        for j in range(i)
+        if boxes[i].overlaps(boxes[j])
+    ]
+    assert not met
+    assert figure.get_size_inches()[1] < 26

@@ -13,6 +13,7 @@ from .style import MAPS, SEQUENTIAL, add_caption, close_gaps, grid_height, new_f
 
 __all__ = ["draw_class_attention", "draw_spatial_attention", "of_head"]
 
+NARROWEST, WIDEST = 1.7, 2.4  # inches of a panel: tall pictures get the narrow ones
 MOST_ROWS, MOST_COLUMNS = 8, 12  # classes of the matrix
 
 
@@ -40,7 +41,8 @@ def draw_spatial_attention(inspection: Inspection, head: int | None = None) -> F
     names, labels = runs[-1].classes, short(inspection.names, 20)
     maps = [{index: of_head(w, head) for index, w in zip(run.classes, run.weights, strict=True)} for run in runs]
     columns = 1 + len(runs)
-    width = 2.4 * columns
+    column = min(max(3 * picture.shape[1] / picture.shape[0], NARROWEST), WIDEST)
+    width, break_line = column * columns, column < WIDEST
     figure = new_figure(grid_height(picture, len(names), columns, width, 0.5), width)
     axes = figure.subplots(len(names), columns, squeeze=False)
     highest = max(each.max() * each.size for found in maps for each in found.values())
@@ -48,7 +50,7 @@ def draw_spatial_attention(inspection: Inspection, head: int | None = None) -> F
     image = None
     for row, index in enumerate(names):
         show_picture(axes[row, 0], picture, "picture" if row == 0 else "")
-        axes[row, 0].set_ylabel(labels[index])
+        axes[row, 0].set_xlabel(labels[index], labelpad=2)  # lying, for a flat picture has no room beside it
         for place, (run, found) in enumerate(zip(runs, maps, strict=True), 1):
             panel = axes[row, place]
             title = titles[place - 1] if row == 0 else ""
@@ -56,7 +58,8 @@ def draw_spatial_attention(inspection: Inspection, head: int | None = None) -> F
                 values = found[index] * found[index].size
                 limits = {"vmin": 0, "vmax": highest, "cmap": SEQUENTIAL}
                 image = show_map(panel, values, picture, title, run.cell, **limits)
-                panel.set_xlabel(f"reach {_length(run.mean_distance(found[index]), picture)}", labelpad=2, fontsize=7)
+                reach = f"reach {_length(run.mean_distance(found[index]), picture)}"
+                panel.set_xlabel(reach.replace(" (", "\n(") if break_line else reach, labelpad=2, fontsize=7)
             else:
                 show_map(panel, np.ones((1, 1)), picture, title, vmin=0, vmax=1.2, cmap="gray")
                 panel.text(0.5, 0.5, "dropped by CRM", transform=panel.transAxes, ha="center", va="center")
@@ -101,7 +104,7 @@ def _head(weights: np.ndarray, head: int | None) -> str:
 
 def _mark(axes: Axes, point: tuple[int, int]) -> None:
     for colour, width in (("black", 2.6), ("white", 1.2)):
-        axes.plot(point[0] + 0.5, point[1] + 0.5, "+", color=colour, markersize=9, markeredgewidth=width)
+        axes.plot(point[0] + 0.5, point[1] + 0.5, "+", color=colour, markersize=9, markeredgewidth=width, clip_on=False)
 
 
 def _outline(axes: Axes, mask: np.ndarray) -> None:

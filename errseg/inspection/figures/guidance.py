@@ -21,6 +21,7 @@ from .style import (
 __all__ = ["draw_guidance", "principal_colours"]
 
 MOST_NAMES = 10
+LINES = 14  # of small type beside a square panel
 STRIDES = {"os16": "GUD, stage 1", "os8": "GUD, stage 2", "os4": "GUD, stage 3"}
 
 
@@ -72,11 +73,13 @@ def principal_colours(x: np.ndarray) -> np.ndarray:
 def _text(axes: Axes, inspection: Inspection) -> None:
     """Cosines of the text guidance of the largest names."""
     kept, text = inspection.kept, inspection.guidance.text
-    ids = [index for index in inspection.winners.tolist() if index in kept][:MOST_NAMES]
+    height, width = inspection.image.shape[:2]
+    most = min(max(round(LINES * height / width), 2), MOST_NAMES)  # names that have room beside a flat panel
+    ids = [index for index in inspection.winners.tolist() if index in kept][:most]
     rows = text[[kept.tolist().index(index) for index in ids]]
     rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     axes.imshow(rows @ rows.T, cmap=MAPS, vmin=0, vmax=1, aspect="auto")
-    axes.set_box_aspect(inspection.image.shape[0] / inspection.image.shape[1])
+    axes.set_box_aspect(height / width)
     axes.set_yticks(range(len(ids)), short([inspection.names[index] for index in ids], 18), fontsize=5.5)
     axes.set_xticks([])
     axes.set_xlabel("text guidance (CFM), cosines", fontsize=7, labelpad=2)
