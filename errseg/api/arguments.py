@@ -32,7 +32,7 @@ def add_names(parser: argparse.ArgumentParser, required: bool = True) -> None:
 def add_model(parser: argparse.ArgumentParser, device: bool = True) -> None:
     """Add ``--weights``, ``--config-file``, ``--precision``, ``--opts``, and ``--device``, unless that is the CPU."""
     add = parser.add_argument
-    add("--weights", metavar="FILE", help="checkpoint, ours or released, or folder of a run (default: the quickstart's)")
+    add("--weights", metavar="FILE", help="checkpoint, ours or released, or a run's folder (default: the quickstart's)")
     add("--config-file", metavar="FILE", help="its configuration, where it is not beside it")
     if device:
         add("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda")
