@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,9 @@ from PIL import Image
 
 import errseg
 from errseg.data import register_all
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell that starts a background job has Ctrl-C ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 DATA = Path(__file__).parent / "data"
 NAMES = ["cat", "grass", "sky, heaven", "red car", "sea", "road", "wall", "tree"]
