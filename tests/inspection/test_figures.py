@@ -15,7 +15,7 @@ from errseg.inspection import inspect, save_inspection
 from errseg.inspection.figures import draw_class_attention, draw_cost, draw_crm, draw_spatial_attention, plain_style
 from errseg.inspection.figures.crm import DROPPED, KEPT, WON, ranks_to_show
 from errseg.inspection.figures.guidance import principal_colours
-from errseg.inspection.figures.style import short
+from errseg.inspection.figures.style import counted, short
 from errseg.inspection.files import figures_of
 from tests.conftest import NAMES
 from tests.inspection.test_inspect import ABLATIONS
@@ -194,3 +194,8 @@ def test_words_do_not_cover_each_other(segmenter, part, shape):
     ]
     assert not met
     assert figure.get_size_inches()[1] < 26
+
+
+@pytest.mark.parametrize(("number", "said"), [(0, "no names"), (1, "1 name"), (9, "9 names")])
+def test_numbers_of_names_are_said_as_one_says_them(number, said):
+    assert counted(number) == said

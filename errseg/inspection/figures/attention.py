@@ -9,7 +9,18 @@ from matplotlib.figure import Figure
 from errseg.errors import UsageError
 
 from ..arrays import ClassAttention, Inspection, SpatialAttention
-from .style import MAPS, SEQUENTIAL, add_caption, close_gaps, grid_height, new_figure, short, show_map, show_picture
+from .style import (
+    MAPS,
+    SEQUENTIAL,
+    add_caption,
+    close_gaps,
+    counted,
+    grid_height,
+    new_figure,
+    short,
+    show_map,
+    show_picture,
+)
 
 __all__ = ["draw_class_attention", "draw_spatial_attention", "of_head"]
 
@@ -77,7 +88,7 @@ def draw_spatial_attention(inspection: Inspection, head: int | None = None) -> F
 def _titles(inspection: Inspection) -> tuple[str, str]:
     attention, count = inspection.attention, len(inspection.names)
     if attention.spatial_all is None and attention.classes_all is None:
-        return f"all {count} names", ""
+        return ("the only name" if count == 1 else f"all {count} names"), ""
     return f"with CRM: K = {len(inspection.kept)}", f"without CRM: all {count} names"
 
 
@@ -137,7 +148,7 @@ def draw_class_attention(inspection: Inspection, head: int | None = None, at_poi
     for panel, share, run, title in zip(axes, shares, runs, titles, strict=False):
         image = panel.imshow(100 * share[:, : len(columns) + others], cmap=MAPS, vmin=0, vmax=highest, aspect="auto")
         rest = len(run.classes) - len(columns)
-        ticks = [labels[index] for index in columns] + ([f"{rest} others"] if others else [])
+        ticks = [labels[index] for index in columns] + ([counted(rest, "other")] if others else [])
         panel.set_xticks(range(len(ticks)), ticks, rotation=45, ha="right", rotation_mode="anchor")
         panel.set_title(title)
         _numbers(panel, 100 * share[:, : len(ticks)], highest)
@@ -189,5 +200,9 @@ def _class_caption(
     text = (
         f"CFM's attention in layer {attention.layer} of {attention.num_layers}, {_head(runs[0].mean, head)}, {where}. "
     )
-    text += f"The {len(winners)} names that win pixels give themselves and each other {shares[0]} of their attention"
+    if len(winners) == 1:
+        text += f"The name that wins all pixels gives itself {shares[0]} of its attention"
+    else:
+        text += f"The {len(winners)} names that win pixels give themselves and each other {shares[0]} of their"
+        text += " attention"
     return text + (f" with CRM, {shares[1]} without." if len(shares) > 1 else ".")

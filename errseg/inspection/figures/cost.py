@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from errseg.visualization import overlay
 
 from ..arrays import Inspection
-from .style import MAPS, add_caption, close_gaps, grid_height, new_figure, short, show_map, show_picture
+from .style import MAPS, add_caption, close_gaps, counted, grid_height, new_figure, short, show_map, show_picture
 
 __all__ = ["draw_cost"]
 
@@ -40,7 +40,7 @@ def draw_cost(inspection: Inspection) -> Figure:
     add_caption(
         figure,
         f"Cosines of the dense image embedding {' and '.join(scales)} with the text embeddings, "
-        f"of {len(shown)} of {len(inspection.names)} names.",
+        f"of {len(shown)} of {counted(len(inspection.names))}.",
     )
     close_gaps(figure, axes.flat)
     return figure

@@ -8,7 +8,7 @@ from matplotlib.patches import Patch
 from errseg.visualization import overlay
 
 from ..arrays import Inspection
-from .style import add_caption, new_figure, plain_numbers, short, show_picture
+from .style import add_caption, counted, new_figure, plain_numbers, short, show_picture
 
 __all__ = ["draw_crm", "ranks_to_show"]
 
@@ -104,7 +104,8 @@ def _caption(inspection: Inspection, won: int, unscored: int) -> str:
     share = ranking.scores[ranking.kept].sum() / ranking.scores.sum()
     text = f"CRM keeps {kept} of {count} names, which have {100 * share:.1f} % of the points; {won} of them win pixels."
     if kept == count:
-        text = f"K = {ranking.num_classes} covers all {count} names: CRM drops none; {won} of them win pixels."
+        text = f"K = {ranking.num_classes} covers all of {counted(count)}: CRM drops none; {won} of them win pixels."
     if unscored:
-        text += f" {unscored} names are nowhere among the best and have no points."
+        are = "is nowhere among the best and has" if unscored == 1 else "are nowhere among the best and have"
+        text += f" {counted(unscored)} {are} no points."
     return text

@@ -27,6 +27,7 @@ __all__ = [
     "WIDTH",
     "add_caption",
     "close_gaps",
+    "counted",
     "grid_height",
     "new_figure",
     "plain_numbers",
@@ -138,6 +139,11 @@ def plain_numbers(axis: Axis) -> None:
     axis.set_major_locator(LogLocator(numticks=6))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
+
+
+def counted(number: int, word: str = "name") -> str:
+    """``1 name``, ``9 names``, ``no names``."""
+    return f"{number or 'no'} {word}{'s' * (number != 1)}"
 
 
 def short(names: Sequence[str], length: int = LONGEST_NAME) -> list[str]:
