@@ -104,7 +104,8 @@ def _caption(inspection: Inspection, won: int, unscored: int) -> str:
     share = ranking.scores[ranking.kept].sum() / ranking.scores.sum()
     text = f"CRM keeps {kept} of {count} names, which have {100 * share:.1f} % of the points; {won} of them win pixels."
     if kept == count:
-        text = f"K = {ranking.num_classes} covers the vocabulary of {counted(count)}: CRM drops none; {won} of them win pixels."
+        text = f"K = {ranking.num_classes} covers the vocabulary of {counted(count)}: CRM drops none; {won} of them win"
+        text += " pixels."
     if unscored:
         are = "is nowhere among the best and has" if unscored == 1 else "are nowhere among the best and have"
         text += f" {counted(unscored)} {are} no points."
