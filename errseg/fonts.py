@@ -16,7 +16,7 @@ from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
 from PIL import ImageDraw, ImageFont
 
-__all__ = ["letters_of_no_font", "plain_font", "shorten", "text_width", "write"]
+__all__ = ["OWN", "font_of", "letters_of_no_font", "plain_font", "shorten", "text_width", "write"]
 
 OWN = str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf")
 PLACEHOLDERS = "lastresort"  # fonts of this name have a box for every letter
@@ -75,12 +75,12 @@ def plain_font(size: int) -> ImageFont.FreeTypeFont:
 def letters_of_no_font(texts: Iterable[str]) -> str:
     """The letters of some texts that no installed font has, each once, in order."""
     letters = set("".join(" ".join(text.split()) for text in texts))
-    return "".join(sorted(letter for letter in letters if not _is_hidden(letter) and _font_of(letter) is None))
+    return "".join(sorted(letter for letter in letters if not _is_hidden(letter) and font_of(letter) is None))
 
 
 def _runs(text: str) -> list[tuple[str, str]]:
     """The parts of a text, each with the path of its font."""
-    fonts = [(_font_of(letter), letter) for letter in " ".join(text.split()) if not _is_hidden(letter)]
+    fonts = [(font_of(letter), letter) for letter in " ".join(text.split()) if not _is_hidden(letter)]
     parts = [(path or OWN, letter if path else _escape(letter)) for path, letter in fonts]
     return [(path, "".join(part for _, part in run)) for path, run in groupby(parts, key=lambda part: part[0])]
 
@@ -97,7 +97,7 @@ def _escape(letter: str) -> str:
 
 
 @cache
-def _font_of(letter: str) -> str | None:
+def font_of(letter: str) -> str | None:
     """The path of a font that has a letter; None where there is none."""
     if _has(OWN, letter):
         return OWN

@@ -28,7 +28,7 @@ def installed(monkeypatch):
         forget()
 
     def forget():
-        for cached in (fonts._font_of, fonts._installed, fonts._letters):
+        for cached in (fonts.font_of, fonts._installed, fonts._letters):
             cached.cache_clear()
 
     yield make

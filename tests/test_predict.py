@@ -349,12 +349,12 @@ def test_a_vocabulary(predict, photos):
 
 
 def test_letters_of_no_font(predict, photos, monkeypatch):
-    for cached in (fonts._font_of, fonts._installed):
+    for cached in (fonts.font_of, fonts._installed):
         cached.cache_clear()
     monkeypatch.setattr(font_manager, "findSystemFonts", list)
     assert "No font here has the letters 猫:" in predict(photos / "a.png")[2]
     assert "No font here" not in predict(photos / "a.png", "--format", "labels")[2]
-    for cached in (fonts._font_of, fonts._installed):
+    for cached in (fonts.font_of, fonts._installed):
         cached.cache_clear()
 
 

@@ -2,15 +2,28 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from errseg.errors import UsageError
 
-__all__ = ["IMAGE_ENDINGS", "LABEL_ENDINGS", "find_files", "pair_files"]
+__all__ = ["IMAGE_ENDINGS", "LABEL_ENDINGS", "find_files", "pair_files", "visible_files"]
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 LABEL_ENDINGS = (".png", ".tif", ".tiff")
+
+
+def visible_files(folder: str | Path) -> Iterator[str]:
+    """The paths of the files in a folder and its sub-folders, by name, hidden ones aside; no link leads in circles."""
+    visited = set()
+    for directory, subfolders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(directory)
+        if real in visited:  # a link to a folder above
+            subfolders.clear()
+            continue
+        visited.add(real)
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        yield from (os.path.join(directory, name) for name in sorted(names) if not name.startswith("."))
 
 
 def find_files(folder: str | Path, endings: Sequence[str], key: str, owner: str) -> dict[str, str]:
@@ -29,26 +42,17 @@ def find_files(folder: str | Path, endings: Sequence[str], key: str, owner: str)
         UsageError: two files have one stem.
     """
     files: dict[str, str] = {}
-    visited = set()
-    for directory, subfolders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(directory)
-        if real in visited:  # a link to a folder above
-            subfolders.clear()
+    for path in visible_files(folder):
+        ending = next((ending for ending in endings if path.lower().endswith(ending)), None)
+        if ending is None:
             continue
-        visited.add(real)
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        for name in names:
-            ending = next((ending for ending in endings if name.lower().endswith(ending)), None)
-            if ending is None or name.startswith("."):
-                continue
-            path = os.path.join(directory, name)
-            stem = os.path.relpath(path, folder).replace(os.sep, "/")[: -len(ending)]
-            if stem in files:
-                raise UsageError(
-                    f"{files[stem]} and {path} have the same name but for their endings, and {owner} cannot tell which "
-                    f"one is meant; give {key}, or remove one."
-                )
-            files[stem] = path
+        stem = os.path.relpath(path, folder).replace(os.sep, "/")[: -len(ending)]
+        if stem in files:
+            raise UsageError(
+                f"{files[stem]} and {path} have the same name but for their endings, and {owner} cannot tell which "
+                f"one is meant; give {key}, or remove one."
+            )
+        files[stem] = path
     return files
 
 

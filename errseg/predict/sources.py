@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from errseg.data.pairing import IMAGE_ENDINGS
+from errseg.data.pairing import IMAGE_ENDINGS, visible_files
 from errseg.errors import UsageError
 
 __all__ = ["Source", "find_sources", "is_video", "problem"]
@@ -83,17 +83,9 @@ def find_sources(arguments: Sequence[str], out: str | Path) -> list[Source]:
 
 def _walk(folder: str, root: str) -> Iterator[Source]:
     """The pictures and videos in a folder, by name."""
-    visited = set()
-    for directory, subfolders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(directory)
-        if real in visited:  # a link to a folder above
-            subfolders.clear()
-            continue
-        visited.add(real)
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in sorted(names):
-            if name.lower().endswith((*PICTURES, *VIDEOS)) and not name.startswith("."):
-                yield Source(os.path.join(directory, name), root)
+    for path in visible_files(folder):
+        if path.lower().endswith((*PICTURES, *VIDEOS)):
+            yield Source(path, root)
 
 
 def _match(pattern: str) -> Iterator[Source]:

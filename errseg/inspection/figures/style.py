@@ -12,13 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.font_manager import findfont, fontManager
-from matplotlib.ft2font import FT2Font
+from matplotlib.font_manager import FontProperties, fontManager
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from errseg.atomic import replacing
 from errseg.errors import UsageError
-from errseg.fonts import letters_of_no_font
+from errseg.fonts import OWN, font_of, letters_of_no_font
 
 __all__ = [
     "FORMATS",
@@ -39,7 +38,6 @@ __all__ = [
 ]
 
 FORMATS = ("png", "pdf", "svg")
-OWN = findfont("DejaVu Sans")  # matplotlib brings it
 WIDTH = 7.2  # inches, two columns of a paper
 DPI = 200
 LONGEST_NAME = 24
@@ -69,30 +67,16 @@ def plain_style(texts: Iterable[str] = ()) -> Iterator[None]:
     Args:
         texts: names that may have letters which DejaVu Sans lacks.
     """
-    families = ["DejaVu Sans", *_families_of("".join(sorted(set("".join(texts)))))]
-    with matplotlib.rc_context({**STYLE, "font.family": families}):
+    paths = sorted({font_of(letter) for letter in set("".join(texts)) if letter.isprintable()} - {OWN, None})
+    with matplotlib.rc_context({**STYLE, "font.family": ["DejaVu Sans", *map(_family, paths)]}):
         yield
 
 
 @cache
-def _families_of(letters: str) -> list[str]:
-    """Installed fonts that have the letters which DejaVu Sans lacks."""
-    families: list[str] = []
-    missing = {letter for letter in letters if letter.isprintable() and letter not in _letters_of(OWN)}
-    for entry in fontManager.ttflist if missing else ():
-        found = set() if "Last Resort" in entry.name else {x for x in missing if x in _letters_of(entry.fname)}
-        if found:
-            families.append(entry.name)
-            missing -= found
-    return families
-
-
-@cache
-def _letters_of(path: str) -> frozenset[str]:
-    try:
-        return frozenset(map(chr, FT2Font(path).get_charmap()))
-    except (OSError, RuntimeError):  # a font that is gone, or of another kind
-        return frozenset()
+def _family(path: str) -> str:
+    """A font file's name, by which matplotlib knows it from here on."""
+    fontManager.addfont(path)
+    return FontProperties(fname=path).get_name()
 
 
 def new_figure(height: float, width: float = WIDTH) -> Figure:
