@@ -1,5 +1,6 @@
 """What the tests share: a tiny random ERR-Seg on the CPU, and tiny data sets on disk."""
 
+import importlib.util
 import itertools
 import json
 import signal
@@ -50,6 +51,14 @@ TEST: {{EVAL_PERIOD: 0}}
 SEED: 7
 OUTPUT_DIR: {output}
 """
+
+
+def load_tool(name):
+    """A command line of tools/ as a module."""
+    spec = importlib.util.spec_from_file_location(f"{name}_tool", Path(__file__).parents[1] / f"tools/{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """tools/predict.py: pictures, folders and videos as a user gives them; what is kept, what fails, what is refused."""
 
-import importlib.util
 import json
 import os
 import signal
@@ -21,7 +20,7 @@ import errseg
 from errseg import fonts
 from errseg.api import Result, arguments
 from errseg.colors import colors_of
-from tests.conftest import TINY_CLIP, TINY_RUN
+from tests.conftest import TINY_CLIP, TINY_RUN, load_tool
 
 ROOT = Path(__file__).parents[1]
 TOOL = ROOT / "tools/predict.py"
@@ -54,10 +53,7 @@ def model(run_folder):
 @pytest.fixture(scope="module")
 def tool():
     """The tool as a module."""
-    spec = importlib.util.spec_from_file_location("predict_tool", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("predict")
 
 
 @pytest.fixture

@@ -1,9 +1,7 @@
 """tools/render_predictions.py: overlays from files alone, what it skips, what it cannot use."""
 
-import importlib.util
 import os
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,19 +10,16 @@ from PIL import Image
 import errseg
 from errseg.colors import color_of
 from errseg.evaluation import evaluate
+from tests.conftest import load_tool
 from tests.evaluation.oracle import LabelOracle, write_set
 
-TOOL = Path(__file__).parents[1] / "tools/render_predictions.py"
 SIZE = (40, 60)
 
 
 @pytest.fixture(scope="module")
 def tool():
     """The tool as a module."""
-    spec = importlib.util.spec_from_file_location("render_predictions", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("render_predictions")
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """tools/visualize.py, run as people run it."""
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from PIL import Image
 
 from errseg.errors import UsageError
 from errseg.inspection import point
+from tests.conftest import load_tool
 
 TOOL = Path(__file__).parents[2] / "tools/visualize.py"
 CLASSES = "cat, grass, 'sky', road, wall, tree, 日本"
@@ -21,10 +21,7 @@ CLASSES = "cat, grass, 'sky', road, wall, tree, 日本"
 @pytest.fixture(scope="module")
 def tool():
     """The tool as a module."""
-    spec = importlib.util.spec_from_file_location("visualize", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("visualize")
 
 
 @pytest.fixture
