@@ -33,6 +33,7 @@ TITLE = "<h1>errseg</h1><p>Every pixel of a picture gets one of your names.</p>"
 HINT = "Choose a picture and type the names to look for, or take an example."
 HOW_TO_TYPE = 'Enter or a comma ends a name; quotes keep synonyms together: "sky, heaven".'
 MODEL = {"concurrency_id": "model", "concurrency_limit": 1}  # requests queue
+COUNT = "(...inputs) => [...inputs.slice(0, -1), (window.errsegTurn = (window.errsegTurn ?? 0) + 1)]"
 
 
 def build_page(service: Service, examples: Sequence[Example]) -> gr.Blocks:
@@ -58,8 +59,9 @@ def build_page(service: Service, examples: Sequence[Example]) -> gr.Blocks:
             with gr.Column(scale=5, min_width=300):
                 code = {"html_template": _text("viewer.html"), "js_on_load": _text("viewer.js")}
                 viewer = gr.HTML(None, apply_default_css=False, elem_id="viewer", **code)
-        last = gr.State(None)  # the request in view
-        run = {"inputs": [picture, names, title, last], "outputs": [names, viewer, last], **MODEL}
+        last = gr.State(None)  # the turn and the request in view
+        turn = gr.Number(visible=False)  # two requests of a moment may arrive in the other order: the browser counts
+        run = {"inputs": [picture, names, title, last, turn], "outputs": [names, viewer, last], "js": COUNT, **MODEL}
         run |= {"api_visibility": "private", "show_progress_on": viewer, "show_progress": "minimal"}
         changes = [picture.change, names.change, title.change]
         gr.on(changes, partial(_answer, service), trigger_mode="always_last", **run)
@@ -109,7 +111,8 @@ def _answer(
     path: str | None,
     tags: list[str] | None,
     title: str | None,
-    last: list | None,
+    last: tuple[float, list] | None,
+    turn: float | None,
     again: bool = False,
 ) -> tuple[Any, Any, Any]:
     """What becomes of the tags, the viewer and the request in view.
@@ -119,12 +122,16 @@ def _answer(
         path: of the picture.
         tags: as typed.
         title: of a vocabulary.
-        last: the request in view: the same one is not answered anew, unless ``again``.
+        last: turn and request of what is in view: the same request is not answered anew, unless ``again``.
+        turn: counts the requests of this page: one that a later one has overtaken is not answered.
         again: whether the visitor asked for it.
     """
-    tags = tags or []
-    if [path, tags, title] == last and not again:
+    tags, turn = tags or [], turn or 0
+    turn_in_view, in_view = last or (0, None)
+    if turn < turn_in_view:
         return gr.skip(), gr.skip(), gr.skip()
+    if [path, tags, title] == in_view and not again:
+        return gr.skip(), gr.skip(), (turn, in_view)
     neat = tags
     try:
         neat = tidy(tags, service.limits.max_names)
@@ -137,7 +144,7 @@ def _answer(
     except Exception:  # a visitor cannot help it; whoever runs the server can
         traceback.print_exc(file=sys.stderr)
         answer = sentence("Something went wrong on the server; its log has the reason.", error=True)
-    return (gr.skip() if neat == tags else neat), answer, [path, neat, title]
+    return (gr.skip() if neat == tags else neat), answer, (turn, [path, neat, title])
 
 
 def _missing(path: str | None) -> str:
