@@ -67,7 +67,7 @@ def test_workers_end_with_their_parent(tmp_path):
         "import os, sys, time\n"
         "from errseg.data.parallel import parallel_map\n"
         "def stay(item):\n"
-        "    print(os.getpid(), flush=True)\n"
+        "    os.write(1, b'%d\\n' % os.getpid())  # at once: the lines of two processes could mix\n"
         "    time.sleep(60)\n"
         "list(parallel_map(stay, range(2), 2, 'staying'))\n"
     )
