@@ -3,6 +3,7 @@
 from .arrays import Attention, ClassAttention, Guidance, Inspection, Ranking, SpatialAttention
 from .files import save_inspection
 from .inspect import PARTS, inspect
+from .summary import attention_measures, summarize
 
 __all__ = [
     "PARTS",
@@ -12,6 +13,8 @@ __all__ = [
     "Inspection",
     "Ranking",
     "SpatialAttention",
+    "attention_measures",
     "inspect",
     "save_inspection",
+    "summarize",
 ]

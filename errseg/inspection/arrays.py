@@ -51,6 +51,11 @@ class ClassAttention:
     mean: np.ndarray  # (heads, K, K) float32, the mean over all locations; rows sum to 1
     at_point: np.ndarray  # (heads, K, K) float32, at the location of the point; rows sum to 1
 
+    def inside(self, weights: np.ndarray, ids: np.ndarray) -> float:
+        """The share of attention (K, K) that some classes give themselves and each other, their mean."""
+        members = np.isin(self.classes, ids)
+        return float(weights[members][:, members].sum(1).mean())
+
 
 @dataclass(frozen=True)
 class Attention:

@@ -1,6 +1,7 @@
 """Segment pictures and videos from the command line (tools/predict.py)."""
 
+from .places import assign_places
 from .run import Outcome, Settings, predict
 from .sources import Source, find_sources
 
-__all__ = ["Outcome", "Settings", "Source", "find_sources", "predict"]
+__all__ = ["Outcome", "Settings", "Source", "assign_places", "find_sources", "predict"]

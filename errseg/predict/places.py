@@ -19,7 +19,9 @@ def outputs(place: str, video: bool, formats: Sequence[str] = tuple(ENDINGS)) ->
     return [f"{place}_overlay.mp4"] * ("overlay" in formats) + [f"{place}_frames"] * bool(set(formats) - {"overlay"})
 
 
-def assign_places(sources: Sequence[Source], earlier: Mapping[str, str]) -> dict[Source, str]:
+def assign_places(
+    sources: Sequence[Source], earlier: Mapping[str, str], endings: Sequence[str] = ()
+) -> dict[Source, str]:
     """A path below the output folder for each input, without the ending; the outputs of all differ.
 
     An input keeps the place that it had. Else it gets its path below its root; where that is another's, its ending goes
@@ -28,8 +30,9 @@ def assign_places(sources: Sequence[Source], earlier: Mapping[str, str]) -> dict
     Args:
         sources: the inputs.
         earlier: the places of former inputs by their absolute paths.
+        endings: of other outputs than this package's, which differ too.
     """
-    taken = _Taken()
+    taken = _Taken(endings)
     present = {source.key for source in sources}
     for key, place in earlier.items():
         if key not in present and os.path.exists(key):  # another command's, whose outputs stay
@@ -44,13 +47,14 @@ def assign_places(sources: Sequence[Source], earlier: Mapping[str, str]) -> dict
 class _Taken:
     """The outputs that are somebody's. Upper and lower case are the same, as they are on some disks."""
 
-    def __init__(self):
+    def __init__(self, endings: Sequence[str] = ()):
+        self.endings = endings
         self.owners: dict[str, str] = {RECORD: ""}
         self.folders: set[str] = set()
 
     def add(self, place: str, owner: str) -> bool:
         """Take the outputs of a place; False, and nothing is taken, where one of them is another's."""
-        files = [path.lower() for path in outputs(place, is_video(owner))]
+        files = self.files(place, is_video(owner))
         folders = {str(folder) for path in files for folder in PurePosixPath(path).parents}
         if any(path in self.owners or path in self.folders for path in files) or folders & self.owners.keys():
             return False
@@ -58,9 +62,12 @@ class _Taken:
         self.folders |= folders
         return True
 
+    def files(self, place: str, video: bool) -> list[str]:
+        return [path.lower() for path in (*outputs(place, video), *(place + ending for ending in self.endings))]
+
     def owner(self, source: Source) -> str:
         """The absolute path of the input that has an output at a source's own place; "" for none."""
-        files = [path.lower() for path in outputs(source.place, source.is_video)]
+        files = self.files(source.place, source.is_video)
         return next((self.owners[path] for path in files if path in self.owners), "")
 
 

@@ -55,12 +55,13 @@ def is_video(path: str) -> bool:
     return path.lower().endswith(VIDEOS)
 
 
-def find_sources(arguments: Sequence[str], out: str | Path) -> list[Source]:
+def find_sources(arguments: Sequence[str], out: str | Path, ours: tuple[str, ...] = OURS) -> list[Source]:
     """The pictures and videos that arguments mean, each once, in order.
 
     Args:
         arguments: files; folders, with their sub-folders, hidden files aside; patterns such as ``photos/**/*.jpg``.
         out: the folder of the outputs; what a folder or a pattern finds of them there is left out.
+        ours: how the outputs end.
 
     Raises:
         UsageError: there is no such file or folder, or none holds a picture.
@@ -71,9 +72,9 @@ def find_sources(arguments: Sequence[str], out: str | Path) -> list[Source]:
         if os.path.isfile(path):
             some = [Source(path, os.path.dirname(path))]
         elif os.path.isdir(path):
-            some = [each for each in _walk(path, path) if not _is_ours(each, out)]
+            some = [each for each in _walk(path, path) if not _is_ours(each, out, ours)]
         else:
-            some = [each for each in _match(path) if not _is_ours(each, out)]
+            some = [each for each in _match(path) if not _is_ours(each, out, ours)]
         if not some:
             raise UsageError(_nothing(argument, path))
         for each in some:
@@ -103,8 +104,8 @@ def _match(pattern: str) -> Iterator[Source]:
             yield Source(path, root)
 
 
-def _is_ours(source: Source, out: str | Path) -> bool:
-    return source.path.endswith(OURS) and Path(source.key).is_relative_to(os.path.abspath(out))
+def _is_ours(source: Source, out: str | Path, ours: tuple[str, ...]) -> bool:
+    return source.path.endswith(ours) and Path(source.key).is_relative_to(os.path.abspath(out))
 
 
 def _nothing(argument: str, path: str) -> str:

@@ -106,8 +106,29 @@ def test_bad_options(options, sentence, show, files):
 
 def test_bad_files(show, files):
     (files / "broken.jpg").write_bytes(b"no picture")
-    assert show(image="broken.jpg")[0] == show(image="missing.jpg")[0] == 2
+    status, out, err = show(image="broken.jpg")
+    assert status == 1 and not out and err.startswith("visualize.py: ") and "broken.jpg" in err and err.count("\n") == 1
+    assert show(image="missing.jpg")[0] == 2
+    (files / "clip.mp4").touch()
+    assert "videos alone" in show(image="clip.mp4")[2]
     assert "ade20k_150" in show(names=("--vocabulary", "ade"))[2]
+
+
+def test_several_pictures(show, files, picture):
+    """Figures of each, no two of which share a name, and the means at the end; a broken picture stops nothing."""
+    (files / "photos/more").mkdir(parents=True)
+    for name in ("a", "a_class", "more/b"):
+        Image.fromarray(picture).save(files / f"photos/{name}.png")
+    (files / "photos/broken.jpg").write_bytes(b"no picture")
+    for _ in range(2):  # the second time, figures lie there too
+        status, out, err = show("--what", "attention", "--num-classes", "3", "--out", files / "photos", image="photos")
+        assert status == 1 and "broken.jpg" in err and err.count("\n") == 1
+        *paths, reach, inside = out.splitlines()
+        figures = {f"{place}_{name}" for place in ("more/b",) for name in ("attention.png", "class_attention.png")}
+        assert figures < {Path(path).relative_to(files / "photos").as_posix() for path in paths}
+        assert len(set(paths)) == 6 and all(Path(path).is_file() for path in paths)
+        assert reach.startswith("Mean of 3 pictures: SFM's attention reaches ") and " pixels with CRM and " in reach
+        assert inside.startswith("Mean of 3 pictures: the names that win pixels give themselves and each other ")
 
 
 def test_click_without_a_display(show, monkeypatch):

@@ -192,10 +192,7 @@ def _class_caption(
     inspection: Inspection, runs: list[ClassAttention], found: list[np.ndarray], head: int | None, at_point: bool
 ) -> str:
     attention, winners = inspection.attention, inspection.winners
-    shares = []
-    for run, weights in zip(runs, found, strict=True):
-        inside = np.isin(run.classes, winners)
-        shares.append(f"{100 * weights[inside][:, inside].sum(1).mean():.1f} %")
+    shares = [f"{100 * run.inside(weights, winners):.1f} %" for run, weights in zip(runs, found, strict=True)]
     where = f"at the point {inspection.point[0]}, {inspection.point[1]}" if at_point else "mean of all locations"
     text = (
         f"CFM's attention in layer {attention.layer} of {attention.num_layers}, {_head(runs[0].mean, head)}, {where}. "
