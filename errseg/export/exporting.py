@@ -34,6 +34,7 @@ class Exported(NamedTuple):
     size: int  # bytes, of the model's files
     agreement: float  # share of the pixels that it labels as the model does
     seconds: float
+    num_classes: int  # K
 
 
 def export_model(
@@ -99,7 +100,7 @@ def export_model(
         source = example(format, model.views.resolution, open_vocabulary)
         (temporary / "example.py").write_text(source, encoding="utf-8")
         write_json(temporary / DESCRIPTION, describe(model, segmenter.cfg, module, len(names), known))
-    return Exported(folder, folder / FORMATS[format], size, share, time.perf_counter() - start)
+    return Exported(folder, folder / FORMATS[format], size, share, time.perf_counter() - start, num_classes)
 
 
 def _check_model(model: ERRSeg, format: str) -> None:

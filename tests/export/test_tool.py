@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 TOOL = Path(__file__).parents[2] / "tools/export.py"
 DATA = Path(__file__).parents[1] / "data"
@@ -40,6 +41,19 @@ def test_closed(call, tmp_path):
     assert json.loads((tmp_path / "out/names.json").read_text()) == ["cat", "sky, heaven", "grass"]
 
 
+def test_compare_on_pictures(call, tmp_path):
+    (tmp_path / "photos").mkdir()
+    for name, size in (("a", (96, 80)), ("b", (50, 70))):
+        Image.effect_noise(size, 90).convert("RGB").save(tmp_path / f"photos/{name}.png")
+    options = ["--open-vocabulary", "--classes", "cat, grass, sea", "--resolution", "64"]
+    code, out, err = call("--format", "torch_export", *options, "--compare", str(tmp_path / "photos"))
+    assert code == 0, err
+    assert out.splitlines()[-1].startswith("2 pictures: ") and "errseg itself " in out
+    (tmp_path / "photos/b.png").write_bytes(b"no picture")
+    code, _, err = call("--format", "torch_export", *options, "--compare", str(tmp_path / "photos"))
+    assert code == 2 and "b.png" in err and (tmp_path / "out/model.pt2").is_file()
+
+
 def test_open_with_a_file_of_names(call, tmp_path):
     (tmp_path / "names.txt").write_text("cat\ngrass\n")
     options = ["--open-vocabulary", "--classes-file", str(tmp_path / "names.txt"), "--resolution", "64"]
@@ -58,6 +72,7 @@ def test_open_with_a_file_of_names(call, tmp_path):
         (("--classes", "cat", "--resolution", "20"), "RESOLUTION_TEST = 20"),
         (("--classes-file", "nowhere.txt"), "nowhere.txt"),
         (("--classes", "cat", "--precision", "float16"), "float16"),
+        (("--classes", "cat", "--compare", "nowhere.jpg"), "nowhere.jpg"),
     ],
 )
 def test_wrong_words_are_answered_in_a_sentence(call, tmp_path, options, message):

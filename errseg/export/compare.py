@@ -1,0 +1,81 @@
+"""An exported file beside the model, on people's own pictures: does it label them so, and in what time?"""
+
+import statistics
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from errseg.api import Segmenter
+from errseg.api.images import read_image
+
+from .formats import Runner
+
+__all__ = ["Comparison", "compare"]
+
+
+class Comparison(NamedTuple):
+    """Of some pictures."""
+
+    agreement: list[float]  # of each picture, the share of its pixels that the file labels as the segmenter does
+    file_seconds: list[float]  # from each picture in memory to its label map
+    own_seconds: list[float]  # the segmenter's, taken in turns with the file's
+
+    def __str__(self) -> str:
+        count = len(self.agreement)
+        of = f"{count} pictures" if count > 1 else "1 picture"
+        return (
+            f"{of}: {100 * statistics.fmean(self.agreement):.2f} % of the pixels labelled as errseg labels them (least "
+            f"{100 * min(self.agreement):.2f} %), in {_seconds(self.file_seconds)} each; errseg itself "
+            f"{_seconds(self.own_seconds)}."
+        )
+
+
+def compare(run: Runner, segmenter: Segmenter, pictures: Iterable[Any], open_vocabulary: bool = False) -> Comparison:
+    """Label pictures by a written file, used as its example.py does, and by the model that it was made from.
+
+    The file sees a plain resize to R x R, and its labels are resized by nearest neighbour; the segmenter resizes as an
+    evaluation does, and scores rather than labels. The first picture goes through both once more, untimed.
+
+    Args:
+        run: the written file.
+        segmenter: with the vocabulary, and the K, of the file.
+        pictures: at least one, each as ``Segmenter`` takes it.
+        open_vocabulary: the file takes the embeddings of the segmenter's vocabulary beside the images.
+
+    Raises:
+        UsageError: a picture cannot be read.
+    """
+    side = segmenter.model.views.resolution
+    text = (segmenter.model.text_embeddings.numpy(),) if open_vocabulary else ()
+    classes = np.asarray(segmenter.vocabulary.prompt_classes)
+
+    def by_file(picture: np.ndarray) -> np.ndarray:
+        photo = Image.fromarray(picture)
+        images = np.asarray(photo.resize((side, side), Image.BILINEAR)).transpose(2, 0, 1)[None].copy()
+        labels = Image.fromarray(run(images, *text)[0][0].astype(np.int32))
+        labels = np.asarray(labels.resize(photo.size, Image.NEAREST))
+        return classes[labels] if open_vocabulary else labels
+
+    done = Comparison([], [], [])
+    for picture in map(read_image, pictures):
+        if not done.agreement:
+            by_file(picture), segmenter(picture)
+        labels, seconds = _timed(by_file, picture)
+        result, own_seconds = _timed(segmenter, picture)
+        done.agreement.append(float((labels == result.labels).mean()))
+        done.file_seconds.append(seconds)
+        done.own_seconds.append(own_seconds)
+    return done
+
+
+def _timed(call: Callable[[Any], Any], picture: Any) -> tuple[Any, float]:
+    start = time.perf_counter()
+    return call(picture), time.perf_counter() - start
+
+
+def _seconds(times: list[float]) -> str:
+    """Median and range."""
+    return f"{statistics.median(times):.3g} s ({min(times):.3g} – {max(times):.3g})"
