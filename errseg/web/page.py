@@ -34,6 +34,10 @@ HINT = "Choose a picture and type the names to look for, or take an example."
 HOW_TO_TYPE = 'Enter or a comma ends a name; quotes keep synonyms together: "sky, heaven".'
 MODEL = {"concurrency_id": "model", "concurrency_limit": 1}  # requests queue
 COUNT = "(...inputs) => [...inputs.slice(0, -1), (window.errsegTurn = (window.errsegTurn ?? 0) + 1)]"
+# Tags become tidy where they are still those that the answer is for
+TIDY = """(view, tags) => [
+    view?.tidy && JSON.stringify(view.asked) === JSON.stringify(tags) ? view.tidy : { __type__: "update" }
+]"""
 
 
 def build_page(service: Service, examples: Sequence[Example]) -> gr.Blocks:
@@ -61,11 +65,13 @@ def build_page(service: Service, examples: Sequence[Example]) -> gr.Blocks:
                 viewer = gr.HTML(None, apply_default_css=False, elem_id="viewer", **code)
         last = gr.State(None)  # the turn and the request in view
         turn = gr.Number(visible=False)  # two requests of a moment may arrive in the other order: the browser counts
-        run = {"inputs": [picture, names, title, last, turn], "outputs": [names, viewer, last], "js": COUNT, **MODEL}
+        run = {"inputs": [picture, names, title, last, turn], "outputs": [viewer, last], "js": COUNT, **MODEL}
         run |= {"api_visibility": "private", "show_progress_on": viewer, "show_progress": "minimal"}
         changes = [picture.change, names.change, title.change]
-        gr.on(changes, partial(_answer, service), trigger_mode="always_last", **run)
-        button.click(partial(_answer, service, again=True), **run)
+        changed = gr.on(changes, partial(_answer, service), trigger_mode="always_last", **run)
+        clicked = button.click(partial(_answer, service, again=True), **run)
+        for answered in (changed, clicked):
+            answered.then(None, [viewer, names], names, js=TIDY, api_visibility="private", show_progress="hidden")
         chosen = [picture, names, title]
         chooser.click(partial(_choose, examples), chooser, chosen, api_visibility="private", show_progress="hidden")
     return page.queue(max_size=64, api_open=False)
@@ -114,8 +120,8 @@ def _answer(
     last: tuple[float, list] | None,
     turn: float | None,
     again: bool = False,
-) -> tuple[Any, Any, Any]:
-    """What becomes of the tags, the viewer and the request in view.
+) -> tuple[Any, Any]:
+    """What becomes of the viewer and the request in view.
 
     Args:
         service: answers it.
@@ -129,9 +135,9 @@ def _answer(
     tags, turn = tags or [], turn or 0
     turn_in_view, in_view = last or (0, None)
     if turn < turn_in_view:
-        return gr.skip(), gr.skip(), gr.skip()
+        return gr.skip(), gr.skip()
     if [path, tags, title] == in_view and not again:
-        return gr.skip(), gr.skip(), (turn, in_view)
+        return gr.skip(), (turn, in_view)
     neat = tags
     try:
         neat = tidy(tags, service.limits.max_names)
@@ -144,7 +150,9 @@ def _answer(
     except Exception:  # a visitor cannot help it; whoever runs the server can
         traceback.print_exc(file=sys.stderr)
         answer = sentence("Something went wrong on the server; its log has the reason.", error=True)
-    return (gr.skip() if neat == tags else neat), answer, (turn, [path, neat, title])
+    if neat != tags:
+        answer |= {"asked": tags, "tidy": neat}
+    return answer, (turn, [path, neat, title])
 
 
 def _missing(path: str | None) -> str:

@@ -22,8 +22,8 @@ def is_skipped(output):
 
 
 def test_a_result(answer, segmenter, picture):
-    tags, view, last = answer(Service(segmenter), str(picture), ["cat, sea"], "", None, 1)
-    assert tags == ["cat", "sea"]
+    view, last = answer(Service(segmenter), str(picture), ["cat, sea"], "", None, 1)
+    assert view["asked"] == ["cat, sea"] and view["tidy"] == ["cat", "sea"]
     assert view["names"] == 2 and view["stem"] == "blobs"
     assert last == (1, [str(picture), ["cat", "sea"], ""])
 
@@ -32,14 +32,14 @@ def test_the_request_in_view_is_not_answered_anew(answer, segmenter, picture):
     """What the page writes into its own fields comes back as a change; it must come to rest."""
     service = Service(segmenter)
     request = [str(picture), ["cat", "sea"], ""]
-    *fields, last = answer(service, *request, (1, request), 2)
-    assert all(map(is_skipped, fields)) and last == (2, request)
-    tags, view, _ = answer(service, *request, (1, request), 2, again=True)
-    assert is_skipped(tags) and view["names"] == 2
+    view, last = answer(service, *request, (1, request), 2)
+    assert is_skipped(view) and last == (2, request)
+    view, _ = answer(service, *request, (1, request), 2, again=True)
+    assert view["names"] == 2 and "tidy" not in view
     for path, tags in ((None, []), (str(picture), [])):  # nothing to do yet
-        neat, view, last = answer(service, path, tags, "", None, 1)
-        assert is_skipped(neat) and not view["error"]
-        assert all(map(is_skipped, answer(service, path, tags, "", last, 2)[:2]))
+        view, last = answer(service, path, tags, "", None, 1)
+        assert not view["error"] and "tidy" not in view
+        assert is_skipped(answer(service, path, tags, "", last, 2)[0])
 
 
 def test_a_request_that_a_later_one_has_overtaken_is_not_answered(answer, segmenter, picture):
@@ -47,18 +47,17 @@ def test_a_request_that_a_later_one_has_overtaken_is_not_answered(answer, segmen
     in_view = [str(picture), ["cat"], ""]
     for again in (False, True):
         assert all(map(is_skipped, answer(service, str(picture), ["cat", "sea"], "", (3, in_view), 2, again=again)))
-    *_, last = answer(service, *in_view, (1, in_view), 3)  # nothing to show, but the second is late from now on
+    _, last = answer(service, *in_view, (1, in_view), 3)  # nothing to show, but the second is late from now on
     assert all(map(is_skipped, answer(service, str(picture), ["cat", "sea"], "", last, 2)))
 
 
 def test_errors_are_sentences(answer, segmenter, picture, capsys, monkeypatch):
     service = Service(segmenter, Limits(max_names=1))
-    tags, view, _ = answer(service, str(picture), ["cat", "sea"], "", None, 1)
-    assert is_skipped(tags)
+    view, _ = answer(service, str(picture), ["cat", "sea"], "", None, 1)
     assert view == {"sentence": "There are 2 names, and this page takes 1; leave some out.", "error": True}
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(service, "segment", lambda *arguments: 1 / 0)
-    _, view, _ = answer(service, str(picture), ["cat"], "", None, 1)
+    view, _ = answer(service, str(picture), ["cat"], "", None, 1)
     assert view["error"] and "went wrong on the server" in view["sentence"]
     assert "ZeroDivisionError" in capsys.readouterr().err
 

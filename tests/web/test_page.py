@@ -149,7 +149,7 @@ def test_names_one_by_one(visit, picture, segmenter):
     """A comma ends a name, Enter too, and a click takes one away; the overlay follows each."""
     page = visit()
     upload(page, picture)
-    page.locator(".ev-note", has_text="Type the names").wait_for()
+    page.locator(".ev-note", has_text="Type the names to look for in").wait_for()
     page.locator("#names input").click()
     page.keyboard.type('cat,"sky, heaven",')
     wait_for_result(page, 2)
@@ -353,11 +353,32 @@ def test_a_request_that_arrives_late_is_not_shown(visit, picture):
     assert page.locator(".ev-count").inner_text().endswith(" of 3")
 
 
+@pytest.mark.parametrize("route", ("join", "data"))  # its request, or the answer, takes long
+def test_what_is_typed_meanwhile_stays(visit, picture, route):
+    """The answer to the first tag splits it in two."""
+    page, held = visit(), []
+    upload(page, picture)
+    page.locator(".ev-note", has_text="Type the names to look for in").wait_for()
+    page.route(f"**/queue/{route}*", lambda route: route.continue_() if held else held.append(route))
+    type_names(page, "cat, sea")
+    wait_for(lambda: page.wait_for_timeout(20) or held, 20)
+    type_names(page, "tree")
+    page.keyboard.insert_text("wa")
+    held[0].continue_()
+    wait_for_result(page, 3)
+    page.wait_for_timeout(500)
+    page.keyboard.insert_text("ll")
+    page.keyboard.press("Enter")
+    wait_for_result(page, 4)
+    names = [each.strip() for each in page.locator("#names .token").all_inner_texts()]
+    assert names == ["cat", "sea", "tree", "wall"]
+
+
 def test_two_visitors_at_once(visit, picture, segmenter):
     visits = {"cat, grass, sea": visit(), "tree, wall": visit()}
     for page in visits.values():
         upload(page, picture)
-        page.locator(".ev-note", has_text="Type the names").wait_for()
+        page.locator(".ev-note", has_text="Type the names to look for in").wait_for()
     for text, page in visits.items():  # neither waits for the other's result
         type_names(page, text)
     for text, page in visits.items():
