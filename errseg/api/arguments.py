@@ -24,7 +24,8 @@ def add_names(parser: argparse.ArgumentParser, required: bool = True) -> None:
     names = parser.add_mutually_exclusive_group(required=required)
     names.add_argument("--classes", metavar="NAMES", help="'cat, grass'; quotes hold synonyms: 'sea, \"sky, air\"'")
     names.add_argument("--classes-file", metavar="FILE", help='one a line; or .json: a list, or {"name": ["synonym"]}')
-    names.add_argument("--vocabulary", metavar="NAME", help=", ".join(vocabulary_names()))
+    known = ", ".join(vocabulary_names())
+    names.add_argument("--vocabulary", metavar="NAME", help=f"{known}; or a data set, registered or a .yaml file")
     help = "names that CRM keeps, 0 for all (default: as the paper chooses)"
     parser.add_argument("--num-classes", type=int, metavar="K", help=help)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from errseg.data import dataset_vocabulary
 from errseg.data.dataset_file import read_names_file
 from errseg.data.vocabularies import Vocabulary, load_vocabulary, vocabulary_names
 from errseg.errors import UsageError
@@ -25,7 +26,7 @@ def as_vocabulary(names: Names) -> Vocabulary:
 
     Args:
         names: a list of names; or ``{"name": ["synonym", ...]}``; or the name of a vocabulary of this package, such as
-            ``"ade20k_150"``; or a vocabulary.
+            ``"ade20k_150"``, of a registered data set, or of a data-set file (``.yaml``); or a vocabulary.
 
     Raises:
         UsageError: there are no names, one is blank or no text, or two are the same to the model.
@@ -33,11 +34,13 @@ def as_vocabulary(names: Names) -> Vocabulary:
     if isinstance(names, Vocabulary):
         return names
     if isinstance(names, str):
-        if names in vocabulary_names():
-            return load_vocabulary(names)
-        raise UsageError(
-            f"The names are the text {names!r}; give a list of names, or one of {', '.join(vocabulary_names())}."
-        )
+        vocabulary = load_vocabulary(names) if names in vocabulary_names() else dataset_vocabulary(names)
+        if vocabulary is None:
+            known = ", ".join(vocabulary_names())
+            raise UsageError(
+                f"The names are the text {names!r}; give a list of names, or one of {known}, or a data set's name."
+            )
+        return vocabulary
     if not isinstance(names, Iterable):
         raise UsageError(f'The names are {names!r}; give a list of names, or {{"name": ["synonym", ...]}}.')
     classes = {}

@@ -3,9 +3,9 @@
 import random
 from typing import NamedTuple
 
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import MetadataCatalog
 
-from ..data import is_dataset_file, register_dataset_files
+from ..data import dataset_vocabulary
 from ..data.benchmarks import BENCHMARKS
 from ..data.vocabularies import load_vocabulary, vocabulary_names
 from ..errors import UsageError
@@ -46,11 +46,9 @@ def _find(label: str) -> tuple[list[str] | tuple[str, ...], int]:
     if label in vocabulary_names():
         row = next((row for row in BENCHMARKS if row.vocabulary == label), None)
         return load_vocabulary(label).prompts, row.num_classes_test if row else 0
-    if is_dataset_file(label):
-        register_dataset_files([label])
-    prompts = MetadataCatalog.get(label).get("prompts") if label in DatasetCatalog.list() else None
-    if prompts:
-        return prompts, MetadataCatalog.get(label).get("num_classes_test", 0)
+    vocabulary = dataset_vocabulary(label)
+    if vocabulary:
+        return vocabulary.prompts, MetadataCatalog.get(label).get("num_classes_test", 0)
     known = ", ".join(vocabulary_names())
     raise UsageError(f"--vocabulary has {label!r}; give one of {known}, {RANDOM}N, or a registered data set.")
 

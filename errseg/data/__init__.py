@@ -3,7 +3,7 @@
 from .benchmarks import BENCHMARKS, register_all, register_sem_seg, require_dataset
 from .build import build_test_loader, build_train_loader, images_per_step
 from .checksum import DataChecksum
-from .custom import apply_dataset_option, check_labels, is_dataset_file, register_dataset_files
+from .custom import apply_dataset_option, check_labels, dataset_vocabulary, is_dataset_file, register_dataset_files
 from .labels import LabelReader
 from .mapper import SemSegMapper
 
@@ -16,6 +16,7 @@ __all__ = [
     "build_test_loader",
     "build_train_loader",
     "check_labels",
+    "dataset_vocabulary",
     "images_per_step",
     "is_dataset_file",
     "register_all",

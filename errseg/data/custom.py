@@ -17,8 +17,9 @@ from .files import read_image_size
 from .labels import LabelReader
 from .pairing import pair_files
 from .parallel import default_workers, parallel_map
+from .vocabularies import Vocabulary
 
-__all__ = ["apply_dataset_option", "check_labels", "is_dataset_file", "register_dataset_files"]
+__all__ = ["apply_dataset_option", "check_labels", "dataset_vocabulary", "is_dataset_file", "register_dataset_files"]
 
 MAX_CLASSES_OF_8_BITS = 255  # 255 itself is the ignore label
 
@@ -39,6 +40,21 @@ def register_dataset_files(names: Iterable[str]) -> None:
     for name in names:
         if is_dataset_file(name):
             _register(name)
+
+
+def dataset_vocabulary(name: str) -> Vocabulary | None:
+    """What the model is asked for in a registered data set, or a data-set file; None where there is none of the name.
+
+    Raises:
+        UsageError: the data-set file is missing, or something in it is wrong.
+    """
+    register_dataset_files([name])
+    metadata = MetadataCatalog.get(name) if name in DatasetCatalog.list() else None
+    classes = metadata.get("stuff_classes") if metadata else None
+    if not classes:
+        return None
+    prompts, owners = metadata.get("prompts", classes), metadata.get("prompt_classes", range(len(classes)))
+    return Vocabulary(tuple(classes), tuple(prompts), tuple(owners))
 
 
 def apply_dataset_option(cfg: CfgNode, path: str, eval_only: bool, overrides: Sequence[str]) -> None:

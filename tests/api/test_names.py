@@ -7,6 +7,8 @@ import pytest
 from errseg.api.names import as_vocabulary, names_from_file, names_from_text
 from errseg.data.vocabularies import load_vocabulary
 from errseg.errors import UsageError
+from errseg.mini.world import VOCABULARIES
+from tests.data.third_party import NAMES, write_dataset
 
 
 def test_a_list_with_synonyms_and_odd_spaces():
@@ -31,6 +33,16 @@ def test_a_shared_synonym_belongs_to_the_first():
 def test_vocabularies_of_this_package_are_asked_for_as_they_are():
     assert as_vocabulary("ade20k_150") == load_vocabulary("ade20k_150")
     assert as_vocabulary(load_vocabulary("voc_21")).prompt_classes[-2:] == (20, 20)
+
+
+def test_names_of_data_sets(tmp_path):
+    """Registered ones, and those of a file, are asked for as in an evaluation."""
+    assert as_vocabulary("mini_large_sem_seg").classes == VOCABULARIES["large"]
+    background = as_vocabulary("voc_2012_test_background_sem_seg")
+    assert background.prompt_classes == load_vocabulary("voc_21").prompt_classes
+    assert as_vocabulary(str(write_dataset(tmp_path))).classes == tuple(NAMES)
+    with pytest.raises(UsageError, match=r"gone\.yaml does not exist"):
+        as_vocabulary(str(tmp_path / "gone.yaml"))
 
 
 @pytest.mark.parametrize(
