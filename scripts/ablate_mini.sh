@@ -7,10 +7,7 @@ if (($# < 1)); then
     echo "usage: scripts/ablate_mini.sh TABLE [SEEDS], TABLE being V, VI, VII, VIII, IX, X or XI" >&2
     exit 2
 fi
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-bash "$root/scripts/setup.sh"
-venv=${ERRSEG_VENV:-$root/.venv}
-[[ $venv == /* ]] || venv=$PWD/$venv
+. "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 output=${OUTPUT:-$root/output/mini}
 [[ $output == /* ]] || output=$PWD/$output
 if [[ -n ${DETECTRON2_DATASETS:-} ]]; then
@@ -19,6 +16,6 @@ if [[ -n ${DETECTRON2_DATASETS:-} ]]; then
 fi
 cd "$root"
 
-"$venv/bin/python" -m errseg.mini.generate
-[[ -e $output/clip.pt ]] || "$venv/bin/python" tools/pretrain_clip.py --output "$output/clip.pt"
-exec "$venv/bin/python" -m errseg.mini.ablate "$@" --output "$output"
+"$python" -m errseg.mini.generate
+[[ -e $output/clip.pt ]] || "$python" tools/pretrain_clip.py --output "$output/clip.pt"
+exec "$python" -m errseg.mini.ablate "$@" --output "$output"

@@ -34,16 +34,12 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 config=${1:-$root/configs/errseg_convnext_base.yaml}
 (($# == 0)) || shift
 [[ -f $config ]] || fail "the config file $config does not exist; configs/ holds those that come with errseg."
-python=${ERRSEG_PYTHON:-}
-if [[ -z $python ]]; then
+if [[ -z ${ERRSEG_PYTHON:-} ]]; then
     # An installation takes minutes: not where the driver already says that there is no GPU
     [[ -e /proc/driver/nvidia/version ]] || command -v nvidia-smi >/dev/null ||
         fail "there is no NVIDIA driver here; run it on a machine with a GPU."
-    bash "$root/scripts/setup.sh"
-    venv=${ERRSEG_VENV:-$root/.venv}
-    [[ $venv == /* ]] || venv=$PWD/$venv
-    python=$venv/bin/python
 fi
+. "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2>/dev/null ||
     fail "torch sees no GPU; run it on a machine with one ($python tools/doctor.py says more)."
 

@@ -56,14 +56,7 @@ if [[ ${1:-} =~ ^[0-9]+$ ]]; then
     shift
 fi
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-python=${ERRSEG_PYTHON:-}
-if [[ -z $python ]]; then
-    venv=${ERRSEG_VENV:-$root/.venv}
-    [[ $venv == /* ]] || venv=$PWD/$venv
-    python=$venv/bin/python
-    $dry_run || bash "$root/scripts/setup.sh"
-fi
+. "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 names=$(printf '"%s", ' "${sets[@]}")
 command=("$python" "$root/tools/train_net.py" --config-file "$config" --eval-only "${options[@]+"${options[@]}"}"
     MODEL.WEIGHTS "$weights" DATASETS.TEST "(${names% })" "$@")

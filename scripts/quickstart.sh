@@ -5,11 +5,7 @@
 #   DETECTRON2_DATASETS  where the scenes are drawn (default: datasets)
 set -euo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-bash "$root/scripts/setup.sh"
-venv=${ERRSEG_VENV:-$root/.venv}
-[[ $venv == /* ]] || venv=$PWD/$venv
-python=$venv/bin/python
+. "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 output=${OUTPUT:-$root/output/mini}
 [[ $output == /* ]] || output=$PWD/$output
 if [[ -n ${DETECTRON2_DATASETS:-} ]]; then

@@ -3,10 +3,7 @@
 # ERRSEG_DETECTRON2=real|compat picks the Detectron2 that it runs on.
 set -euo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-bash "$root/scripts/setup.sh"
-venv=${ERRSEG_VENV:-$root/.venv}
-[[ $venv == /* ]] || venv=$PWD/$venv
+. "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 cd "$root"
 
 # The web page is tested in a browser. Root on a Debian-like system, such as a container of CI, gets it from there.
@@ -21,4 +18,4 @@ fi
 
 # The models are tiny: one process per core with one thread each is faster than one process with many threads.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
-exec "$venv/bin/python" -m pytest -q -n auto --maxprocesses 4 "$@"
+exec "$python" -m pytest -q -n auto --maxprocesses 4 "$@"

@@ -104,14 +104,7 @@ if ((nodes > 1)); then
     host=${BASH_REMATCH[1]} port=${BASH_REMATCH[2]}
 fi
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-python=${ERRSEG_PYTHON:-}
-if [[ -z $python ]]; then
-    venv=${ERRSEG_VENV:-$root/.venv}
-    [[ $venv == /* ]] || venv=$PWD/$venv
-    python=$venv/bin/python
-    $dry_run || bash "$root/scripts/setup.sh"
-fi
+. "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 tool=("$root/tools/train_net.py" --config-file "$config" "${options[@]+"${options[@]}"}")
 if [[ $launcher == torchrun ]]; then
     command=("$python" -m torch.distributed.run --nproc-per-node "$((gpus ? gpus : 1))")

@@ -3,8 +3,5 @@
 #   scripts/web.sh --weights errseg_base.pth
 set -euo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-bash "$root/scripts/setup.sh"
-venv=${ERRSEG_VENV:-$root/.venv}
-[[ $venv == /* ]] || venv=$PWD/$venv
-exec "$venv/bin/python" "$root/tools/web.py" "$@"
+. "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+exec "$python" "$root/tools/web.py" "$@"
