@@ -80,7 +80,10 @@ def visualize(args: argparse.Namespace) -> list[str]:
             broken.append(problem(source.path, error))
             continue
         looks_from = click_point(picture) if args.point == "click" else point
-        inspection = inspect(segmenter(), picture, args.what, show, looks_from, args.layer)
+        try:
+            inspection = inspect(segmenter(), picture, args.what, show, looks_from, args.layer)
+        except UsageError as error:  # an option that does not fit this picture, or none
+            raise UsageError(problem(source.path, error) if len(sources) > 1 else error) from error
         at_point = args.point is not None
         for path in save_inspection(inspection, args.out, place, args.format, head, at_point, args.arrays):
             print(path, flush=True)

@@ -131,6 +131,15 @@ def test_several_pictures(show, files, picture):
         assert inside.startswith("Mean of 3 pictures: the names that win pixels give themselves and each other ")
 
 
+def test_an_option_that_does_not_fit_names_the_picture(show, files, picture):
+    (files / "photos").mkdir()
+    for name, shape in (("a", picture), ("b", picture[:20])):
+        Image.fromarray(shape).save(files / f"photos/{name}.png")
+    status, out, err = show("--what", "attention", "--point", "10,40", image="photos")
+    assert status == 2 and "b.png: point 10,40 is outside the picture of 70 x 20 pixels" in err
+    assert len(out.splitlines()) == 2  # of the first
+
+
 def test_click_without_a_display(show, monkeypatch):
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.delenv("DISPLAY", raising=False)
