@@ -15,7 +15,7 @@ Receive, Send = Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[
 
 READ = re.compile(
     r"/|/(config|theme\.css|favicon\.ico|robots\.txt|manifest\.json)|/(static|assets|svelte)/.*"
-    r"|/gradio_api/(startup-events|queue/data|upload_progress|heartbeat/[^/]+|file=(?![a-z][a-z0-9+.-]+:).*)",
+    r"|/gradio_api/(startup-events|app_id|queue/data|upload_progress|heartbeat/[^/]+|file=(?![a-z][a-z0-9+.-]+:).*)",
     re.IGNORECASE,
 )
 UPLOAD = "/gradio_api/upload"

@@ -32,7 +32,10 @@ THEME = gr.themes.Default(
 TITLE = "<h1>errseg</h1><p>Every pixel of a picture gets one of your names.</p>"
 HINT = "Choose a picture and type the names to look for, or take an example."
 HOW_TO_TYPE = 'Enter or a comma ends a name; quotes keep synonyms together: "sky, heaven".'
+NOT_TAKEN = "The server did not take this: click Segment to try again, or choose the picture anew."
 MODEL = {"concurrency_id": "model", "concurrency_limit": 1}  # requests queue
+# The viewer shows only what is of the picture in the field, however late an answer comes
+LOOK = """(picture) => { dispatchEvent(new CustomEvent("errseg-picture", { detail: picture?.path ?? null })) }"""
 COUNT = "(...inputs) => [...inputs.slice(0, -1), (window.errsegTurn = (window.errsegTurn ?? 0) + 1)]"
 # Tags become tidy where they are still those that the answer is for
 TIDY = """(view, tags) => [
@@ -67,13 +70,15 @@ def build_page(service: Service, examples: Sequence[Example]) -> gr.Blocks:
         turn = gr.Number(visible=False)  # two requests of a moment may arrive in the other order: the browser counts
         run = {"inputs": [picture, names, title, last, turn], "outputs": [viewer, last], "js": COUNT, **MODEL}
         run |= {"api_visibility": "private", "show_progress_on": viewer, "show_progress": "minimal"}
+        picture.change(None, picture, js=LOOK, api_visibility="private")
         changes = [picture.change, names.change, title.change]
         changed = gr.on(changes, partial(_answer, service), trigger_mode="always_last", **run)
         clicked = button.click(partial(_answer, service, again=True), **run)
+        quiet = {"api_visibility": "private", "show_progress": "hidden"}
         for answered in (changed, clicked):
-            answered.then(None, [viewer, names], names, js=TIDY, api_visibility="private", show_progress="hidden")
-        chosen = [picture, names, title]
-        chooser.click(partial(_choose, examples), chooser, chosen, api_visibility="private", show_progress="hidden")
+            answered.then(None, [viewer, names], names, js=TIDY, **quiet)
+            answered.failure(_not_taken, last, [viewer, last], **quiet)
+        chooser.click(partial(_choose, examples), chooser, [picture, names, title], **quiet)
     return page.queue(max_size=64, api_open=False)
 
 
@@ -150,9 +155,18 @@ def _answer(
     except Exception:  # a visitor cannot help it; whoever runs the server can
         traceback.print_exc(file=sys.stderr)
         answer = sentence("Something went wrong on the server; its log has the reason.", error=True)
+    answer |= {"picture": path}
     if neat != tags:
         answer |= {"asked": tags, "tidy": neat}
     return answer, (turn, [path, neat, title])
+
+
+def _not_taken(last: tuple[float, list] | None) -> tuple[Any, Any]:
+    """What becomes of the viewer and the request in view where gradio refuses one.
+
+    Its queue is full, or the picture was sent to a server that has been started anew since.
+    """
+    return sentence(NOT_TAKEN, error=True), (last[0] if last else 0, None)
 
 
 def _missing(path: str | None) -> str:

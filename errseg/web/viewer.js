@@ -9,6 +9,7 @@ const slider = find(".ev-opacity input");
 const hidden = new Set(); // names that are switched off; they stay so in the next result
 let shown = null; // the result in view: what the server sent, and the pixels of its pictures
 let latest = 0; // number of the latest result, for an older one may be decoded later
+let picture = null; // where the server keeps the one in the field
 let point = null; // [x, y] of the canvas that the tip tells of
 
 function make(tag, className, text) {
@@ -33,7 +34,8 @@ async function pixelsOf(url) {
 
 async function show(value) {
   const number = ++latest;
-  const pictures = value?.photo ? await Promise.all([pixelsOf(value.photo), pixelsOf(value.map)]) : null;
+  const isLate = value?.picture !== undefined && value.picture !== picture; // it is of another picture
+  const pictures = value?.photo && !isLate ? await Promise.all([pixelsOf(value.photo), pixelsOf(value.map)]) : null;
   if (number !== latest) return;
   find(".ev-result").hidden = !pictures;
   tip.hidden = true;
@@ -50,8 +52,8 @@ async function show(value) {
     draw();
   }
   const note = find(".ev-note");
-  note.textContent = pictures ? summary(value) : value?.sentence ?? note.textContent;
-  note.classList.toggle("ev-error", Boolean(value?.error));
+  note.textContent = pictures ? summary(value) : isLate ? "One moment, please." : value?.sentence ?? note.textContent;
+  note.classList.toggle("ev-error", Boolean(value?.error) && !isLate);
   element.firstElementChild.dataset.result = pictures ? "shown" : "none";
 }
 
@@ -194,5 +196,9 @@ function nameExamples() {
 new MutationObserver(nameExamples).observe(document.body, { childList: true, subtree: true });
 nameExamples();
 
+addEventListener("errseg-picture", (event) => {
+  picture = event.detail;
+  show(props.value);
+});
 watch("value", () => show(props.value));
 show(props.value);

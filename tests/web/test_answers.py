@@ -54,7 +54,8 @@ def test_a_request_that_a_later_one_has_overtaken_is_not_answered(answer, segmen
 def test_errors_are_sentences(answer, segmenter, picture, capsys, monkeypatch):
     service = Service(segmenter, Limits(max_names=1))
     view, _ = answer(service, str(picture), ["cat", "sea"], "", None, 1)
-    assert view == {"sentence": "There are 2 names, and this page takes 1; leave some out.", "error": True}
+    words = "There are 2 names, and this page takes 1; leave some out."
+    assert view == {"sentence": words, "error": True, "picture": str(picture)}
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(service, "segment", lambda *arguments: 1 / 0)
     view, _ = answer(service, str(picture), ["cat"], "", None, 1)

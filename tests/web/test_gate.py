@@ -35,7 +35,8 @@ def ask(gate, method, path, length=None, kind="http"):
 @pytest.mark.parametrize(
     "path",
     ["/", "/config", "/theme.css", "/assets/index.js", "/static/img/logo.svg", "/gradio_api/heartbeat/abc"]
-    + ["/gradio_api/queue/data", "/gradio_api/file=/somewhere/photo.png", r"/gradio_api/file=C:\photo.png"],
+    + ["/gradio_api/app_id", "/gradio_api/queue/data"]
+    + ["/gradio_api/file=/somewhere/photo.png", r"/gradio_api/file=C:\photo.png"],
 )
 def test_what_the_page_needs_passes(gate, path):
     assert ask(gate, "GET", path) == ask(gate, "HEAD", path) == 200

@@ -43,8 +43,8 @@ def test_sweep_follows_no_link(tmp_path):
 
 
 def test_sweeping_ends_with_its_block(tmp_path):
+    path = write(tmp_path / "file", age=100)
     with sweeping(tmp_path, 0.1, tmp_path / "examples"):
-        path = write(tmp_path / "file", age=100)
         wait_for(lambda: not path.exists(), 20)
     path = write(tmp_path / "file", age=100)
     time.sleep(0.5)
