@@ -44,6 +44,8 @@ def export(args: argparse.Namespace) -> None:
     """Write the folder, and compare it on the pictures that are given."""
     out = args.out or Path("output/export") / args.format
     pictures = [each.path for each in find_sources(args.compare, out) if not each.is_video] if args.compare else []
+    if args.compare and not pictures:
+        raise UsageError("--compare has videos alone; give pictures.")
     segmenter = make_segmenter(args)
     done = export_model(segmenter, out, args.format, args.open_vocabulary, args.num_classes, args.overwrite, say=print)
     print(
