@@ -53,6 +53,9 @@ def fixture_model(fixture: dict[str, np.ndarray], key_tables: Path) -> nn.Module
         fixture: the arrays of an ``.npz``.
         key_tables: the folder of ``official_state_dict_{base,large}.json``.
     """
+    missing = [key for key in ("model", "K", "resolution") if key not in fixture]
+    if missing:
+        raise UsageError(f"The fixture lacks {', '.join(missing)}: it is no record of a released model.")
     size = str(fixture["model"])
     if size not in SIZES:
         raise UsageError(f"The fixture is of the model {size!r}; errseg has {' and '.join(SIZES)}.")

@@ -85,9 +85,9 @@ def test_every_import_is_a_requirement() -> None:
 
 
 def declared_keys() -> list[str]:
-    """The keys that errseg/config.py sets, as dotted paths within their section: ``CLIP.NAME``, ``OPTIMIZER``."""
+    """The keys that errseg/config/keys.py sets, as dotted paths within their section: ``CLIP.NAME``, ``OPTIMIZER``."""
     keys = []
-    for node in ast.walk(ast.parse((ROOT / "errseg/config.py").read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse((ROOT / "errseg/config/keys.py").read_text(encoding="utf-8"))):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute):
             is_section = isinstance(node.value, ast.Call) and ast.unparse(node.value) == "CfgNode()"
             if not is_section:
@@ -95,7 +95,7 @@ def declared_keys() -> list[str]:
     return keys
 
 
-NAMING_KEYS = ("config.py", "defaults.py", "settings.py")  # files that name keys without reading them
+NAMING_KEYS = ("keys.py", "defaults.py", "settings.py")  # files that name keys without reading them
 
 
 def test_every_config_key_is_read() -> None:

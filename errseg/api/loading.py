@@ -10,8 +10,7 @@ import torch
 from detectron2.config import CfgNode
 
 from errseg.checkpoint import ERRSegCheckpointer, load_state_dict_file, released_clip_name
-from errseg.config import get_cfg
-from errseg.engine.command_line import load_config
+from errseg.config import apply_overrides, get_cfg, load_config
 from errseg.errors import UsageError
 from errseg.modeling import ERRSeg, build_model
 from errseg.modeling.clip import RANDOM
@@ -91,7 +90,7 @@ def _resolve(
     if isinstance(config, CfgNode):
         cfg = config.clone()
         cfg.defrost()
-        cfg.merge_from_list(list(overrides))
+        apply_overrides(cfg, overrides)
         return cfg, weights
     path = Path(config)
     if path.is_dir():

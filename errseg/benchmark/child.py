@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-import yaml
 from detectron2.config import CfgNode
 
 import errseg
+from errseg.safe_files import parse_yaml
 
 from .cases import Case
 from .models import build
@@ -62,7 +62,7 @@ def main() -> None:
     case = Case.from_data(request["case"])
     torch.set_num_threads(request["threads"])
     cfg = errseg.get_cfg()
-    cfg.merge_from_other_cfg(CfgNode(yaml.safe_load(request["cfg"])))
+    cfg.merge_from_other_cfg(CfgNode(parse_yaml(request["cfg"], "The configuration")))
     torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK
     model = build(cfg, precision="fp32" if case.kind == "train" else case.precision)
     on_gpu = model.device.type == "cuda"

@@ -16,9 +16,8 @@ import reprlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from errseg.errors import UsageError
+from errseg.safe_files import read_yaml
 
 from .pairing import IMAGE_ENDINGS, LABEL_ENDINGS
 from .vocabularies import Vocabulary, default_num_classes, load_vocabulary, vocabulary_names
@@ -78,13 +77,7 @@ def load_dataset_file(path: str) -> DatasetFile:
 
 
 def _read_yaml(path: str) -> dict[str, Any]:
-    if not Path(path).is_file():
-        raise UsageError(f"The data-set file {path} does not exist; correct the path.")
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"The data-set file {path} is no YAML ({reason}); correct it.") from error
+    content = read_yaml(path, "data-set file")
     if not isinstance(content, dict):
         raise UsageError(f"The data-set file {path} holds no keys; give {', '.join(REQUIRED)}.")
     return content

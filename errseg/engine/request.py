@@ -8,6 +8,7 @@ from pathlib import Path
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog
 
+from errseg.config import load_config, read_tree
 from errseg.data import (
     apply_dataset_option,
     check_labels,
@@ -18,7 +19,7 @@ from errseg.data import (
 )
 from errseg.errors import UsageError
 
-from .command_line import check_devices, load_config
+from .command_line import check_devices
 from .launch import is_first_here, torchrun_world
 
 __all__ = ["check_request", "processes_of", "require_datasets"]
@@ -129,4 +130,4 @@ def require_datasets(names: Sequence[str], key: str, available: bool = False) ->
 
 def sets_device(config_file: str) -> bool:
     """Whether a config file, or a base of it, sets MODEL.DEVICE."""
-    return "DEVICE" in CfgNode.load_yaml_with_base(config_file).get("MODEL", {})
+    return "DEVICE" in read_tree(config_file).get("MODEL", {})

@@ -10,11 +10,11 @@ from typing import Any
 
 import detectron2
 import torch
-import yaml
 from detectron2.config import CfgNode
 from torch import nn
 
 import errseg
+from errseg.config import as_data
 
 __all__ = ["file_digest", "provenance", "state_digest", "versions"]
 
@@ -39,7 +39,7 @@ def provenance(cfg: CfgNode, model: nn.Module, weights: str | Path | None) -> di
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "weights": {**file, "state_sha256": state_digest(model.state_dict().items())},
         "versions": versions(),
-        "config": yaml.safe_load(cfg.dump()),
+        "config": as_data(cfg),
     }
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from detectron2.config import CfgNode
 
 import errseg
+from errseg.config import as_data
 from errseg.evaluation.provenance import file_digest, state_digest
 from errseg.modeling import ERRSeg
 from errseg.modeling.crm import KeepAll
@@ -113,7 +113,7 @@ def _weights(model: ERRSeg, cfg: CfgNode) -> dict[str, str | None]:
 
 def _config(cfg: CfgNode) -> dict[str, Any]:
     """The keys that make the model, without anybody's folders."""
-    content = yaml.safe_load(cfg.dump())
+    content = as_data(cfg)
     model = {**content["MODEL"], "WEIGHTS": Path(cfg.MODEL.WEIGHTS).name}
     model["CLIP"] = {**model["CLIP"], **{key: Path(model["CLIP"][key]).name for key in ("NAME", "PRETRAINED")}}
     return {"MODEL": model, "INPUT": content["INPUT"], "TEST": content["TEST"]}

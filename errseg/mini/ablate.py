@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 from statistics import mean, stdev
 
-import yaml
 from tabulate import tabulate
 
 from errseg.evaluation.paper import CONTENT
+from errseg.safe_files import read_yaml
 
 from .datasets import DATASET_NAMES
 
@@ -41,7 +41,7 @@ def changed_keys(path: Path) -> list[str]:
             pairs += flatten(value, f"{name}.") if isinstance(value, dict) else [name, str(value)]
         return pairs
 
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content = read_yaml(path, "config file")
     content.pop("_BASE_")
     return flatten(content, "")
 

@@ -1,10 +1,8 @@
 """Building open_clip models and loading CLIP's published, or one's own, weights into them."""
 
-import json
 import logging
 import os
 import socket
-from pathlib import Path
 from urllib.parse import urlparse
 
 import open_clip
@@ -13,10 +11,10 @@ from open_clip.pretrained import download_pretrained, get_pretrained_cfg, list_p
 from torch import nn
 
 from ..errors import UsageError
+from .clip_config import model_config
 
 logger = logging.getLogger(__name__)
 
-CHECKOUT = Path(__file__).parents[2]
 RANDOM = "random"  # the source of weights that nothing was loaded into
 
 
@@ -29,31 +27,16 @@ def build_clip(name: str, drop: float = 0.0, drop_path: float = 0.0) -> nn.Modul
         drop_path: stochastic depth of a ConvNeXt trunk, in place of the configuration's.
 
     Raises:
-        UsageError: open_clip has no such model, or it is not one with the two towers that errseg uses.
-        UsageError: the configuration file is not there.
+        UsageError: see ``model_config``; or the values do not go together.
     """
     config = model_config(name)
-    if config.pop("custom_text", False) or "hf_model_name" in config["text_cfg"]:
-        raise UsageError(f"MODEL.CLIP.NAME = {name!r} has a text tower of its own kind; choose a plain CLIP model.")
     if "timm_model_name" in config["vision_cfg"]:
-        config["vision_cfg"] |= {"timm_drop": drop, "timm_drop_path": drop_path}
-    return open_clip.CLIP(**config)
-
-
-def model_config(name: str) -> dict:
-    """open_clip's configuration of a model by name or from a file; see ``build_clip`` for what it raises."""
-    if name.endswith(".json"):
-        if not os.path.isfile(name) and os.path.isfile(CHECKOUT / name):
-            name = str(CHECKOUT / name)  # as the config files name it, from whatever folder they are used
-        if not os.path.isfile(name):
-            raise UsageError(
-                f"MODEL.CLIP.NAME = {name!r}: there is no such file; give an open_clip model's name or config."
-            )
-        return json.loads(Path(name).read_text())
-    config = open_clip.get_model_config(name)
-    if config is None:
-        raise UsageError(f"MODEL.CLIP.NAME = {name!r} is not a model of open_clip; see open_clip.list_models().")
-    return config
+        config["vision_cfg"] |= {"timm_model_pretrained": False, "timm_drop": drop, "timm_drop_path": drop_path}
+    try:
+        return open_clip.CLIP(**config)
+    except Exception as error:  # sizes that do not go together raise nearly anything, in open_clip, timm or torch
+        reason = " ".join(str(error).split())[:300]
+        raise UsageError(f"MODEL.CLIP.NAME = {name!r} builds no model ({reason}); correct it.") from error
 
 
 def load_clip_weights(clip: nn.Module, name: str, pretrained: str) -> str:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import UsageError
-from .clip import model_config
+from .clip_config import model_config
 
 logger = logging.getLogger(__name__)
 

@@ -8,10 +8,9 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from errseg.api import Segmenter
 from errseg.atomic import replacing
+from errseg.config import as_data
 from errseg.errors import UsageError
 from errseg.evaluation.provenance import state_digest
 from errseg.evaluation.settings import settings_of
@@ -34,7 +33,7 @@ def request_of(model: Segmenter, background: str | None, min_confidence: float) 
         "names": [list(vocabulary.classes), list(vocabulary.prompts), list(vocabulary.prompt_classes)],
         "K": model.model.vocabulary.num_classes,
         "background": None if background is None else [background, min_confidence],
-        "configuration": settings_of(yaml.safe_load(model.cfg.dump())),
+        "configuration": settings_of(as_data(model.cfg)),
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from errseg.errors import UsageError
+from errseg.errors import UsageError, short
 
 __all__ = ["load_index"]
 
@@ -62,7 +62,8 @@ def load_index(path: Path, remedy: str) -> dict[str, Any]:
     except UsageError:
         raise
     except Exception as error:  # a damaged pickle raises nearly anything
-        raise UsageError(f"The index {path} cannot be read ({type(error).__name__}: {error}); {remedy}.") from error
+        reason = f"{type(error).__name__}: {short(error, 300)}"
+        raise UsageError(f"The index {path} cannot be read ({reason}); {remedy}.") from error
     if not isinstance(index, dict):
         raise UsageError(f"The index {path} holds a {type(index).__name__} in place of a dictionary; {remedy}.")
     return index

@@ -7,8 +7,6 @@ from typing import Any
 
 from fvcore.common.config import CfgNode as _CfgNode
 
-from ..utils.file_io import PathManager
-
 VERSION = 2  # of the configuration's layout
 
 
@@ -19,21 +17,20 @@ class CfgNode(_CfgNode):
     """
 
     @classmethod
-    def _open_cfg(cls, filename: str) -> Any:
-        return PathManager.open(filename, "r")
+    def load_yaml_with_base(cls, filename: str, allow_unsafe: bool = False) -> dict[str, Any]:
+        """The keys of a local file, after those of the files it inherits from; no file makes a Python object."""
+        from errseg.config.node import read_tree  # errseg imports this module first
 
-    def merge_from_file(self, cfg_filename: str, allow_unsafe: bool = True) -> None:
-        """Merge a YAML file, after the files it inherits from; ``allow_unsafe`` ones may hold Python objects.
+        return read_tree(filename)
+
+    def merge_from_file(self, cfg_filename: str, allow_unsafe: bool = False) -> None:
+        """Merge a YAML file, after the files it inherits from; ``allow_unsafe`` changes nothing.
 
         Raises:
             KeyError: on a key that is not declared.
-            ValueError: on a ``VERSION`` other than the one this layout has.
+            ValueError: on a file that is no plain data, or a ``VERSION`` other than the one this layout has.
         """
-        loaded = type(self)(self.load_yaml_with_base(cfg_filename, allow_unsafe=allow_unsafe) or {})
-        version = loaded.get("VERSION", VERSION)
-        if version != VERSION:
-            raise ValueError(f"{cfg_filename} has VERSION: {version}, not {VERSION}: update its keys.")
-        self.merge_from_other_cfg(loaded)
+        self.merge_from_other_cfg(type(self)(self.load_yaml_with_base(cfg_filename)))
 
 
 def get_cfg() -> CfgNode:

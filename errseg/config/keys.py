@@ -6,16 +6,8 @@ is an error that names it (Detectron2's ``merge_from_file`` and ``merge_from_lis
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.config import get_cfg as get_detectron2_cfg
 
-__all__ = ["add_errseg_config", "get_cfg"]
-
-
-def get_cfg() -> CfgNode:
-    """Detectron2's defaults and ours, a fresh copy at each call."""
-    cfg = get_detectron2_cfg()
-    add_errseg_config(cfg)
-    return cfg
+__all__ = ["add_errseg_config"]
 
 
 def add_errseg_config(cfg: CfgNode) -> None:
