@@ -12,9 +12,9 @@ from detectron2.modeling import META_ARCH_REGISTRY, build_backbone, build_sem_se
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from .layers import resize
+from .layers import match_gradient_strides, resize
 from .losses import dense_binary_cross_entropy
-from .output import Part, dense_scores, label_map, picture_size, place
+from .output import Part, dense_scores, image_size, label_map, picture_size, place
 from .text import Prompter, Vocabulary, embed_vocabulary
 from .views import View, Views
 
@@ -60,6 +60,7 @@ class ERRSeg(nn.Module):
             raise UsageError(f"MODEL.CRM.NUM_CLASSES_TRAIN = {num_classes_train} keeps no class; give 1 or more.")
         self.backbone = backbone
         self.sem_seg_head = sem_seg_head
+        match_gradient_strides(self)
         self.prompter = prompter
         self.views = views
         self.resolution_train = resolution_train
@@ -72,7 +73,7 @@ class ERRSeg(nn.Module):
         )
         self.register_buffer("pixel_std", torch.tensor(pixel_std, dtype=torch.float32).view(3, 1, 1), persistent=False)
         self.register_buffer("text_embeddings", None, persistent=False)
-        self.register_load_state_dict_post_hook(lambda module, _: module._refresh_text_embeddings())
+        self.register_load_state_dict_post_hook(_refresh_after_loading)
         self.set_precision(precision)
 
     @classmethod
@@ -195,9 +196,7 @@ class ERRSeg(nn.Module):
     def parts(self, batched_inputs: list[dict]) -> list[list[Part]]:
         """What the views of each image (one, the paper's square, unless TEST.* say otherwise) predict of it."""
         parts = [[] for _ in batched_inputs]
-        views = [
-            (i, view) for i, inputs in enumerate(batched_inputs) for view in self.views.of(*inputs["image"].shape[-2:])
-        ]
+        views = [(i, view) for i, inputs in enumerate(batched_inputs) for view in self.views.of(*image_size(inputs))]
         for _, same_size in groupby(views, key=lambda pair: pair[1].size):
             group = list(same_size)
             for start in range(0, len(group), len(batched_inputs)):
@@ -289,4 +288,9 @@ class ERRSeg(nn.Module):
                 f"MODEL.SEM_SEG_HEAD.IGNORE_VALUE (now {self.ignore_label})."
             )
         present = torch.zeros(len(labels), num_names + 1, dtype=torch.bool, device=labels.device)
-        return present.scatter_(1, ids, True)[:, :num_names]
+        return present.scatter_(1, ids, 1)[:, :num_names]
+
+
+def _refresh_after_loading(model: ERRSeg, incompatible_keys: object) -> None:
+    """A hook of the module, not a lambda, so that a model can be pickled."""
+    model._refresh_text_embeddings()

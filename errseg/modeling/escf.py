@@ -7,7 +7,6 @@ guidance is the same for every class, or for every location: its share of a laye
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from timm.layers import DropPath
 from torch import Tensor, nn
 
@@ -15,11 +14,13 @@ from ..errors import UsageError
 from .layers import (
     Attention,
     PlainMLP,
+    ReLU6,
     StarMLP,
     call,
     guidance_share,
     in_parts,
     init_transformer_weights,
+    relu6,
     resize,
     with_share,
 )
@@ -129,7 +130,7 @@ class CFM(nn.Module):
         q = with_share(self.attention.q, z, q_share)
         k = with_share(self.attention.k, z, k_share)
         x = x + self.drop_path(self.attention(q, k, self.attention.v(z)))
-        return x + self.drop_path(F.relu6(self.mlp(self.norm2(x))))
+        return x + self.drop_path(relu6(self.mlp(self.norm2(x))))
 
 
 class CSR(nn.Module):
@@ -228,7 +229,7 @@ class ImageGuidance(nn.Module):
     def __init__(self, image_dims: tuple[int, ...], dim: int):
         super().__init__()
         self.proj = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(width, 2 * dim, kernel_size=3, padding=1), nn.ReLU6()) for width in image_dims
+            nn.Sequential(nn.Conv2d(width, 2 * dim, kernel_size=3, padding=1), ReLU6()) for width in image_dims
         )
         self.fuse = nn.Conv2d(2 * dim, dim, kernel_size=1)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from .layers import StopGradient, call, guidance_share, in_parts, resize, with_share
+from .layers import ReLU6, StopGradient, call, guidance_share, in_parts, resize, with_share
 
 
 def groups(channels: int) -> int:
@@ -28,7 +28,7 @@ class Guidance(nn.Module):
     def __init__(self, image_dim: int, guidance_dim: int):
         super().__init__()
         self.guidance_dim = guidance_dim
-        self.proj = nn.Sequential(nn.Conv2d(image_dim, guidance_dim, kernel_size=3, padding=1), nn.ReLU6())
+        self.proj = nn.Sequential(nn.Conv2d(image_dim, guidance_dim, kernel_size=3, padding=1), ReLU6())
 
     def share(self, conv: nn.Conv2d, image: Tensor, size: tuple[int, int]) -> Tensor:
         """Its share of a convolution at ``size``: (B, image_dim, h', w') -> (B, 1, out, *size)."""

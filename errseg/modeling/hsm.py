@@ -19,7 +19,8 @@ def project(cost: Tensor, proj: nn.Conv2d, fuse: nn.Conv2d) -> Tensor:
     weight = (fused @ proj.weight.flatten(1)).view(-1, *proj.weight.shape[1:])
     cost = cost.flatten(0, 1).unsqueeze(3).permute(0, 3, 1, 2).to(weight.dtype)
     weight = weight.to(memory_format=torch.channels_last)
-    return F.conv2d(cost, weight, fused @ proj.bias, padding=proj.padding)
+    bias = F.linear(proj.bias, fused)  # counters of operations know no product of a matrix and a vector
+    return F.conv2d(cost, weight, bias, padding=proj.padding)
 
 
 class HSM(nn.Module):

@@ -100,6 +100,24 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return F.scaled_dot_product_attention(q, k, v)
 
 
+def relu6(x: Tensor, inplace: bool = False) -> Tensor:
+    """``F.relu6``, which ``torch.compile`` can train through with any backend.
+
+    For a gradient whose strides are not x's, the compiler expects other strides from hardtanh's backward pass than the
+    CPU's kernel returns, and the backend ``aot_eager`` then fails. ``where`` has the same values and gradients.
+    """
+    if torch.compiler.is_compiling() and torch.is_grad_enabled():
+        return torch.where((x > 0) & (x < 6), x, x.detach().clamp(0, 6))
+    return F.relu6(x, inplace)
+
+
+class ReLU6(nn.Module):
+    """``relu6`` as a module."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return relu6(x)
+
+
 class StarMLP(nn.Module):
     """``W3 (relu6(W1 x) * (W2 x))``: the star operation in place of an MLP's first layer (Eqs. 22-24)."""
 
@@ -114,7 +132,7 @@ class StarMLP(nn.Module):
         return in_parts(self._star, x)
 
     def _star(self, x: Tensor) -> Tensor:
-        return self.fc3(F.relu6(self.fc1(x), inplace=True) * self.fc2(x))
+        return self.fc3(relu6(self.fc1(x), inplace=True) * self.fc2(x))
 
 
 class PlainMLP(nn.Module):
@@ -127,7 +145,7 @@ class PlainMLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., C) -> (..., C)."""
-        return self.fc3(F.relu6(self.fc1(x)))
+        return self.fc3(relu6(self.fc1(x)))
 
 
 def in_parts(function: Callable[..., Tensor], x: Tensor, *shared: Tensor | None) -> Tensor:
@@ -152,6 +170,18 @@ def in_parts(function: Callable[..., Tensor], x: Tensor, *shared: Tensor | None)
         own = [None if s is None else s[image : image + 1] for s in shared]
         parts += [function(part, *own) for part in sequences.split(step)]
     return torch.cat(parts)
+
+
+def match_gradient_strides(model: nn.Module) -> None:
+    """Give the weights of depth-wise convolutions the strides of their gradients, in place; values stay.
+
+    Convolutions on channels-last maps return the gradient of a (C, 1, h, w) weight with the stride 1 for the dimension
+    of size 1. That is the same memory, but ``DistributedDataParallel`` compares strides and warns of a slow copy.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1:
+            of_channel, _, of_row, of_column = module.weight.stride()
+            module.weight.data = module.weight.data.as_strided(module.weight.shape, (of_channel, 1, of_row, of_column))
 
 
 def call(function: Callable, *arguments):

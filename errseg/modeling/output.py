@@ -26,16 +26,27 @@ class Part(NamedTuple):
     cols: tuple[int, int]
 
 
+def image_size(inputs: dict) -> tuple[int, int]:
+    """(height, width) of the image that the model takes."""
+    height, width = inputs["image"].shape[-2:]
+    return _number(height), _number(width)
+
+
 def picture_size(inputs: dict) -> tuple[int, int]:
     """(height, width) of the prediction that is asked for: by default the image's."""
     height, width = inputs["image"].shape[-2:]
-    return inputs.get("height", height), inputs.get("width", width)
+    return _number(inputs.get("height", height)), _number(inputs.get("width", width))
+
+
+def _number(size: int | Tensor) -> int:
+    """A size as an int. It is a tensor where a caller gives one, and while ``torch.jit.trace`` runs."""
+    return int(size) if isinstance(size, Tensor) else size
 
 
 def place(logits: Tensor, kept: Tensor, view: View, inputs: dict) -> Part:
     """The prediction of a view in its place in the picture: (K, h, w) logits, (K,) ids -> its Part."""
     scores = logits.float().sigmoid()
-    (height, width), size = inputs["image"].shape[-2:], picture_size(inputs)
+    (height, width), size = image_size(inputs), picture_size(inputs)
     rows, cols = (
         tuple(round(edge * to / length) for edge in edges)
         for edges, length, to in ((view.rows, height, size[0]), (view.cols, width, size[1]))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from fvcore.nn import FlopCountAnalysis
 
 from errseg.errors import UsageError
 from errseg.modeling.losses import dense_binary_cross_entropy
@@ -208,3 +209,62 @@ def test_unsuitable_values_name_their_key(tiny_cfg):
         tiny_cfg.MODEL.DEVICE = "cuda"
         with pytest.raises(UsageError, match="MODEL.DEVICE cpu"):
             errseg.build_model(tiny_cfg)
+
+
+@pytest.mark.parametrize("changes", [(), ("MODEL.GRADIENT_CHECKPOINTING", True), ABLATIONS[-1]])
+def test_a_pickled_model_is_the_same_model(changes, build, make_batch, tmp_path):
+    model, batch = build(*changes).eval(), make_batch(1)
+    torch.save(model, tmp_path / "model.pt")
+    again = torch.load(tmp_path / "model.pt", weights_only=False)
+    with torch.no_grad():
+        assert torch.equal(again(batch)[0]["sem_seg"], model(batch)[0]["sem_seg"])
+        before = model(batch)[0]["sem_seg"]
+        other = copy.deepcopy(model.state_dict())
+        next(p for name, p in other.items() if name.endswith("mlp.c_fc.weight")).mul_(2)  # of the text tower
+        again.load_state_dict(other)  # and its embeddings follow the weights still
+        assert not torch.equal(again(batch)[0]["sem_seg"], before)
+
+
+VIEWS = [
+    (),
+    ("TEST.KEEP_ASPECT", True, "TEST.FLIP", True),
+    ("TEST.SLIDING_WINDOW", True, "MODEL.CRM.NUM_CLASSES_TEST", 2),
+]
+
+
+class FromImage(torch.nn.Module):
+    """A model as a function of the image, as tracers want it."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, image):
+        return self.model([{"image": image}])[0]["sem_seg"]
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("changes", VIEWS)
+def test_a_traced_model_gives_the_same(changes, build, make_batch):
+    model, image = FromImage(build(*changes).eval()), make_batch(1)[0]["image"][:, :50]
+    with torch.no_grad():
+        traced = torch.jit.trace(model, (image,), check_trace=False)
+        assert torch.equal(traced(image), model(image))
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("training", [False, True])
+def test_fvcore_counts_the_operations_of_the_model(training, build, make_batch):
+    model = build().train(training)
+    counts = FlopCountAnalysis(model, (make_batch(1),))
+    counts.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    assert counts.total() > 1e6 and counts.by_module()["sem_seg_head.hsm"] > 0
+    assert not {"aten::mv", "aten::dot"} & set(counts.unsupported_ops())
+
+
+def test_gradients_have_the_strides_of_their_parameters(build, make_batch):
+    """``DistributedDataParallel`` warns where they have not."""
+    model = build().train()
+    model(make_batch(1))["loss_sem_seg"].backward()
+    wrong = {n for n, p in model.named_parameters() if p.grad is not None and p.grad.stride() != p.stride()}
+    assert not wrong

@@ -102,3 +102,12 @@ def test_no_vocabulary_is_an_error(tiny_cfg, make_batch):
 
     with pytest.raises(RuntimeError, match="set_vocabulary"):
         errseg.build_model(tiny_cfg).label_maps(make_batch(1))
+
+
+def test_sizes_may_be_tensors(build, make_batch):
+    model, batch = build().eval(), make_batch(1)
+    batch[0] |= {"height": 30, "width": 70}
+    as_tensors = [{**batch[0], "height": torch.tensor(30), "width": torch.tensor([70])}]
+    with torch.no_grad():
+        assert torch.equal(model(as_tensors)[0]["sem_seg"], model(batch)[0]["sem_seg"])
+        assert torch.equal(model.label_maps(as_tensors)[0], model.label_maps(batch)[0])
