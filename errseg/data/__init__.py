@@ -1,7 +1,7 @@
 """Data sets, augmentation and loaders."""
 
 from .benchmarks import BENCHMARKS, register_all, register_sem_seg, require_dataset
-from .build import build_test_loader, build_train_loader, images_per_step
+from .build import build_test_loader, build_train_loader, images_per_step, starting_at
 from .checksum import DataChecksum
 from .custom import apply_dataset_option, check_labels, dataset_vocabulary, is_dataset_file, register_dataset_files
 from .labels import LabelReader
@@ -23,4 +23,5 @@ __all__ = [
     "register_dataset_files",
     "register_sem_seg",
     "require_dataset",
+    "starting_at",
 ]

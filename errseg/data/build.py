@@ -9,6 +9,8 @@ import itertools
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,9 +28,41 @@ from errseg.errors import UsageError
 
 from .mapper import SemSegMapper
 
-__all__ = ["PositionSampler", "TrainingStream", "build_test_loader", "build_train_loader", "images_per_step"]
+__all__ = [
+    "PositionSampler",
+    "TrainingStream",
+    "build_test_loader",
+    "build_train_loader",
+    "images_per_step",
+    "starting_at",
+]
 
 Record = dict[str, Any]
+
+
+@dataclass
+class Start:
+    """Where training starts: keywords of :func:`build_train_loader`, and whether a loader has taken them."""
+
+    position: dict[str, Any]
+    taken: bool = False
+
+
+_start: ContextVar[Start | None] = ContextVar("start", default=None)
+
+
+@contextmanager
+def starting_at(**position: Any) -> Iterator[Start]:
+    """In this context, a :func:`build_train_loader` that is told neither start nor seed takes these.
+
+    The trainer asks a subclass for its loader in it: Detectron2's ``build_train_loader(cls, cfg)`` knows no start.
+    """
+    start = Start(position)
+    token = _start.set(start)
+    try:
+        yield start
+    finally:
+        _start.reset(token)
 
 
 class TrainingStream(Dataset):
@@ -45,8 +79,22 @@ class TrainingStream(Dataset):
         epoch, place = divmod(position, len(self.records))
         if epoch != self._epoch:
             self._epoch, self._order = epoch, np.random.default_rng((self.seed, epoch)).permutation(len(self.records))
+        record = self._map(self._order[place], position)
+        return self._another(position) if record is None else record
+
+    def _map(self, index: int, position: int) -> Record | None:
         with _seeded(self.seed, position):
-            return self.mapper(self.records[self._order[place]])
+            return self.mapper(self.records[index])
+
+    def _another(self, position: int) -> Record:
+        """Another image, for a mapper that returns None for one: which one depends on (seed, position) alone."""
+        for index in np.random.default_rng((self.seed, position, 1)).permutation(len(self.records)):
+            record = self._map(index, position)
+            if record is not None:
+                return record
+        raise UsageError(
+            f"The mapper returns None for each of the {len(self.records)} training images; let it return some of them."
+        )
 
 
 class PositionSampler(Sampler):
@@ -78,17 +126,18 @@ def images_per_step(cfg: CfgNode, world_size: int) -> int:
 
 def build_train_loader(
     cfg: CfgNode,
-    start_iteration: int = 0,
+    start_iteration: int | None = None,
     seed: int | None = None,
-    mapper: Callable[[Record], Record] | None = None,
+    mapper: Callable[[Record], Record | None] | None = None,
 ) -> DataLoader:
     """The training loader of this process, from an iteration on.
 
     Args:
         cfg: the configuration.
-        start_iteration: the first iteration that it serves.
-        seed: of the order and the augmentations, the same in every process; None: ``cfg.SEED``.
-        mapper: None: :class:`SemSegMapper`.
+        start_iteration: the first iteration that it serves; None: that of :func:`starting_at`, or 0.
+        seed: of the order and the augmentations, the same in every process; None: that of :func:`starting_at`, or
+            ``cfg.SEED``.
+        mapper: None: :class:`SemSegMapper`. Where it returns None for an image, another one is taken.
 
     Returns:
         Endless lists of :func:`images_per_step` mapped records; SOLVER.ACCUMULATION_STEPS lists make an iteration.
@@ -96,6 +145,11 @@ def build_train_loader(
     Raises:
         UsageError: a data set is missing, the data sets differ in vocabulary, or the batch does not divide.
     """
+    start = _start.get()
+    if start and start_iteration is None and seed is None:
+        start.taken = True
+        return build_train_loader(cfg, mapper=mapper, **start.position)
+    start_iteration = start_iteration or 0
     world_size = comm.get_world_size()
     images_per_step(cfg, world_size)
     _check_same_vocabulary(cfg.DATASETS.TRAIN)
@@ -112,23 +166,39 @@ def build_train_loader(
     )
 
 
-def build_test_loader(cfg: CfgNode, name: str, mapper: Callable[[Record], Record] | None = None) -> DataLoader:
+def build_test_loader(cfg: CfgNode, name: str, mapper: Callable[[Record], Record | None] | None = None) -> DataLoader:
     """The loader of this process's share of a data set, in order, TEST.IMS_PER_BATCH images at a time.
 
     Args:
         cfg: the configuration.
         name: registered name.
-        mapper: None: :class:`SemSegMapper`.
+        mapper: None: :class:`SemSegMapper`. An image for which it returns None is left out of its batch.
 
     Raises:
         UsageError: the data set is missing.
     """
     return build_detection_test_loader(
         get_detection_dataset_dicts([name], filter_empty=False),
-        mapper=mapper or SemSegMapper(cfg, is_train=False),
+        mapper=_Listed(mapper or SemSegMapper(cfg, is_train=False)),
         num_workers=cfg.DATALOADER.NUM_WORKERS,
         batch_size=cfg.TEST.IMS_PER_BATCH,
+        collate_fn=_joined,
     )
+
+
+class _Listed:
+    """A mapper whose result comes as a list of one, or of none: Detectron2 would take another image for None."""
+
+    def __init__(self, mapper: Callable[[Record], Record | None]):
+        self.mapper = mapper
+
+    def __call__(self, record: Record) -> list[Record]:
+        mapped = self.mapper(record)
+        return [] if mapped is None else [mapped]
+
+
+def _joined(lists: list[list[Record]]) -> list[Record]:
+    return list(itertools.chain.from_iterable(lists))
 
 
 def _check_same_vocabulary(names: Sequence[str]) -> None:

@@ -13,6 +13,8 @@ from detectron2.utils.events import get_event_storage
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from errseg.errors import UsageError
+
 __all__ = ["StepTrainer"]
 
 
@@ -58,12 +60,21 @@ class StepTrainer(TrainerBase):
         self.data_loader = data_loader
         self._batches = iter(data_loader)
 
-    def run_step(self) -> None:
+    def run_step(self, after_backward: Callable[[], None] | None = None) -> None:
         """Forward, backward and update for the next ``accumulation_steps`` batches.
+
+        Args:
+            after_backward: called once the gradients are whole; None: this trainer's own hooks.
 
         Raises:
             FloatingPointError: the loss is not finite; the weights are those of before.
+            UsageError: the model is in evaluation mode.
         """
+        if not (self.model.training and getattr(self.model, "module", self.model).training):
+            raise UsageError(
+                f"The model was changed to eval mode! At iteration {self.iter} it is not in training mode: a hook that "
+                "calls model.eval() has to call model.train() after it."
+            )
         key = np.random.SeedSequence((self.seed, self.iter, comm.get_rank()))
         torch.manual_seed(int(key.generate_state(1, np.uint64)[0] >> np.uint64(1)))
         data_time, losses, file_names = 0.0, [], []
@@ -73,6 +84,7 @@ class StepTrainer(TrainerBase):
             data_time += time.perf_counter() - start
             file_names.append([x.get("file_name", "?") for x in batch])
             losses.append(self._backward(batch, is_last=part == self.accumulation_steps - 1))
+        (after_backward or self.after_backward)()
         self._write_metrics(losses, data_time, file_names)
 
         self.grad_scaler.unscale_(self.optimizer)
@@ -98,6 +110,8 @@ class StepTrainer(TrainerBase):
         with self.model.no_sync() if distributed and not is_last else nullcontext():
             with torch.autocast("cuda", torch.float16, enabled=self.amp):
                 losses = self.model(batch)
+                if isinstance(losses, torch.Tensor):  # as Detectron2 takes it from a model of one loss
+                    losses = {"total_loss": losses}
                 loss = sum(losses.values()) / self.accumulation_steps
             self.grad_scaler.scale(loss).backward()
         return {name: value.detach() for name, value in losses.items()}

@@ -2,8 +2,10 @@
 
 import json
 import logging
+import math
 import os
 import weakref
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +13,29 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.engine import DefaultTrainer, TrainerBase, create_ddp_model, hooks
+from detectron2.evaluation import DatasetEvaluator
+from detectron2.evaluation.testing import flatten_results_dict
 from detectron2.utils import comm
 from detectron2.utils.events import CommonMetricPrinter, EventWriter, JSONWriter, TensorboardXWriter
+from detectron2.utils.logger import setup_logger
 from torch import nn
-from torch.utils.data import DataLoader
 
 import errseg
 from errseg.checkpoint import ERRSegCheckpointer
-from errseg.data import build_train_loader
+from errseg.data import build_test_loader, build_train_loader
 from errseg.errors import UsageError
-from errseg.evaluation import SCORES, evaluate
+from errseg.evaluation import VocabularyEvaluator
 from errseg.modeling.clip import RANDOM
 
 from .optimizer import build_gradient_clipper, build_optimizer
+from .overrides import results_of, train_loader
 from .step import StepTrainer
 
 __all__ = ["Trainer"]
 
 LOG_PERIOD = 20  # iterations between console lines, and between points on TensorBoard
 
-Scores = dict[str, dict[str, float]]
+Scores = dict[str, dict[str, Any]]
 
 
 class Trainer(DefaultTrainer):
@@ -39,12 +44,17 @@ class Trainer(DefaultTrainer):
     A run that was killed and resumed follows the loss curve of one that never was: data and random numbers of an
     iteration depend on the seed and the iteration alone, and ``metrics.json`` reads as one run. It holds each
     iteration's loss, unsmoothed; the console and TensorBoard get medians of twenty.
+
+    A subclass overrides what it would of Detectron2's ``DefaultTrainer``, with the same signatures.
     """
 
     def __init__(self, cfg: CfgNode):
         # DefaultTrainer's own constructor builds the data loader before the first iteration is known, and a distributed
         # model for GPUs only.
         TrainerBase.__init__(self)
+        for name in ("detectron2", "errseg"):  # a script that has set up none would see nothing
+            if not logging.getLogger(name).isEnabledFor(logging.INFO):
+                setup_logger(distributed_rank=comm.get_rank(), name=name)
         self.cfg = cfg
         self.start_iter = 0
         self.max_iter = cfg.SOLVER.MAX_ITER
@@ -81,14 +91,41 @@ class Trainer(DefaultTrainer):
         return build_optimizer(cfg, model)
 
     @classmethod
-    def build_train_loader(cls, cfg: CfgNode, start_iteration: int = 0, seed: int | None = None) -> DataLoader:
+    def build_train_loader(
+        cls, cfg: CfgNode, start_iteration: int | None = None, seed: int | None = None
+    ) -> Iterable[list[dict[str, Any]]]:
+        """The training loader. An override may take ``cfg`` alone, and is best built by ``errseg.data``'s function."""
         return build_train_loader(cfg, start_iteration, seed)
 
     @classmethod
-    def test(cls, cfg: CfgNode, model: nn.Module) -> Scores:
-        """The scores of each data set of DATASETS.TEST; empty but in the main process."""
-        results = evaluate(cfg, model, cfg.DATASETS.TEST)
-        return {name: {score: result[score] for score in SCORES} for name, result in results.items()}
+    def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Iterable[list[dict[str, Any]]]:
+        return build_test_loader(cfg, dataset_name)
+
+    @classmethod
+    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator | list[DatasetEvaluator]:
+        """An override's evaluators get the model's scores, ``{"sem_seg": (T, H, W)}``, and write their own files."""
+        return VocabularyEvaluator(dataset_name, distributed=comm.get_world_size() > 1)
+
+    @classmethod
+    def test(
+        cls,
+        cfg: CfgNode,
+        model: nn.Module,
+        evaluators: DatasetEvaluator | Sequence[DatasetEvaluator] | None = None,
+    ) -> Scores:
+        """The scores of each data set of DATASETS.TEST; empty but in the main process.
+
+        Args:
+            cfg: the configuration.
+            model: what is evaluated.
+            evaluators: one for each data set; None: those of :meth:`build_evaluator`.
+
+        Returns:
+            ``{data set: {score: value}}``; where there is one data set, ``{"sem_seg": {score: value}}`` beside it, as
+            Detectron2 has it.
+        """
+        is_default = cls.build_evaluator.__func__ is Trainer.build_evaluator.__func__
+        return results_of(cls, cfg, model, evaluators, is_default)
 
     def build_hooks(self) -> list[hooks.HookBase]:
         """Timing, schedule, losses to metrics.json, checkpoints, evaluation, console and TensorBoard, in this order.
@@ -128,8 +165,13 @@ class Trainer(DefaultTrainer):
 
     def train(self) -> Scores | None:
         """Train from the current iteration on; returns the scores if TEST.EXPECTED_RESULTS asks for some."""
-        self._trainer.set_data_loader(self.build_train_loader(self.cfg, self.start_iter, self._trainer.seed))
+        loader = train_loader(type(self), self.cfg, start_iteration=self.start_iter, seed=self._trainer.seed)
+        self._trainer.set_data_loader(loader)
         return super().train()
+
+    def run_step(self) -> None:
+        self._trainer.iter = self.iter
+        self._trainer.run_step(self.after_backward)
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "seed": self._trainer.seed}
@@ -145,9 +187,10 @@ class Trainer(DefaultTrainer):
 
     def _evaluate(self) -> Scores:
         self._last_eval_results = self.test(self.cfg, self.model)
-        if self._last_eval_results:
+        if self._last_eval_results and comm.is_main_process():
             # The writer of the losses has been at this iteration already, and never writes one twice.
-            record = {f"{name}/{score}": x for name, of in self._last_eval_results.items() for score, x in of.items()}
+            scores = {name: float(score) for name, score in flatten_results_dict(self._last_eval_results).items()}
+            record = {name: score if math.isfinite(score) else None for name, score in scores.items()}
             with self._metrics_file.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"iteration": self.iter, **record}) + "\n")
         return self._last_eval_results

@@ -1,13 +1,13 @@
 """Evaluation of one model on several data sets, each with its own vocabulary."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.evaluation import inference_on_dataset
+from detectron2.evaluation import DatasetEvaluator, inference_on_dataset
 from detectron2.utils import comm
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -25,11 +25,12 @@ from .provenance import provenance, state_digest
 from .report import file_stems, results_table, scores_line, write_classes, write_json
 from .settings import settings_of
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "evaluate_with"]
 
 CONFUSIONS = 50  # pairs of classes in evaluation.json
 
 Result = dict[str, Any]
+BuildLoader = Callable[[CfgNode, str], Iterable[list[dict[str, Any]]]]  # of a registered data set
 logger = logging.getLogger(__name__)
 
 
@@ -39,6 +40,7 @@ def evaluate(
     names: Sequence[str],
     weights: str | Path | None = None,
     save_predictions: str | Path | None = None,
+    build_loader: BuildLoader = build_test_loader,
 ) -> dict[str, Result]:
     """Evaluate on registered data sets; log the table and write the files of ``report.py`` into OUTPUT_DIR.
 
@@ -52,6 +54,7 @@ def evaluate(
         names: registered names.
         weights: the file that the model's weights came from, for the record.
         save_predictions: a folder for the predictions. Those that it holds already are scored, not made again.
+        build_loader: of the data, unless predictions are saved.
 
     Returns:
         By name, the paper's name of the set, K, the four scores in percent, and what else ``evaluation.json`` has;
@@ -76,7 +79,7 @@ def evaluate(
     results = {}
     try:
         for name in names:
-            evaluator, num_classes = _run(cfg, model, name, save_predictions)
+            evaluator, num_classes = _run(cfg, model, name, save_predictions, build_loader)
             if comm.is_main_process():
                 results[name] = _result_of(cfg, name, evaluator, num_classes)
                 _write(Path(cfg.OUTPUT_DIR), stems[name], results, name, evaluator, content)
@@ -90,6 +93,39 @@ def evaluate(
     return results
 
 
+def evaluate_with(
+    cfg: CfgNode,
+    model: nn.Module,
+    names: Sequence[str],
+    build_loader: BuildLoader,
+    evaluators: Sequence[DatasetEvaluator | list[DatasetEvaluator] | None],
+) -> dict[str, Any]:
+    """Evaluate with evaluators of one's own, as Detectron2 does; no files are written.
+
+    Args:
+        cfg, model, names, build_loader: as ``evaluate``'s; the model returns scores, ``{"sem_seg": (T, H, W)}``.
+        evaluators: of each data set; None: it is left out.
+
+    Returns:
+        By name, what the evaluators return; empty dictionaries where they return nothing.
+    """
+    if isinstance(model, DistributedDataParallel):
+        model = model.module
+    results = {}
+    previous = getattr(model, "vocabulary", None)
+    try:
+        for name, evaluator in zip(names, evaluators, strict=True):
+            results[name] = {}
+            if evaluator is not None:
+                _set_vocabulary(cfg, model, name)
+                results[name] = inference_on_dataset(model, build_loader(cfg, name), evaluator) or {}
+                logger.info("Results of %s: %s", name, dict(results[name]))
+    finally:
+        if previous is not None:
+            model.set_vocabulary(previous.names, num_classes=previous.num_classes)
+    return results
+
+
 def _claim(folder: str | Path, cfg: CfgNode, model: nn.Module, names: Sequence[str]) -> None:
     """Make sure that all predictions of a folder are those of one model; every process does, and the main one says."""
     manifest = manifest_of(state_digest(model.state_dict().items()), settings_of(cfg), list(names))
@@ -100,10 +136,8 @@ def _claim(folder: str | Path, cfg: CfgNode, model: nn.Module, names: Sequence[s
     comm.synchronize()
 
 
-def _run(
-    cfg: CfgNode, model: nn.Module, name: str, save_predictions: str | Path | None
-) -> tuple[VocabularyEvaluator, int]:
-    """Predict a data set; gives the evaluator, in the main process with the counts of all images, and K."""
+def _set_vocabulary(cfg: CfgNode, model: nn.Module, name: str) -> int:
+    """Give the model a data set's vocabulary; returns K."""
     metadata = MetadataCatalog.get(name)
     prompts = metadata.get("prompts", metadata.stuff_classes)
     num_classes = cfg.MODEL.CRM.NUM_CLASSES_TEST or metadata.get("num_classes_test", 0)  # 0: all
@@ -111,22 +145,29 @@ def _run(
     num_classes = min(num_classes or len(prompts), len(prompts))
     title = metadata.get("paper_name", name)
     logger.info("Evaluating %s (%s): %d names, K = %d", title, name, len(prompts), num_classes)
+    return num_classes
+
+
+def _run(
+    cfg: CfgNode, model: nn.Module, name: str, save_predictions: str | Path | None, build_loader: BuildLoader
+) -> tuple[VocabularyEvaluator, int]:
+    """Predict a data set; gives the evaluator, in the main process with the counts of all images, and K."""
+    metadata = MetadataCatalog.get(name)
+    num_classes = _set_vocabulary(cfg, model, name)
     store = PredictionStore(save_predictions, name) if save_predictions else None
     evaluator = VocabularyEvaluator(name, distributed=comm.get_world_size() > 1, store=store)
-    inference_on_dataset(LabelMaps(model), _loader(cfg, name, store), evaluator)
-    images, whole = evaluator.checksum.num_images, metadata.get("num_images")
+    loader = _loader(cfg, name, store) if store else build_loader(cfg, name)
+    inference_on_dataset(LabelMaps(model), loader, evaluator)
+    images, whole, title = evaluator.checksum.num_images, metadata.get("num_images"), metadata.get("paper_name", name)
     if comm.is_main_process() and whole and images != whole:
         logger.warning("%s has %d images, but %d are published: its scores are not comparable.", title, images, whole)
     return evaluator, num_classes
 
 
-def _loader(cfg: CfgNode, name: str, store: PredictionStore | None) -> DataLoader:
+def _loader(cfg: CfgNode, name: str, store: PredictionStore) -> DataLoader:
     """This process's share of a data set, in order, without the images whose predictions are stored."""
-    mapper = SemSegMapper(cfg, is_train=False)
-    if store:
-        store.check(DatasetCatalog.get(name))
-        mapper = ReusingMapper(mapper, store)
-    return build_test_loader(cfg, name, mapper)
+    store.check(DatasetCatalog.get(name))
+    return build_test_loader(cfg, name, ReusingMapper(SemSegMapper(cfg, is_train=False), store))
 
 
 def _result_of(cfg: CfgNode, name: str, evaluator: VocabularyEvaluator, num_classes: int) -> Result:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from detectron2.data import MetadataCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from torch import nn
@@ -70,8 +70,10 @@ class VocabularyEvaluator(DatasetEvaluator):
         self.num_classes = len(metadata.stuff_classes)
         self.prompt_classes = torch.tensor(metadata.get("prompt_classes", range(self.num_classes)), dtype=torch.int32)
         self.read_label = LabelReader(dataset_name)
+        self.dataset_name = dataset_name
         self.distributed = distributed
         self.store = store
+        self._label_of: dict[str, str] = {}  # by image, where records do not say
         self.reset()
 
     def reset(self) -> None:
@@ -82,7 +84,7 @@ class VocabularyEvaluator(DatasetEvaluator):
         """Count the predictions of images.
 
         Args:
-            inputs: their ``file_name`` and ``sem_seg_file_name``.
+            inputs: their ``file_name``, and ``sem_seg_file_name`` if the loader keeps it: Detectron2's does not.
             outputs: ``labels`` (H, W), ids of prompts; or ``sem_seg`` (T, H, W), scores; or ``classes`` (H, W).
 
         Raises:
@@ -90,7 +92,7 @@ class VocabularyEvaluator(DatasetEvaluator):
         """
         for record, output in zip(inputs, outputs, strict=True):
             predicted = self._classes(output)
-            path, image = record["sem_seg_file_name"], record["file_name"]
+            path, image = self._label_path(record), record["file_name"]
             truth = self.read_label(path, image, predicted.shape)
             self.checksum.add(image, truth)
             self._count(predicted, truth)
@@ -112,6 +114,14 @@ class VocabularyEvaluator(DatasetEvaluator):
                 self.checksum.merge(DataChecksum(state))
         scores = scores_of(self.matrix)
         return {"sem_seg": {score: getattr(scores, score) for score in SCORES}}
+
+    def _label_path(self, record: dict[str, Any]) -> str:
+        if "sem_seg_file_name" in record:
+            return record["sem_seg_file_name"]
+        if not self._label_of:
+            records = DatasetCatalog.get(self.dataset_name)
+            self._label_of = {each["file_name"]: each["sem_seg_file_name"] for each in records}
+        return self._label_of[record["file_name"]]
 
     def _classes(self, output: dict[str, Any]) -> np.ndarray:
         """(H, W) class ids on the host; until they are, no more than that is copied."""

@@ -9,7 +9,7 @@ from detectron2.data import DatasetCatalog
 from detectron2.utils import comm
 
 from errseg.config import get_cfg
-from errseg.data import build_train_loader, images_per_step, register_sem_seg
+from errseg.data import build_test_loader, build_train_loader, images_per_step, register_sem_seg, starting_at
 from errseg.data.build import PositionSampler, TrainingStream
 from errseg.errors import UsageError
 
@@ -100,3 +100,37 @@ def test_training_sets_share_their_vocabulary(cfg, tmp_path):
     cfg.DATASETS.TRAIN = ()
     with pytest.raises(UsageError, match="DATASETS.TRAIN is empty"):
         build_train_loader(cfg)
+
+
+def odd_only(record):
+    """A mapper that returns None for some images, as Detectron2's may."""
+    return number_of(record) if int(record["file_name"]) % 2 else None
+
+
+def test_another_image_is_drawn_for_one_that_the_mapper_leaves_out(cfg):
+    def some(count, start=0):
+        return list(itertools.islice(build_train_loader(cfg, start, mapper=odd_only), count))
+
+    whole = some(5)
+    names = [record["file_name"] for batch in whole for record in batch]
+    assert len(names) == 20 and set(names) == {"1", "3", "5"}
+    assert some(2, start=3) == whole[3:]
+    cfg.DATALOADER.NUM_WORKERS = 2
+    assert some(2, start=3) == whole[3:]
+    cfg.DATALOADER.NUM_WORKERS = 0
+    with pytest.raises(UsageError, match="None for each of the 7 training images"):
+        next(iter(build_train_loader(cfg, mapper=lambda record: None)))
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_the_test_loader_leaves_such_images_out(cfg, batch_size):
+    cfg.TEST.IMS_PER_BATCH = batch_size
+    served = [record["file_name"] for batch in build_test_loader(cfg, "test_build", odd_only) for record in batch]
+    assert served == ["1", "3", "5"]
+
+
+def test_a_loader_takes_the_start_that_the_trainer_gives(cfg):
+    with starting_at(start_iteration=2, seed=5) as start:
+        loader = build_train_loader(cfg, mapper=number_of)
+    assert start.taken and next(iter(loader)) == next(iter(build_train_loader(cfg, 2, 5, mapper=number_of)))
+    assert next(iter(build_train_loader(cfg, mapper=number_of))) == batches(cfg, 1)[0]

@@ -6,4 +6,8 @@ errseg does not need is left out, and importing or calling it is an error. A con
 under one loads under the other, and ``tests/compat`` states the interface that both honour.
 """
 
+from .outside import outside
+
+__getattr__ = outside(globals())
+
 __version__ = "0.6+errseg.compat"

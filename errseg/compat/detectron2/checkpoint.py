@@ -5,8 +5,11 @@ from typing import Any
 import torch
 from fvcore.common.checkpoint import Checkpointer, PeriodicCheckpointer
 
+from .outside import outside
 from .utils import comm
 from .utils.file_io import PathManager
+
+__getattr__ = outside(globals())
 
 __all__ = ["Checkpointer", "DetectionCheckpointer", "PeriodicCheckpointer"]
 

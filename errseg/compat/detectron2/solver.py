@@ -14,6 +14,9 @@ from fvcore.common.param_scheduler import (
 )
 
 from .config import CfgNode
+from .outside import outside
+
+__getattr__ = outside(globals())
 
 __all__ = ["LRMultiplier", "build_lr_scheduler"]
 

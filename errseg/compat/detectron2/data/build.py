@@ -1,13 +1,18 @@
 """Records of data sets, and loaders of them."""
 
-from collections.abc import Callable, Sequence
+import functools
+import random
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from ..outside import outside
 from ..utils import comm
 from .catalog import DatasetCatalog
 from .samplers import InferenceSampler
+
+__getattr__ = outside(globals())
 
 
 def get_detection_dataset_dicts(names: str | Sequence[str], filter_empty: bool = True) -> list[dict[str, Any]]:
@@ -32,17 +37,38 @@ def get_detection_dataset_dicts(names: str | Sequence[str], filter_empty: bool =
 
 
 class _Mapped(Dataset):
-    """A function over records."""
+    """A function over records.
 
-    def __init__(self, records: Sequence | Dataset, mapper: Callable[[Any], Any] | None) -> None:
+    Args:
+        records: of any kind.
+        mapper: None: records as they are.
+        replace: take a random other record where the mapper returns None.
+    """
+
+    def __init__(self, records: Sequence | Dataset, mapper: Callable[[Any], Any] | None, replace: bool = False) -> None:
         self._records = records
         self._mapper = mapper or (lambda record: record)
+        self._replace = replace
+        self._random = random.Random(42)
 
     def __len__(self) -> int:
         return len(self._records)
 
     def __getitem__(self, index: int) -> Any:
-        return self._mapper(self._records[index])
+        item = self._mapper(self._records[index])
+        if item is None and self._replace:
+            others = self._random.sample(range(len(self)), len(self))
+            item = next((x for x in (self._mapper(self._records[i]) for i in others) if x is not None), None)
+            if item is None:
+                raise ValueError("The mapper returns None for each record: let it return some of them.")
+        return item
+
+
+class _TestLoader(DataLoader):
+    """Leaves out batches that are empty because the mapper has returned None for all of their records."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return (batch for batch in super().__iter__() if not (isinstance(batch, list) and not batch))
 
 
 def build_detection_train_loader(
@@ -53,16 +79,18 @@ def build_detection_train_loader(
     total_batch_size: int,
     aspect_ratio_grouping: bool,
     num_workers: int = 0,
+    collate_fn: Callable[[list[Any]], Any] | None = None,
 ) -> DataLoader:
     """A loader of this process's share of each batch, as a list.
 
     Args:
         dataset: records, or a data set of them.
-        mapper: from a record to an item; None: records as they are.
+        mapper: from a record to an item, or None, and another record is taken; None: records as they are.
         sampler: yields indices, without end, and this process's alone.
         total_batch_size: items of a batch over all processes; a multiple of their number.
         aspect_ratio_grouping: must be False: batches of like aspect are Detectron2's alone.
         num_workers: worker processes of this process; the order of items does not depend on it.
+        collate_fn: what a batch is made of its items by; None: a list.
     """
     if aspect_ratio_grouping:
         raise ValueError("Grouping by aspect ratio needs Detectron2 itself: pass aspect_ratio_grouping=False.")
@@ -73,31 +101,45 @@ def build_detection_train_loader(
             f"({world_size}): change SOLVER.IMS_PER_BATCH."
         )
     return DataLoader(
-        _Mapped(dataset, mapper),
+        _Mapped(dataset, mapper, replace=True),
         batch_size=total_batch_size // world_size,
         sampler=sampler,
         drop_last=True,
         num_workers=num_workers,
-        collate_fn=_as_list,
+        collate_fn=collate_fn or _as_list,
     )
 
 
 def build_detection_test_loader(
-    dataset: Sequence | Dataset, *, mapper: Callable[[Any], Any] | None, batch_size: int = 1, num_workers: int = 0
+    dataset: Sequence | Dataset,
+    *,
+    mapper: Callable[[Any], Any] | None,
+    batch_size: int = 1,
+    num_workers: int = 0,
+    collate_fn: Callable[[list[Any]], Any] | None = None,
 ) -> DataLoader:
     """A loader of this process's share of the records, each once, in lists of ``batch_size``.
 
     Args:
         dataset: records, or a data set of them.
-        mapper: from a record to an item; None: records as they are.
+        mapper: from a record to an item, or None, and the record is left out; None: records as they are.
         batch_size: of this process.
         num_workers: of this process.
+        collate_fn: what a batch is made of its items by; None: a list.
     """
-    sampler = InferenceSampler(len(dataset))
-    return DataLoader(
-        _Mapped(dataset, mapper), batch_size, sampler=sampler, num_workers=num_workers, collate_fn=_as_list
+    return _TestLoader(
+        _Mapped(dataset, mapper),
+        batch_size,
+        sampler=InferenceSampler(len(dataset)),
+        num_workers=num_workers,
+        collate_fn=functools.partial(_without_none, collate_fn or _as_list),
     )
 
 
 def _as_list(batch: list[Any]) -> list[Any]:
     return batch
+
+
+def _without_none(collate_fn: Callable[[list[Any]], Any], batch: list[Any]) -> Any:
+    kept = [item for item in batch if item is not None]
+    return collate_fn(kept) if kept else []

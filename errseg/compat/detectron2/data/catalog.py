@@ -5,6 +5,10 @@ from collections import UserDict
 from collections.abc import Callable
 from typing import Any
 
+from ..outside import outside
+
+__getattr__ = outside(globals())
+
 
 class _Catalog(UserDict):
     def list(self) -> list[str]:

@@ -3,7 +3,10 @@
 import numpy as np
 from PIL import Image, ImageOps
 
+from ..outside import outside
 from ..utils.file_io import PathManager
+
+__getattr__ = outside(globals())
 
 __all__ = ["read_image"]
 

@@ -4,7 +4,10 @@ from collections.abc import Iterator
 
 from torch.utils.data import Sampler
 
+from ..outside import outside
 from ..utils import comm
+
+__getattr__ = outside(globals())
 
 __all__ = ["InferenceSampler"]
 

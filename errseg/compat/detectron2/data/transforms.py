@@ -1,8 +1,10 @@
 """Augmentations: policies that look at an input and choose a deterministic transform (fvcore's, or a resize)."""
 
 import inspect
+import pprint
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,13 +20,17 @@ from fvcore.transforms.transform import (
 from PIL import Image
 from torch.nn import functional as F
 
+from ..outside import outside
+
 __all__ = [
     "CropTransform", "HFlipTransform", "NoOpTransform", "PadTransform", "ResizeTransform", "Transform",
     "TransformList", "VFlipTransform", "Augmentation", "AugmentationList", "AugInput", "RandomCrop",
     "RandomCrop_CategoryAreaConstraint", "RandomFlip", "ResizeShortestEdge",
 ]
 
-_TORCH_MODES = {Image.NEAREST: "nearest", Image.BILINEAR: "bilinear"}
+__getattr__ = outside(globals())
+
+_TORCH_MODES = {Image.NEAREST: "nearest", Image.BILINEAR: "bilinear", Image.BICUBIC: "bicubic"}
 
 
 class ResizeTransform(Transform):
@@ -49,6 +55,8 @@ class ResizeTransform(Transform):
             resized = np.asarray(image.resize((self.new_w, self.new_h), interp))
             return resized[:, :, None] if one_channel else resized
         channels = torch.from_numpy(np.ascontiguousarray(img)).reshape(1, self.h, self.w, -1).permute(0, 3, 1, 2)
+        if interp not in _TORCH_MODES:
+            raise ValueError(f"Floating-point images are resized by NEAREST, BILINEAR or BICUBIC, not by {interp!r}.")
         resized = F.interpolate(channels, (self.new_h, self.new_w), mode=_TORCH_MODES[interp])
         return resized.permute(0, 2, 3, 1).reshape(self.new_h, self.new_w, *img.shape[2:]).numpy()
 
@@ -64,9 +72,39 @@ class ResizeTransform(Transform):
 class Augmentation:
     """Chooses a transform.
 
-    A subclass defines ``get_transform``, which draws from ``np.random`` and whose parameters are named after the
-    attributes of ``AugInput`` that it needs: ``image``, or ``image`` and ``sem_seg``.
+    A subclass defines ``get_transform``, which draws from ``np.random``.
+
+    Attributes:
+        input_args: the attributes of ``AugInput`` that it takes; None: those that its parameters are named after, such
+            as ``image`` and ``sem_seg``, or the image for a single one.
     """
+
+    input_args: tuple[str, ...] | None = None
+
+    def _init(self, params: Mapping[str, Any] | None = None) -> None:
+        """Set the constructor's arguments, its ``locals()``, as attributes."""
+        for name, value in (params or {}).items():
+            if name != "self" and not name.startswith("_"):
+                setattr(self, name, value)
+
+    def _rand_range(
+        self, low: float = 1.0, high: float | None = None, size: int | Sequence[int] | None = None
+    ) -> float | np.ndarray:
+        """A uniform random number, or an array of them, between ``low`` and ``high``, or 0 and ``low``."""
+        low, high = (0, low) if high is None else (low, high)
+        return np.random.uniform(low, high, [] if size is None else size)
+
+    def __repr__(self) -> str:
+        """The class and the arguments that are not the constructor's defaults, where attributes tell them."""
+        shown = []
+        for name, parameter in inspect.signature(type(self)).parameters.items():
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) or not hasattr(self, name):
+                return super().__repr__()
+            value = getattr(self, name)
+            if value is not parameter.default:
+                text = pprint.pformat(value)
+                shown.append(f"{name}={'...' if chr(10) in text else text}")
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     def get_transform(self, *args: np.ndarray) -> Transform:
         """The transform for this input."""
@@ -74,7 +112,9 @@ class Augmentation:
 
     def __call__(self, aug_input: "AugInput") -> Transform:
         """Transform ``aug_input`` in place and return the transform, for use on further data."""
-        names = inspect.signature(self.get_transform).parameters
+        names = self.input_args or tuple(inspect.signature(self.get_transform).parameters)
+        if self.input_args is None and len(names) == 1:
+            names = ("image",)
         for name in names:
             if getattr(aug_input, name, None) is None:
                 raise AttributeError(f"{type(self).__name__} needs the input's '{name}', which it has not.")
@@ -88,6 +128,9 @@ class AugmentationList(Augmentation):
 
     def __init__(self, augs: Sequence[Augmentation | Transform]) -> None:
         self.augs = augs
+
+    def __repr__(self) -> str:
+        return f"AugmentationList[{', '.join(map(str, self.augs))}]"
 
     def __call__(self, aug_input: "AugInput") -> TransformList:
         chosen = []
@@ -158,8 +201,7 @@ class RandomFlip(Augmentation):
     def __init__(self, prob: float = 0.5, *, horizontal: bool = True, vertical: bool = False) -> None:
         if horizontal == vertical:
             raise ValueError("RandomFlip is either horizontal or vertical: use two of them for both.")
-        self.prob = prob
-        self.horizontal = horizontal
+        self._init(locals())
 
     def get_transform(self, image: np.ndarray) -> Transform:
         height, width = image.shape[:2]
@@ -183,8 +225,7 @@ class RandomCrop(Augmentation):
             raise AssertionError(
                 f"crop_type '{crop_type}' is unknown: choose relative_range, relative, absolute or absolute_range."
             )
-        self.crop_type = crop_type
-        self.crop_size = crop_size
+        self._init(locals())
 
     def get_transform(self, image: np.ndarray) -> Transform:
         height, width = image.shape[:2]
@@ -224,8 +265,7 @@ class RandomCrop_CategoryAreaConstraint(Augmentation):
         ignored_category: int | None = None,
     ) -> None:
         self.crop_aug = RandomCrop(crop_type, crop_size)
-        self.single_category_max_area = single_category_max_area
-        self.ignored_category = ignored_category
+        self._init(locals())
 
     def get_transform(self, image: np.ndarray, sem_seg: np.ndarray) -> Transform:
         if self.single_category_max_area >= 1.0:

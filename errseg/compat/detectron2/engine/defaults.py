@@ -4,7 +4,7 @@ import argparse
 import logging
 import os
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from ..checkpoint import DetectionCheckpointer
 from ..config import CfgNode
 from ..evaluation import DatasetEvaluator, inference_on_dataset, verify_results
 from ..modeling import build_model
+from ..outside import outside
 from ..solver import build_lr_scheduler
 from ..utils import comm
 from ..utils.collect_env import collect_env_info
@@ -23,6 +24,8 @@ from ..utils.file_io import PathManager
 from ..utils.logger import setup_logger
 from . import hooks
 from .train_loop import HookBase, SimpleTrainer, TrainerBase
+
+__getattr__ = outside(globals())
 
 
 def default_argument_parser(epilog: str | None = None) -> argparse.ArgumentParser:
@@ -85,6 +88,11 @@ def create_ddp_model(model: torch.nn.Module, **kwargs: Any) -> torch.nn.Module |
     return DistributedDataParallel(model, **kwargs)
 
 
+def _of_step_trainer(name: str) -> property:
+    """An attribute of the trainer that runs the steps, to read and to set."""
+    return property(lambda self: getattr(self._trainer, name), lambda self, value: setattr(self._trainer, name, value))
+
+
 class DefaultTrainer(TrainerBase):
     """The usual training from a configuration: what is not usual is overridden in a subclass.
 
@@ -98,8 +106,12 @@ class DefaultTrainer(TrainerBase):
 
     def __init__(self, cfg: CfgNode) -> None:
         super().__init__()
+        if not logging.getLogger("detectron2").isEnabledFor(logging.INFO):  # a script that has set up no logger
+            setup_logger(distributed_rank=comm.get_rank())
         if cfg.SOLVER.AMP.ENABLED:
             raise ValueError("SOLVER.AMP.ENABLED needs a trainer with a step of its own, as errseg.engine.Trainer has.")
+        if cfg.SOLVER.REFERENCE_WORLD_SIZE or cfg.TEST.PRECISE_BN.ENABLED:
+            raise ValueError("SOLVER.REFERENCE_WORLD_SIZE and TEST.PRECISE_BN.ENABLED need Detectron2: install it.")
         model = self.build_model(cfg)
         optimizer = self.build_optimizer(cfg, model)
         data_loader = self.build_train_loader(cfg)
@@ -111,13 +123,9 @@ class DefaultTrainer(TrainerBase):
         self.cfg = cfg
         self.register_hooks(self.build_hooks())
 
-    @property
-    def model(self) -> torch.nn.Module:
-        return self._trainer.model
-
-    @property
-    def optimizer(self) -> torch.optim.Optimizer:
-        return self._trainer.optimizer
+    model = _of_step_trainer("model")
+    optimizer = _of_step_trainer("optimizer")
+    data_loader = _of_step_trainer("data_loader")
 
     def resume_or_load(self, resume: bool = True) -> None:
         """Go on after ``OUTPUT_DIR``'s last checkpoint if asked for and there is one, else load ``MODEL.WEIGHTS``."""
@@ -200,14 +208,34 @@ class DefaultTrainer(TrainerBase):
         raise NotImplementedError(f"{cls.__name__} must define build_evaluator.")
 
     @classmethod
-    def test(cls, cfg: CfgNode, model: torch.nn.Module) -> Mapping[str, Any]:
+    def test(
+        cls,
+        cfg: CfgNode,
+        model: torch.nn.Module,
+        evaluators: DatasetEvaluator | Sequence[DatasetEvaluator] | None = None,
+    ) -> Mapping[str, Any]:
         """Evaluate ``model`` on each of ``DATASETS.TEST``.
+
+        Args:
+            cfg: the configuration.
+            model: what is evaluated.
+            evaluators: one for each data set; None: those of ``build_evaluator``.
 
         Returns:
             Results by data set, or of the only one; empty on all processes but the main one.
         """
-        results = {}
-        for name in cfg.DATASETS.TEST:
-            evaluator = cls.build_evaluator(cfg, name)
-            results[name] = inference_on_dataset(model, cls.build_test_loader(cfg, name), evaluator)
+        names, results = cfg.DATASETS.TEST, {}
+        if isinstance(evaluators, DatasetEvaluator):
+            evaluators = [evaluators]
+        if evaluators is not None and len(evaluators) != len(names):
+            raise AssertionError(f"{len(evaluators)} evaluators for {len(names)} data sets: give one for each.")
+        for index, name in enumerate(names):
+            data_loader = cls.build_test_loader(cfg, name)
+            try:
+                evaluator = cls.build_evaluator(cfg, name) if evaluators is None else evaluators[index]
+            except NotImplementedError:
+                logging.getLogger(__name__).warning(f"{cls.__name__} has no build_evaluator: {name} is left out.")
+                results[name] = {}
+                continue
+            results[name] = inference_on_dataset(model, data_loader, evaluator)
         return next(iter(results.values())) if len(results) == 1 else results

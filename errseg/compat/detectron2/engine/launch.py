@@ -9,7 +9,10 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from ..outside import outside
 from ..utils import comm
+
+__getattr__ = outside(globals())
 
 
 def launch(

@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..outside import outside
 from ..utils import comm
 from ..utils.events import EventStorage, get_event_storage
+
+__getattr__ = outside(globals())
 
 
 class HookBase:
@@ -26,6 +29,9 @@ class HookBase:
 
     def before_step(self) -> None:
         """Called before each iteration."""
+
+    def after_backward(self) -> None:
+        """Called after the gradients of each iteration are computed."""
 
     def after_step(self) -> None:
         """Called after each iteration."""
@@ -89,6 +95,10 @@ class TrainerBase:
         for hook in self._hooks:
             hook.before_step()
 
+    def after_backward(self) -> None:
+        for hook in self._hooks:
+            hook.after_backward()
+
     def after_step(self) -> None:
         for hook in self._hooks:
             hook.after_step()
@@ -121,7 +131,7 @@ class SimpleTrainer(TrainerBase):
     """One model, one optimiser, one stream of data: loss, gradient, step.
 
     Args:
-        model: from a batch to a dictionary of losses, which are summed. It is set to training mode.
+        model: from a batch to a loss, or to a dictionary of losses, which are summed. It is set to training mode.
         data_loader: endless.
         optimizer: of the model.
     """
@@ -134,19 +144,30 @@ class SimpleTrainer(TrainerBase):
         self._batches: Iterator | None = None  # made at the first step: until then the loader may be replaced
 
     def run_step(self) -> None:
-        """Raises FloatingPointError where the sum of losses is not finite; the weights are then those of before."""
+        """One step of the optimizer.
+
+        Raises:
+            AssertionError: something has left the model in evaluation mode.
+            FloatingPointError: the sum of losses is not finite; the weights are then those of before.
+        """
+        if not self.model.training:
+            raise AssertionError("[SimpleTrainer] model was changed to eval mode! Call model.train() after that.")
         self._batches = self._batches or iter(self.data_loader)
         start = time.perf_counter()
         data = next(self._batches)
         data_time = time.perf_counter() - start
         losses = self.model(data)
+        if isinstance(losses, torch.Tensor):
+            losses = {"total_loss": losses}
         self.optimizer.zero_grad()
         sum(losses.values()).backward()
+        self.after_backward()
         self._write_metrics({name: loss.item() for name, loss in losses.items()}, data_time)
         self.optimizer.step()
 
     def _write_metrics(self, losses: Mapping[str, float], data_time: float) -> None:
         """Put the losses, averaged over processes, their sum, and the slowest process's data time into the storage."""
+        get_event_storage().put_scalar("rank_data_time", data_time)
         gathered = comm.all_gather((losses, data_time))
         means = {name: float(np.mean([of[name] for of, _ in gathered])) for name in losses}
         total = sum(means.values())

@@ -3,13 +3,16 @@
 import datetime
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
+from ..outside import outside
 from ..utils import comm
+
+__getattr__ = outside(globals())
 
 
 class DatasetEvaluator:
@@ -25,19 +28,49 @@ class DatasetEvaluator:
         """The metrics, {task: {metric: value}}, on the main process."""
 
 
+class DatasetEvaluators(DatasetEvaluator):
+    """Several evaluators as one; each has tasks of its own."""
+
+    def __init__(self, evaluators: Sequence[DatasetEvaluator]) -> None:
+        self._evaluators = evaluators
+
+    def reset(self) -> None:
+        for evaluator in self._evaluators:
+            evaluator.reset()
+
+    def process(self, inputs: list[dict], outputs: list[Any]) -> None:
+        for evaluator in self._evaluators:
+            evaluator.process(inputs, outputs)
+
+    def evaluate(self) -> dict[str, Any]:
+        results = {}
+        for evaluator in self._evaluators:
+            of_one = evaluator.evaluate()
+            if not comm.is_main_process() or of_one is None:
+                continue
+            if results.keys() & of_one.keys():
+                raise AssertionError(f"Two evaluators give results of {', '.join(results.keys() & of_one.keys())}.")
+            results.update(of_one)
+        return results
+
+
 def inference_on_dataset(
-    model: nn.Module | Callable[[Any], Any], data_loader: Iterable, evaluator: DatasetEvaluator
+    model: nn.Module | Callable[[Any], Any],
+    data_loader: Iterable,
+    evaluator: DatasetEvaluator | Sequence[DatasetEvaluator] | None,
 ) -> Mapping[str, Any]:
     """Run the model, in evaluation mode and without gradients, on all data, and evaluate; the speed is logged.
 
     Args:
         model: a module goes back to the mode it was in.
         data_loader: with a length.
-        evaluator: is reset first.
+        evaluator: is reset first; of several, each has its tasks in the metrics; None: only the speed is measured.
 
     Returns:
         The evaluator's metrics; an empty dictionary where it has none, as on all processes but the main one.
     """
+    if not isinstance(evaluator, DatasetEvaluator):
+        evaluator = DatasetEvaluators(evaluator or ())
     was_training = isinstance(model, nn.Module) and model.training
     if was_training:
         model.eval()

@@ -8,9 +8,12 @@ import torch
 from PIL import Image
 
 from ..data import DatasetCatalog, MetadataCatalog
+from ..outside import outside
 from ..utils import comm
 from ..utils.file_io import PathManager
 from .evaluator import DatasetEvaluator
+
+__getattr__ = outside(globals())
 
 
 def load_image_into_numpy_array(filename: str, dtype: np.dtype | type | None = None) -> np.ndarray:

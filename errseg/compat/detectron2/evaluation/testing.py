@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..config import CfgNode
+from ..outside import outside
+
+__getattr__ = outside(globals())
 
 
 def verify_results(cfg: CfgNode, results: Mapping[str, Any]) -> bool:

@@ -7,6 +7,9 @@ import torch
 from tabulate import tabulate
 
 from .. import __version__
+from ..outside import outside
+
+__getattr__ = outside(globals())
 
 __all__ = ["collect_env_info"]
 

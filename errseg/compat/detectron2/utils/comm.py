@@ -7,6 +7,10 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
+from ..outside import outside
+
+__getattr__ = outside(globals())
+
 _local_size: int | None = None  # processes on each machine, set by launch
 
 

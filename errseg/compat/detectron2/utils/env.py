@@ -7,6 +7,10 @@ import random
 import numpy as np
 import torch
 
+from ..outside import outside
+
+__getattr__ = outside(globals())
+
 __all__ = ["seed_all_rng"]
 
 

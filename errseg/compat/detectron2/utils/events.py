@@ -1,15 +1,23 @@
 """What training reports: an ``EventStorage`` that anything may put scalars into, and the writers that read it."""
 
 import datetime
+import functools
 import json
 import logging
 import os
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
+import numpy as np
 import torch
 from fvcore.common.history_buffer import HistoryBuffer
 
+from ..outside import outside
 from .file_io import PathManager
+
+__getattr__ = outside(globals())
 
 __all__ = [
     "EventStorage", "get_event_storage", "EventWriter", "CommonMetricPrinter", "JSONWriter",
@@ -34,12 +42,28 @@ class EventStorage:
         self._history: dict[str, HistoryBuffer] = defaultdict(HistoryBuffer)
         self._smoothing_hints: dict[str, bool] = {}
         self._latest: dict[str, tuple[float, int]] = {}
+        self._prefix = ""
+        self.images: list[tuple[str, Any, int]] = []  # name, picture and iteration, until a writer takes them
+
+    def put_image(self, img_name: str, img_tensor: torch.Tensor | np.ndarray) -> None:
+        """Add an RGB picture (3, H, W) for TensorBoard: float in [0, 1], or uint8."""
+        self.images.append((img_name, img_tensor, self._iter))
+
+    @contextmanager
+    def name_scope(self, name: str) -> Iterator[None]:
+        """Scalars that are put in this context are called ``name/…``."""
+        before, self._prefix = self._prefix, name.rstrip("/") + "/"
+        try:
+            yield
+        finally:
+            self._prefix = before
 
     def put_scalar(self, name: str, value: float, smoothing_hint: bool = True, cur_iter: int | None = None) -> None:
         """Add a number, or a tensor of one, of the storage's iteration or of ``cur_iter``.
 
         With ``smoothing_hint``, always the same for a name, writers show the median over a window rather than it.
         """
+        name = self._prefix + name
         cur_iter = self._iter if cur_iter is None else cur_iter
         if self._smoothing_hints.setdefault(name, smoothing_hint) != smoothing_hint:
             raise AssertionError(f"Scalar {name} was put with a different smoothing_hint: use the same everywhere.")
@@ -142,14 +166,21 @@ class JSONWriter(EventWriter):
 
 
 class TensorboardXWriter(EventWriter):
-    """TensorBoard event files in ``log_dir``; hinted scalars are smoothed over ``window_size`` iterations."""
+    """TensorBoard event files in ``log_dir``; hinted scalars are smoothed over ``window_size`` iterations.
 
-    def __init__(self, log_dir: str, window_size: int = 20) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # slow to import
+    The file is made at the first thing to write; ``kwargs`` are the ``SummaryWriter``'s.
+    """
 
-        self._writer = SummaryWriter(log_dir)
+    def __init__(self, log_dir: str, window_size: int = 20, **kwargs: Any) -> None:
+        self._arguments = {"log_dir": log_dir, **kwargs}
         self._window_size = window_size
         self._last_write = -1
+
+    @functools.cached_property
+    def _writer(self) -> Any:
+        from torch.utils.tensorboard import SummaryWriter  # slow to import
+
+        return SummaryWriter(**self._arguments)
 
     def write(self) -> None:
         newest = self._last_write
@@ -158,13 +189,20 @@ class TensorboardXWriter(EventWriter):
                 self._writer.add_scalar(name, value, cur_iter)
                 newest = max(newest, cur_iter)
         self._last_write = newest
+        for picture in get_event_storage().images:
+            self._writer.add_image(*picture)
+        get_event_storage().images.clear()
 
     def close(self) -> None:
-        self._writer.close()
+        if "_writer" in vars(self):
+            self._writer.close()
 
 
 class CommonMetricPrinter(EventWriter):
-    """A line in the log: time to go (to ``max_iter``), iteration, losses, times, learning rate and memory."""
+    """A line in the log: time to go (to ``max_iter``), iteration, losses, times, learning rate and memory.
+
+    Scalars with ``[metric]`` in their name come after the losses.
+    """
 
     def __init__(self, max_iter: int | None = None, window_size: int = 20) -> None:
         self._logger = logging.getLogger(__name__)
@@ -180,8 +218,8 @@ class CommonMetricPrinter(EventWriter):
             seconds = storage.history("time").median(1000) * (self._max_iter - storage.iter - 1)
             storage.put_scalar("eta_seconds", seconds, smoothing_hint=False)
             parts.insert(0, f"eta: {datetime.timedelta(seconds=int(seconds))}")
-        for name in storage.histories():
-            if "loss" in name:
+        for kind in ("loss", "[metric]"):
+            for name in [name for name in storage.histories() if kind in name]:
                 median = storage.history(name).median(storage.count_samples(name, self._window_size))
                 parts.append(f"{name}: {median:.4g}")
         for name in ("time", "data_time"):

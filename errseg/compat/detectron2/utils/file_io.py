@@ -3,6 +3,10 @@
 from iopath.common.file_io import HTTPURLHandler
 from iopath.common.file_io import PathManager as _PathManager
 
+from ..outside import outside
+
+__getattr__ = outside(globals())
+
 __all__ = ["PathManager"]
 
 PathManager = _PathManager()

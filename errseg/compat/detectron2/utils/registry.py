@@ -2,4 +2,8 @@
 
 from fvcore.common.registry import Registry
 
+from ..outside import outside
+
+__getattr__ = outside(globals())
+
 __all__ = ["Registry"]

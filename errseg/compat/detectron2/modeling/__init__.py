@@ -1,31 +1,23 @@
 """Registries of architectures, backbones and heads, and the functions that build from a configuration."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 
-from .config import CfgNode
-from .utils.registry import Registry
+from ..config import CfgNode
+from ..layers import ShapeSpec
+from ..outside import outside
+from ..utils.registry import Registry
 
 __all__ = [
     "META_ARCH_REGISTRY", "BACKBONE_REGISTRY", "SEM_SEG_HEADS_REGISTRY", "Backbone", "ShapeSpec", "build_model",
     "build_backbone", "build_sem_seg_head",
 ]
 
+__getattr__ = outside(globals())
+
 META_ARCH_REGISTRY = Registry("META_ARCH")  # called with cfg
 BACKBONE_REGISTRY = Registry("BACKBONE")  # called with cfg and the input's ShapeSpec
 SEM_SEG_HEADS_REGISTRY = Registry("SEM_SEG_HEADS")  # called with cfg and the backbone's {name: ShapeSpec}
-
-
-@dataclass
-class ShapeSpec:
-    """Channels, height, width, and stride to the image, in pixels; None where not known."""
-
-    channels: int | None = None
-    height: int | None = None
-    width: int | None = None
-    stride: int | None = None
 
 
 class Backbone(nn.Module):
@@ -60,12 +52,15 @@ def build_model(cfg: CfgNode) -> nn.Module:
 def build_backbone(cfg: CfgNode, input_shape: ShapeSpec | None = None) -> Backbone:
     """The backbone ``cfg.MODEL.BACKBONE.NAME``, for images of as many channels as ``PIXEL_MEAN`` has by default."""
     input_shape = input_shape or ShapeSpec(channels=len(cfg.MODEL.PIXEL_MEAN))
-    backbone = BACKBONE_REGISTRY.get(cfg.MODEL.BACKBONE.NAME)(cfg, input_shape)
-    if not isinstance(backbone, Backbone):
-        raise TypeError(f"MODEL.BACKBONE.NAME '{cfg.MODEL.BACKBONE.NAME}' builds a {type(backbone)}, not a Backbone.")
-    return backbone
+    built = BACKBONE_REGISTRY.get(cfg.MODEL.BACKBONE.NAME)(cfg, input_shape)
+    if not isinstance(built, Backbone):
+        raise TypeError(f"MODEL.BACKBONE.NAME '{cfg.MODEL.BACKBONE.NAME}' builds a {type(built)}, not a Backbone.")
+    return built
 
 
 def build_sem_seg_head(cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> nn.Module:
     """The head ``cfg.MODEL.SEM_SEG_HEAD.NAME`` for a backbone of ``input_shape``."""
     return SEM_SEG_HEADS_REGISTRY.get(cfg.MODEL.SEM_SEG_HEAD.NAME)(cfg, input_shape)
+
+
+from . import backbone, meta_arch  # noqa: E402, F401  Detectron2's paths to what is here

@@ -1,0 +1,8 @@
+"""Backbones, at Detectron2's path."""
+
+from ..outside import outside
+from . import BACKBONE_REGISTRY, Backbone, build_backbone
+
+__getattr__ = outside(globals())
+
+__all__ = ["BACKBONE_REGISTRY", "Backbone", "build_backbone"]

@@ -1,0 +1,98 @@
+"""What a subclass of the trainer overrides, with Detectron2's signatures, and the names of its results."""
+
+import inspect
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from detectron2.config import CfgNode
+from detectron2.engine import DefaultTrainer
+from detectron2.evaluation import DatasetEvaluator
+from detectron2.utils import comm
+from torch import nn
+
+from errseg.data import starting_at
+from errseg.errors import UsageError
+from errseg.evaluation import SCORES, evaluate, evaluate_with
+
+__all__ = ["results_of", "train_loader"]
+
+logger = logging.getLogger(__name__)
+
+
+def train_loader(trainer: type[DefaultTrainer], cfg: CfgNode, **position: Any) -> Iterable[list[dict[str, Any]]]:
+    """What ``trainer.build_train_loader`` gives, with errseg's signature or with Detectron2's ``(cls, cfg)``.
+
+    Args:
+        trainer: the class.
+        cfg: the configuration.
+        position: keywords of :func:`errseg.data.build_train_loader` that say where the training stream starts.
+    """
+    parameters = inspect.signature(trainer.build_train_loader).parameters
+    every = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    told = {key: value for key, value in position.items() if every or key in parameters}
+    with starting_at(**position) as start:
+        loader = trainer.build_train_loader(cfg, **told)
+    if not told and not start.taken and comm.is_main_process():
+        parts = cfg.SOLVER.ACCUMULATION_STEPS
+        logger.warning(
+            "%s.build_train_loader builds its loader without errseg.data.build_train_loader: a resumed run does not "
+            "see the images that it would have seen%s.",
+            trainer.__name__,
+            f"; an iteration takes {parts} of its batches (SOLVER.ACCUMULATION_STEPS)" if parts > 1 else "",
+        )
+    return loader
+
+
+def results_of(
+    trainer: type[DefaultTrainer],
+    cfg: CfgNode,
+    model: nn.Module,
+    evaluators: DatasetEvaluator | Sequence[DatasetEvaluator] | None,
+    is_default: bool,
+) -> dict[str, dict[str, Any]]:
+    """The results of DATASETS.TEST by name and, of a single set, by Detectron2's task ("sem_seg") too.
+
+    Args:
+        trainer: the class, for its loaders and evaluators.
+        cfg: the configuration.
+        model: what is evaluated.
+        evaluators: one for each data set; None: those of ``trainer.build_evaluator``.
+        is_default: ``trainer.build_evaluator`` is errseg's own.
+
+    Raises:
+        UsageError: there are more or fewer evaluators than data sets.
+    """
+    names = cfg.DATASETS.TEST
+    if evaluators is None and is_default:
+        scored = evaluate(cfg, model, names, build_loader=trainer.build_test_loader)
+        results = {name: {"sem_seg": {key: _number(of[key]) for key in SCORES}} for name, of in scored.items()}
+    else:
+        if isinstance(evaluators, DatasetEvaluator):
+            evaluators = [evaluators]
+        if evaluators is not None and len(evaluators) != len(names):
+            raise UsageError(
+                f"test() was given {len(evaluators)} evaluators for the {len(names)} data sets of DATASETS.TEST; "
+                "give one for each."
+            )
+        evaluators = evaluators or [_evaluator(trainer, cfg, name) for name in names]
+        results = evaluate_with(cfg, model, names, trainer.build_test_loader, evaluators)
+    named = {name: _by_score(of) for name, of in results.items() if of}
+    return {**named, **next(iter(results.values()))} if len(results) == 1 else named
+
+
+def _evaluator(trainer: type[DefaultTrainer], cfg: CfgNode, name: str) -> DatasetEvaluator | None:
+    try:
+        return trainer.build_evaluator(cfg, name)
+    except NotImplementedError:
+        logger.warning("%s.build_evaluator gives no evaluator of %s, which is left out.", trainer.__name__, name)
+        return None
+
+
+def _by_score(results: Mapping[str, Any]) -> dict[str, Any]:
+    """{task: {score: value}} without the task "sem_seg"."""
+    return {**results.get("sem_seg", {}), **{task: of for task, of in results.items() if task != "sem_seg"}}
+
+
+def _number(score: float | None) -> float:
+    return float("nan") if score is None else score
