@@ -6,6 +6,8 @@ from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 from fvcore.transforms.transform import PadTransform
 
+from errseg.errors import UsageError
+
 __all__ = ["ColorJitterSSD", "PadToMultiple", "build_augmentations"]
 
 IMAGE_PADDING = 128
@@ -108,6 +110,8 @@ def build_augmentations(cfg: CfgNode, is_train: bool) -> list[T.Augmentation]:
         )
     if inputs.COLOR_AUG_SSD:
         augmentations.append(ColorJitterSSD())
+    if inputs.RANDOM_FLIP not in ("horizontal", "vertical", "none"):
+        raise UsageError(f"INPUT.RANDOM_FLIP is {inputs.RANDOM_FLIP!r}; choose horizontal, vertical or none.")
     if inputs.RANDOM_FLIP != "none":
         horizontal = inputs.RANDOM_FLIP == "horizontal"
         augmentations.append(T.RandomFlip(horizontal=horizontal, vertical=not horizontal))

@@ -20,6 +20,7 @@ from errseg.data import (
 from errseg.errors import UsageError
 
 from .command_line import check_devices
+from .keys import require_read_keys
 from .launch import is_first_here, torchrun_world
 
 __all__ = ["check_request", "processes_of", "require_datasets"]
@@ -42,6 +43,7 @@ def check_request(args: argparse.Namespace) -> CfgNode:
     cfg = load_config(args.config_file, args.opts)
     if args.num_gpus > 0 and "MODEL.DEVICE" not in args.opts and not sets_device(args.config_file):
         cfg.MODEL.DEVICE = "cuda"  # what the option asks for
+    require_read_keys(cfg)
     check_devices(cfg, processes)
     if cfg.MODEL.WEIGHTS and not args.resume and not Path(cfg.MODEL.WEIGHTS).is_file():
         raise UsageError(f"MODEL.WEIGHTS {cfg.MODEL.WEIGHTS} does not exist; give the path of a checkpoint.")

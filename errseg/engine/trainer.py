@@ -27,6 +27,7 @@ from errseg.errors import UsageError
 from errseg.evaluation import VocabularyEvaluator
 from errseg.modeling.clip import RANDOM
 
+from .keys import require_read_keys
 from .optimizer import build_gradient_clipper, build_optimizer
 from .overrides import results_of, train_loader
 from .step import StepTrainer
@@ -55,6 +56,7 @@ class Trainer(DefaultTrainer):
         for name in ("detectron2", "errseg"):  # a script that has set up none would see nothing
             if not logging.getLogger(name).isEnabledFor(logging.INFO):
                 setup_logger(distributed_rank=comm.get_rank(), name=name)
+        require_read_keys(cfg)
         self.cfg = cfg
         self.start_iter = 0
         self.max_iter = cfg.SOLVER.MAX_ITER

@@ -178,3 +178,61 @@ def test_float_images_resize_without_antialiasing():
     )
     resized = transform.apply_image(IMAGE.astype(np.float32))
     assert np.allclose(resized, expected[0].permute(1, 2, 0).numpy(), atol=1e-3) and resized.dtype == np.float32
+
+
+class Named(T.Augmentation):
+    input_args = ("sem_seg",)
+
+    def __init__(self, low, high=2.0, size=None):
+        super().__init__()
+        self._init(locals())
+
+    def get_transform(self, label):
+        assert label.ndim == 2
+        assert 0 <= self._rand_range(self.low) <= self.low
+        assert self._rand_range(1.0, self.high, 3).shape == (3,)
+        return T.NoOpTransform()
+
+
+def test_what_augmentations_of_ones_own_rely_on():
+    inputs = T.AugInput(np.zeros((4, 5, 3), np.uint8), sem_seg=np.zeros((4, 5), np.uint8))
+    Named(1.0)(inputs)
+    assert repr(Named(1.0, 3.0)) == "Named(low=1.0, high=3.0)"
+    assert repr(T.RandomFlip(0.3, horizontal=False, vertical=True)) == (
+        "RandomFlip(prob=0.3, horizontal=False, vertical=True)"
+    )
+
+
+def test_floating_point_images_are_resized_bicubically():
+    image = np.random.RandomState(0).rand(4, 6, 3).astype(np.float32)
+    resized = T.ResizeTransform(4, 6, 8, 12, Image.BICUBIC).apply_image(image)
+    expected = torch.nn.functional.interpolate(
+        torch.from_numpy(image).permute(2, 0, 1)[None], (8, 12), mode="bicubic", align_corners=False
+    )
+    np.testing.assert_array_equal(resized, expected[0].permute(1, 2, 0).numpy())
+
+
+def test_load_sem_seg_pairs_by_name(tmp_path, log):
+    from detectron2.data.datasets import load_sem_seg
+
+    for folder, names in {"images": ("b.jpg", "a.jpg", "c.jpg"), "labels": ("a.png", "b.png", "x.txt")}.items():
+        (tmp_path / folder).mkdir()
+        for name in names:
+            (tmp_path / folder / name).touch()
+    records = load_sem_seg(str(tmp_path / "labels"), str(tmp_path / "images"))
+    assert [(r["file_name"][-5:], r["sem_seg_file_name"][-5:]) for r in records] == [
+        ("a.jpg", "a.png"),
+        ("b.jpg", "b.png"),
+    ]
+
+
+def test_another_record_is_taken_for_one_that_the_mapper_leaves_out():
+    def odd(x):
+        return x if x % 2 else None
+
+    sampler = torch.utils.data.SequentialSampler(range(4))
+    loader = build_detection_train_loader(
+        [0, 1, 2, 3], mapper=odd, sampler=sampler, total_batch_size=2, aspect_ratio_grouping=False
+    )
+    served = [x for batch in loader for x in batch]
+    assert len(served) == 4 and set(served) <= {1, 3}

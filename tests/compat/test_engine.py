@@ -159,3 +159,66 @@ def test_learning_rate_hook_reports_the_common_rate():
     loop.register_hooks([hooks.LRScheduler()])
     loop.train(0, 3)
     assert [value for value, _ in loop.storage.history("lr").values()] == pytest.approx([0.1, 0.05, 0.1 / 3])
+
+
+def test_the_reported_rate_is_that_of_the_largest_group():
+    sizes_and_rates = ((1, 0.5), (3, 0.2), (2, 0.5))
+    groups = [{"params": [nn.Parameter(torch.zeros(1)) for _ in range(n)], "lr": lr} for n, lr in sizes_and_rates]
+    assert hooks.LRScheduler.get_best_param_group_id(torch.optim.SGD(groups, lr=1.0)) == 1
+
+
+def test_hooks_after_backward_and_a_single_loss():
+    seen = []
+
+    class Backward(HookBase):
+        def after_backward(self):
+            seen.append(float(self.trainer.model.w.grad.sum()))
+
+    trainer = make_simple(loss=lambda w: (w - 1).square().sum())
+    trainer.register_hooks([Backward()])
+    trainer.train(0, 2)
+    assert seen == [-4.0, -2.0]
+    assert [value for value, _ in trainer.storage.history("total_loss").values()] == [2.0, 0.5]
+    assert "rank_data_time" in trainer.storage.latest()
+
+
+def test_a_model_that_is_left_in_evaluation_mode_stops():
+    trainer = make_simple()
+    trainer.model.eval()
+    with pytest.raises(AssertionError, match="model was changed to eval mode!"):
+        trainer.train(0, 1)
+
+
+def test_scheduler_hook_with_arguments_and_no_evaluation_at_the_end():
+    from fvcore.common.param_scheduler import LinearParamScheduler
+
+    trainer, calls = make_simple(), []
+    trainer.register_hooks(
+        [
+            hooks.LRScheduler(trainer.optimizer, LinearParamScheduler(1.0, 0.0)),
+            hooks.EvalHook(0, lambda: calls.append(1), eval_after_train=False),
+        ]
+    )
+    trainer.train(0, 4)
+    assert [v for v, _ in trainer.storage.history("lr").values()] == pytest.approx([0.25, 0.1875, 0.125, 0.0625])
+    assert calls == []
+
+
+@pytest.mark.parametrize(("mode", "best"), [("max", 3.0), ("min", 1.0)])
+def test_the_best_checkpoint_is_kept(mode, best):
+    class Checkpointer:
+        saved = []
+
+        def save(self, name, **state):
+            self.saved.append((name, state))
+
+    values, checkpointer = iter([2.0, float("nan"), 3.0, 1.0]), Checkpointer()
+    checkpointer.saved = []
+    loop = Loop([])
+    hook = hooks.BestCheckpointer(1, checkpointer, "sem_seg/mIoU", mode)
+    loop.register_hooks([hooks.EvalHook(1, lambda: {"sem_seg": {"mIoU": next(values)}}), hook])
+    loop.train(0, 4)
+    assert hook.best_metric == best
+    assert [name for name, _ in checkpointer.saved] == ["model_best"] * 2
+    with pytest.raises(AssertionError):
+        hooks.BestCheckpointer(1, checkpointer, "x", mode="most")

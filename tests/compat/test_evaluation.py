@@ -166,3 +166,24 @@ def test_verify_results(log):
             verify_results(cfg, wrong)
         assert status.value.code == 1
     assert "51.1" in log.text
+
+
+def test_several_evaluators_or_none():
+    class Counts(DatasetEvaluator):
+        def __init__(self, task):
+            self.task = task
+
+        def reset(self):
+            self.count = 0
+
+        def process(self, inputs, outputs):
+            self.count += len(outputs)
+
+        def evaluate(self):
+            return {self.task: {"count": self.count}}
+
+    data = [[1, 2], [3]]
+    assert inference_on_dataset(lambda x: x, data, [Counts("a"), Counts("b")]) == {"a": {"count": 3}, "b": {"count": 3}}
+    assert inference_on_dataset(lambda x: x, data, None) == {}
+    with pytest.raises(AssertionError):
+        inference_on_dataset(lambda x: x, data, [Counts("a"), Counts("a")])

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 
+import numpy as np
 import pytest
 import torch
 from detectron2.utils.events import (
@@ -156,3 +157,25 @@ def test_loggers(tmp_path, capsys):
     written = (tmp_path / "log.txt").read_text()
     assert re.search(f"^{stamp}\\] {name}.module INFO: one$", written, re.M) and "\x1b" not in written
     assert "three" in (tmp_path / "log.txt.rank1").read_text()
+
+
+def test_scopes_pictures_and_files_that_are_made_late(tmp_path, log):
+    writer = TensorboardXWriter(str(tmp_path))
+    with EventStorage() as storage:
+        assert not list(tmp_path.iterdir())
+        with storage.name_scope("a"):
+            storage.put_scalar("x", 1.0)
+        storage.put_scalar("[metric]y", 2.0)
+        assert set(storage.latest()) == {"a/x", "[metric]y"}
+        CommonMetricPrinter(10).write()
+        assert "[metric]y: 2" in log.text
+        storage.put_image("picture", np.zeros((3, 4, 4), np.uint8))
+        writer.write()
+    writer.close()
+    (file,) = tmp_path.iterdir()
+    assert b"picture" in file.read_bytes()
+
+
+def test_a_writer_that_has_written_nothing_makes_no_file(tmp_path):
+    TensorboardXWriter(str(tmp_path)).close()
+    assert not list(tmp_path.iterdir())

@@ -105,3 +105,14 @@ def test_metadata():
     MetadataCatalog.remove("interface_test")
     assert MetadataCatalog.get("interface_test").get("ignore_label") is None
     MetadataCatalog.remove("interface_test")
+
+
+def test_detectron2s_paths_to_registries():
+    from detectron2 import modeling
+    from detectron2.layers import ShapeSpec
+    from detectron2.modeling.backbone import BACKBONE_REGISTRY, Backbone, build_backbone
+    from detectron2.modeling.meta_arch import META_ARCH_REGISTRY, build_model
+
+    assert META_ARCH_REGISTRY is modeling.META_ARCH_REGISTRY and BACKBONE_REGISTRY is modeling.BACKBONE_REGISTRY
+    assert ShapeSpec is modeling.ShapeSpec and Backbone is modeling.Backbone
+    assert build_model is modeling.build_model and build_backbone is modeling.build_backbone

@@ -122,3 +122,22 @@ def test_default_setup(tmp_path, log):
 def test_one_process_is_not_wrapped():
     model = nn.Linear(1, 1)
     assert create_ddp_model(model, broadcast_buffers=False) is model
+
+
+def test_evaluators_that_are_given_or_missing_and_what_the_trainer_shows(tiny, tmp_path, log):
+    class Without(tiny.TinyTrainer):
+        @classmethod
+        def build_evaluator(cls, cfg, dataset_name):
+            raise NotImplementedError
+
+    cfg = tiny.tiny_cfg(tmp_path)
+    trainer = Without(cfg)
+    assert Without.test(cfg, trainer.model) == {}
+    assert any(record.levelname == "WARNING" for record in log.records)
+    for evaluators in (tiny.Counter(), [tiny.Counter()], [[tiny.Counter()]]):
+        assert Without.test(cfg, trainer.model, evaluators=evaluators)["sem_seg"]["count"] == 14.0
+    with pytest.raises(AssertionError):
+        Without.test(cfg, trainer.model, evaluators=[tiny.Counter(), tiny.Counter()])
+    assert trainer.data_loader is trainer._trainer.data_loader
+    trainer.model = other = nn.Linear(1, 1)
+    assert trainer._trainer.model is other

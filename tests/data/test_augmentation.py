@@ -6,6 +6,7 @@ from detectron2.data import transforms as T
 
 from errseg.config import get_cfg
 from errseg.data.augmentation import ColorJitterSSD, ColorJitterTransform, PadToMultiple, build_augmentations
+from errseg.errors import UsageError
 
 IDENTITY = {"brightness": 0.0, "contrast": 1.0, "saturation": 1.0, "hue": 0, "contrast_first": True}
 
@@ -79,3 +80,10 @@ def test_the_recipe_gives_square_crops(image):
     T.AugmentationList(build_augmentations(cfg, is_train=True))(inputs)
     assert inputs.image.shape == (32, 32, 3) and inputs.image.dtype == np.uint8
     assert (inputs.sem_seg[:20, :30] == 0).all() and (inputs.sem_seg[20:] == 255).all()
+
+
+def test_an_unknown_flip_is_refused():
+    cfg = get_cfg()
+    cfg.INPUT.RANDOM_FLIP = "diagonal"
+    with pytest.raises(UsageError, match="INPUT.RANDOM_FLIP is 'diagonal'"):
+        build_augmentations(cfg, is_train=True)

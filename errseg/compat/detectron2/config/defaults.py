@@ -2,14 +2,10 @@
 
 from .config import VERSION
 from .config import CfgNode as CN
-
-# Other models' options, left open so that a file dumped under Detectron2 itself loads.
-_OTHER_MODELS = (
-    *("FPN", "PROPOSAL_GENERATOR", "ANCHOR_GENERATOR", "RPN", "ROI_HEADS", "ROI_BOX_HEAD", "ROI_BOX_CASCADE_HEAD"),
-    *("ROI_MASK_HEAD", "ROI_KEYPOINT_HEAD", "PANOPTIC_FPN", "RETINANET", "RESNETS"),
-)
+from .other_models import OTHER_MODELS
 
 _MODEL = {
+    **OTHER_MODELS,
     **{"META_ARCHITECTURE": "GeneralizedRCNN", "DEVICE": "cuda", "WEIGHTS": ""},
     **{"PIXEL_MEAN": [103.53, 116.28, 123.675], "PIXEL_STD": [1.0, 1.0, 1.0]},
     **{"LOAD_PROPOSALS": False, "MASK_ON": False, "KEYPOINT_ON": False},
@@ -71,5 +67,3 @@ _C = CN(
         **{"SOLVER": _SOLVER, "TEST": _TEST},
     }
 )
-for _name in _OTHER_MODELS:
-    _C.MODEL[_name] = CN(new_allowed=True)
