@@ -2,8 +2,10 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from .failures import os_error_of
 
 __all__ = ["replacing"]
 
@@ -13,14 +15,28 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """Give a temporary path, ``<path>.tmp``, that takes the place of ``path`` where all went well and is removed else.
 
     The folder of ``path`` is made where it is missing. One process at a time writes a path.
+
+    Raises:
+        OSError: the folder or the disk does not take the file. A library may have hidden the system's error behind one
+            of its own, as torch does; the system's is raised, with the name of the file.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())  # on disk before it takes the old file's place
         os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:
+        failure = os_error_of(error)
+        if failure is None:
+            raise
+        if failure.filename is None:
+            failure.filename = str(path)
+        if failure is error:
+            raise
+        raise failure from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()

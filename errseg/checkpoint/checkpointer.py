@@ -71,8 +71,9 @@ class ERRSegCheckpointer(DetectionCheckpointer):
         for stale in Path(self.save_dir).glob("*.pth.tmp"):  # of a process that was killed while it saved
             stale.unlink()
         self.logger.info("Saving checkpoint to %s", path)
-        with replacing(path) as temporary:
-            torch.save(data | kwargs, temporary)
+        # To an open file: to a path, torch says nothing of why the disk does not take it.
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            torch.save(data | kwargs, file)
         self.tag_last_checkpoint(f"{name}.pth")
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:

@@ -1,8 +1,9 @@
 """The data loaders.
 
 The training stream has no state: position ``p`` of it is image ``p mod N`` of the ``p div N``-th permutation of the N
-images, augmented with random numbers keyed by (seed, p). Iteration i takes the positions from i · IMS_PER_BATCH on, so
-a run resumes anywhere, with any number of workers and processes, to the very batches that it would have seen.
+images, augmented with random numbers keyed by (seed, p). Iteration i takes the positions from i · IMS_PER_BATCH on or,
+where IMS_PER_BATCH has changed, from the number of images seen before: so a run resumes anywhere, with any number of
+workers and processes, to the very images that it would have seen.
 """
 
 import itertools
@@ -129,6 +130,7 @@ def build_train_loader(
     start_iteration: int | None = None,
     seed: int | None = None,
     mapper: Callable[[Record], Record | None] | None = None,
+    start_image: int | None = None,
 ) -> DataLoader:
     """The training loader of this process, from an iteration on.
 
@@ -138,6 +140,7 @@ def build_train_loader(
         seed: of the order and the augmentations, the same in every process; None: that of :func:`starting_at`, or
             ``cfg.SEED``.
         mapper: None: :class:`SemSegMapper`. Where it returns None for an image, another one is taken.
+        start_image: the first position of the stream that it serves; None: that of ``start_iteration``.
 
     Returns:
         Endless lists of :func:`images_per_step` mapped records; SOLVER.ACCUMULATION_STEPS lists make an iteration.
@@ -145,21 +148,21 @@ def build_train_loader(
     Raises:
         UsageError: a data set is missing, the data sets differ in vocabulary, or the batch does not divide.
     """
-    start = _start.get()
-    if start and start_iteration is None and seed is None:
-        start.taken = True
-        return build_train_loader(cfg, mapper=mapper, **start.position)
-    start_iteration = start_iteration or 0
+    told = _start.get()
+    if told and start_iteration is None and seed is None and start_image is None:
+        told.taken = True
+        return build_train_loader(cfg, mapper=mapper, **told.position)
     world_size = comm.get_world_size()
     images_per_step(cfg, world_size)
     _check_same_vocabulary(cfg.DATASETS.TRAIN)
     records = get_detection_dataset_dicts(cfg.DATASETS.TRAIN, filter_empty=False)
     mapper = mapper or SemSegMapper(cfg, is_train=True)
     stream = TrainingStream(records, mapper, max(cfg.SEED, 0) if seed is None else seed)
+    start = (start_iteration or 0) * cfg.SOLVER.IMS_PER_BATCH if start_image is None else start_image
     return build_detection_train_loader(
         stream,
         mapper=None,
-        sampler=PositionSampler(start_iteration * cfg.SOLVER.IMS_PER_BATCH, comm.get_rank(), world_size),
+        sampler=PositionSampler(start, comm.get_rank(), world_size),
         total_batch_size=cfg.SOLVER.IMS_PER_BATCH // cfg.SOLVER.ACCUMULATION_STEPS,
         aspect_ratio_grouping=False,
         num_workers=cfg.DATALOADER.NUM_WORKERS,

@@ -1,12 +1,10 @@
 """Training: Detectron2's default trainer with the recipe's optimizer, an exact resume, and the results table."""
 
-import json
 import logging
 import math
 import os
 import weakref
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,21 +13,26 @@ from detectron2.data import MetadataCatalog
 from detectron2.engine import DefaultTrainer, TrainerBase, create_ddp_model, hooks
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.evaluation.testing import flatten_results_dict
+from detectron2.solver import LRMultiplier
 from detectron2.utils import comm
-from detectron2.utils.events import CommonMetricPrinter, EventWriter, JSONWriter, TensorboardXWriter
+from detectron2.utils.events import CommonMetricPrinter, EventWriter, TensorboardXWriter
 from detectron2.utils.logger import setup_logger
 from torch import nn
 
 import errseg
-from errseg.checkpoint import ERRSegCheckpointer
 from errseg.data import build_test_loader, build_train_loader
 from errseg.errors import UsageError
 from errseg.evaluation import VocabularyEvaluator
+from errseg.failures import explained
 from errseg.modeling.clip import RANDOM
 
+from .changes import changes, describe, refuse, sets_optimizer, settings_to_save
 from .keys import require_read_keys
 from .optimizer import build_gradient_clipper, build_optimizer
 from .overrides import results_of, train_loader
+from .quiet import one_sentence
+from .records import Records, RecordWriter
+from .resume import Progress, RunCheckpointer, lacks_evaluation, require_resumable
 from .step import StepTrainer
 
 __all__ = ["Trainer"]
@@ -42,9 +45,9 @@ Scores = dict[str, dict[str, Any]]
 class Trainer(DefaultTrainer):
     """Trains what a configuration describes.
 
-    A run that was killed and resumed follows the loss curve of one that never was: data and random numbers of an
-    iteration depend on the seed and the iteration alone, and ``metrics.json`` reads as one run. It holds each
-    iteration's loss, unsmoothed; the console and TensorBoard get medians of twenty.
+    A run that was killed and resumed follows the loss curve of one that never was: data depend on the seed and the
+    number of images seen, random numbers on the seed and the iteration, and ``metrics.json`` reads as one run. It holds
+    each iteration's loss, unsmoothed; the console and TensorBoard get medians of twenty.
 
     A subclass overrides what it would of Detectron2's ``DefaultTrainer``, with the same signatures.
     """
@@ -60,7 +63,8 @@ class Trainer(DefaultTrainer):
         self.cfg = cfg
         self.start_iter = 0
         self.max_iter = cfg.SOLVER.MAX_ITER
-        os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
+        with explained(cfg.OUTPUT_DIR):
+            os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
         model = self.build_model(cfg)
         optimizer = self.build_optimizer(cfg, model)
         on_cuda = next(model.parameters()).is_cuda
@@ -78,7 +82,11 @@ class Trainer(DefaultTrainer):
             seed=cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed() % 2**31,
         )
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
-        self.checkpointer = ERRSegCheckpointer(model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
+        self.checkpointer = RunCheckpointer(model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
+        self.checkpointer.records = self.records = Records(cfg.OUTPUT_DIR)
+        self._progress = Progress.start()  # where this process's part of the run begins
+        self._has_begun = False
+        self._lacks_evaluation = False
         self.register_hooks(self.build_hooks())
 
     @classmethod
@@ -94,10 +102,14 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_train_loader(
-        cls, cfg: CfgNode, start_iteration: int | None = None, seed: int | None = None
+        cls,
+        cfg: CfgNode,
+        start_iteration: int | None = None,
+        seed: int | None = None,
+        start_image: int | None = None,
     ) -> Iterable[list[dict[str, Any]]]:
         """The training loader. An override may take ``cfg`` alone, and is best built by ``errseg.data``'s function."""
-        return build_train_loader(cfg, start_iteration, seed)
+        return build_train_loader(cfg, start_iteration, seed, start_image=start_image)
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Iterable[list[dict[str, Any]]]:
@@ -137,10 +149,10 @@ class Trainer(DefaultTrainer):
         built = [hooks.IterationTimer(), hooks.LRScheduler()]
         if comm.is_main_process():
             built += [
-                hooks.PeriodicWriter([JSONWriter(str(self._metrics_file), window_size=1)], period=1),
+                hooks.PeriodicWriter([RecordWriter(self.records)], period=1),
                 hooks.PeriodicCheckpointer(self.checkpointer, self.cfg.SOLVER.CHECKPOINT_PERIOD),
             ]
-        built.append(hooks.EvalHook(self.cfg.TEST.EVAL_PERIOD, self._evaluate))
+        built.append(EvalHook(self.cfg.TEST.EVAL_PERIOD, self._evaluate))
         if comm.is_main_process():
             built.append(hooks.PeriodicWriter(self.build_writers(), period=LOG_PERIOD))
         return built
@@ -151,41 +163,100 @@ class Trainer(DefaultTrainer):
     def resume_or_load(self, resume: bool = True) -> None:
         """Go on from the last checkpoint of OUTPUT_DIR if asked for and there is one, else start from MODEL.WEIGHTS.
 
+        What an earlier run has left in OUTPUT_DIR stays until the first checkpoint of a new one.
+
         Raises:
             UsageError: CLIP's weights are asked for, but neither they nor a checkpoint could be loaded.
+            UsageError: a resume is asked for that cannot be, such as with another SOLVER.OPTIMIZER.
         """
         cfg = self.cfg
-        if not cfg.MODEL.WEIGHTS and not (resume and self.checkpointer.has_checkpoint()):
+        resume = resume and require_resumable(self.checkpointer)
+        if not cfg.MODEL.WEIGHTS and not resume:
             require_clip_weights(cfg, self.checkpointer.model)
         super().resume_or_load(resume)
-        if comm.is_main_process():
-            if not resume:  # an earlier run's records and checkpoints in this folder are not this run's
-                _truncate_records(self._metrics_file, 0)
-                Path(cfg.OUTPUT_DIR, "last_checkpoint").unlink(missing_ok=True)
-            else:
-                _truncate_records(self._metrics_file, self.start_iter)
+        if self.start_iter > self.max_iter:
+            raise UsageError(
+                f"--resume: SOLVER.MAX_ITER is {self.max_iter}, but the run has {self.start_iter} iterations; raise "
+                "it, or evaluate with --eval-only."
+            )
+        self._begin(resume)
 
     def train(self) -> Scores | None:
-        """Train from the current iteration on; returns the scores if TEST.EXPECTED_RESULTS asks for some."""
-        loader = train_loader(type(self), self.cfg, start_iteration=self.start_iter, seed=self._trainer.seed)
-        self._trainer.set_data_loader(loader)
-        return super().train()
+        """Train from the current iteration on; returns the scores if TEST.EXPECTED_RESULTS asks for some.
+
+        Raises:
+            UsageError: OUTPUT_DIR takes no file, or a data worker died; the last checkpoint is whole.
+        """
+        folder = self.cfg.OUTPUT_DIR
+        with explained(folder), one_sentence(folder, TrainerBase.__module__):
+            if not self._has_begun:
+                self._begin(resumed=False)
+            position = {"start_iteration": self.start_iter, "start_image": self._progress.images_seen}
+            loader = train_loader(type(self), self.cfg, seed=self._trainer.seed, **position)
+            self._trainer.set_data_loader(loader)
+            return super().train()
+
+    def before_train(self) -> None:
+        super().before_train()
+        if self._lacks_evaluation:
+            self.iter = self.start_iter - 1  # as it was after the checkpoint
+            logging.getLogger(__name__).info("The evaluation after iteration %d is made up for.", self.iter)
+            scores = self._evaluate()
+            if scores:
+                self.storage.put_scalars(**flatten_results_dict(scores), smoothing_hint=False, cur_iter=self.iter)
+            comm.synchronize()
+
+    def after_train(self) -> None:
+        self.iter = min(self.iter, self.max_iter)  # a resume of a finished run counts one more on Detectron2
+        super().after_train()
 
     def run_step(self) -> None:
         self._trainer.iter = self.iter
         self._trainer.run_step(self.after_backward)
 
     def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "seed": self._trainer.seed}
+        iterations = self.iter + 1 - self.start_iter
+        return {
+            **super().state_dict(),
+            "seed": self._trainer.seed,
+            "run": self._progress.run,
+            "images_seen": self._progress.images_seen + iterations * self.cfg.SOLVER.IMS_PER_BATCH,
+            "config": settings_to_save(self.cfg),
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        found = changes(state_dict.get("config"), self.cfg)
+        refuse(found)
+        configured = [{**group} for group in self.optimizer.param_groups]
         super().load_state_dict(state_dict)
+        can_set = isinstance(self.scheduler, LRMultiplier)
+        if sets_optimizer(found) and can_set:
+            self._set_optimizer(configured)
+        if found:
+            logging.getLogger(__name__).warning(describe(found, self.iter, keeps_schedule=not can_set))
+        self._progress = Progress.read(state_dict, self.cfg.SOLVER.IMS_PER_BATCH)
         if self.cfg.SEED < 0:  # the run drew its seed when it began
             self._trainer.seed = state_dict["seed"]
 
-    @property
-    def _metrics_file(self) -> Path:
-        return Path(self.cfg.OUTPUT_DIR) / "metrics.json"
+    def _begin(self, resumed: bool) -> None:
+        """Make the records ready for the first iteration, and find out whether an evaluation is missing."""
+        self._has_begun, lacks = True, False
+        if comm.is_main_process():
+            with explained(self.cfg.OUTPUT_DIR):
+                if resumed:
+                    records = self.records.go_on(self._progress.run, self.start_iter)
+                    lacks = lacks_evaluation(records, self.start_iter, self.max_iter, self.cfg.TEST.EVAL_PERIOD)
+                else:
+                    self.records.start_anew(self._progress.run)
+        self._lacks_evaluation = any(comm.all_gather(lacks))
+
+    def _set_optimizer(self, configured: list[dict[str, Any]]) -> None:
+        """Give restored optimizer and schedule the settings of the configuration; what they have learnt stays."""
+        for group, own in zip(self.optimizer.param_groups, configured, strict=True):
+            group.update({key: value for key, value in own.items() if key not in ("params", "lr")})
+        self.scheduler.base_lrs = [own["initial_lr"] for own in configured]
+        for group, rate in zip(self.optimizer.param_groups, self.scheduler.get_lr(), strict=True):
+            group["lr"] = rate
 
     def _evaluate(self) -> Scores:
         self._last_eval_results = self.test(self.cfg, self.model)
@@ -193,9 +264,16 @@ class Trainer(DefaultTrainer):
             # The writer of the losses has been at this iteration already, and never writes one twice.
             scores = {name: float(score) for name, score in flatten_results_dict(self._last_eval_results).items()}
             record = {name: score if math.isfinite(score) else None for name, score in scores.items()}
-            with self._metrics_file.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"iteration": self.iter, **record}) + "\n")
+            self.records.append({"iteration": self.iter, **record})
         return self._last_eval_results
+
+
+class EvalHook(hooks.EvalHook):
+    """Detectron2's, which would evaluate at the end too where the last iteration failed."""
+
+    def after_train(self) -> None:
+        if self.trainer.iter >= self.trainer.max_iter:
+            super().after_train()
 
 
 def require_clip_weights(cfg: CfgNode, model: nn.Module) -> None:
@@ -210,15 +288,3 @@ def require_clip_weights(cfg: CfgNode, model: nn.Module) -> None:
             f"MODEL.CLIP.PRETRAINED = {cfg.MODEL.CLIP.PRETRAINED!r} could not be downloaded, and training on random "
             "CLIP weights teaches nothing; give a local file, or '' if random weights are meant."
         )
-
-
-def _truncate_records(path: Path, iteration: int) -> None:
-    """Cut a file of JSON lines at the first of ``iteration`` or later, or at one that a kill left unfinished."""
-    if not path.is_file():
-        return
-    size = 0
-    for line in path.read_bytes().splitlines(keepends=True):
-        if not line.endswith(b"\n") or json.loads(line)["iteration"] >= iteration:
-            break
-        size += len(line)
-    os.truncate(path, size)

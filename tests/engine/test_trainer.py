@@ -1,6 +1,8 @@
 """The trainer in one process: a run, its records, its resumption, its failures."""
 
 import json
+import resource
+import shutil
 
 import pytest
 import torch
@@ -9,7 +11,7 @@ from PIL import Image
 
 import errseg
 from errseg.engine import Trainer, load_config
-from errseg.engine.trainer import _truncate_records
+from errseg.errors import UsageError
 
 IMAGES = "coco-stuff/images/train2017"
 LABELS = "coco-stuff/annotations_detectron2/train2017"
@@ -29,7 +31,28 @@ def losses(cfg):
     return [(r["iteration"], r["total_loss"]) for r in records(cfg) if "total_loss" in r]
 
 
+@pytest.fixture(scope="module")
+def a_run(tmp_path_factory):
+    """The folder of a run without evaluations, once it has been made."""
+    return tmp_path_factory.mktemp("run") / "output"
+
+
+@pytest.fixture
+def trained(cfg, a_run):
+    """The configuration of a run that has ended, without evaluations."""
+    cfg.DATASETS.TEST = ()
+    clip = a_run.with_name("clip.json")  # one path, as a changed one is told
+    shutil.copy(cfg.MODEL.CLIP.NAME, clip)
+    cfg.MODEL.CLIP.NAME = str(clip)
+    if not a_run.exists():
+        train(cfg)
+        shutil.copytree(cfg.OUTPUT_DIR, a_run)
+    shutil.copytree(a_run, cfg.OUTPUT_DIR, dirs_exist_ok=True)
+    return cfg
+
+
 def train(cfg, resume=False):
+    torch.manual_seed(0)  # of the weights
     trainer = Trainer(cfg)
     trainer.resume_or_load(resume)
     trainer.train()
@@ -84,20 +107,8 @@ def test_a_label_outside_the_vocabulary_stops_training_by_name(cfg, tiny_dataset
         train(cfg)
 
 
-def test_records_are_cut_at_an_iteration_and_at_an_unfinished_line(tmp_path):
-    path = tmp_path / "metrics.json"
-    lines = [json.dumps({"iteration": i, "total_loss": 1.0}) + "\n" for i in (0, 1, 1, 2, 3)]
-    path.write_text("".join(lines) + '{"iteration": 4, "to')
-    _truncate_records(path, 9)
-    assert path.read_text() == "".join(lines)
-    _truncate_records(path, 2)
-    assert path.read_text() == "".join(lines[:3])
-    _truncate_records(tmp_path / "none.json", 2)
-
-
 def test_training_refuses_random_clip_weights_where_others_were_asked_for(build):
     from errseg.engine.trainer import require_clip_weights
-    from errseg.errors import UsageError
 
     model = build()
     cfg = errseg.get_cfg()
@@ -107,3 +118,189 @@ def test_training_refuses_random_clip_weights_where_others_were_asked_for(build)
         require_clip_weights(cfg, model)
     model.backbone.clip_source = "laion_aesthetic_s13b_b82k"
     require_clip_weights(cfg, model)
+
+
+def test_forgetting_resume_keeps_the_earlier_run_until_the_first_checkpoint(cfg, trained, tmp_path, caplog):
+    output = tmp_path / "output"
+    whole, scores = losses(cfg), records(cfg)
+    (output / "last_checkpoint").write_text("model_0000003.pth")
+
+    class Killed(Exception):
+        pass
+
+    def die(*_, **__):
+        raise Killed
+
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(False)
+    assert "holds an earlier run" in caplog.text and "--resume" in caplog.text
+    trainer.checkpointer.save = die
+    with pytest.raises(Killed):
+        trainer.train()
+    assert records(cfg) == scores and (output / "last_checkpoint").read_text() == "model_0000003.pth"
+    train(cfg, resume=True)
+    assert losses(cfg) == whole and not [path for path in output.glob("metrics.json.*")]
+
+    before = records(cfg)
+    cfg.SEED = 8
+    train(cfg)
+    assert [i for i, _ in losses(cfg)] == list(range(6)) and losses(cfg) != whole
+    kept = [json.loads(line) for line in (output / "metrics.json.before").read_text().splitlines()]
+    assert kept == before and sorted(path.name for path in output.glob("metrics.json.*")) == ["metrics.json.before"]
+
+
+def test_a_kill_between_the_first_checkpoint_and_its_records_is_made_up_for(cfg, trained, tmp_path):
+    cfg.SEED = 8
+    torch.manual_seed(0)
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(False)
+
+    def die():
+        raise KeyboardInterrupt
+
+    trainer.records.settle = die
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    resumed = losses(train(cfg, resume=True).cfg)
+    cfg.OUTPUT_DIR = str(tmp_path / "whole")
+    train(cfg)
+    assert resumed == losses(cfg)
+
+
+@pytest.mark.parametrize("final", [False, True])
+def test_a_resume_makes_up_for_a_missing_evaluation(cfg, tmp_path, monkeypatch, final):
+    monkeypatch.setattr(Trainer, "test", lambda *_: {"a_set": {"mIoU": 12.5}})
+    cfg.TEST.EVAL_PERIOD = 2
+    train(cfg)
+    whole = [(r["iteration"], r.get("total_loss"), r.get("a_set/mIoU")) for r in records(cfg)]
+    metrics = tmp_path / "output/metrics.json"
+    cut = 6 if final else 3  # before the evaluation that follows the checkpoint of iteration 3 or 5
+    lines = [line for line in metrics.read_text().splitlines(keepends=True) if json.loads(line)["iteration"] <= cut]
+    metrics.write_text("".join(lines[:-1]))
+    (tmp_path / "output/last_checkpoint").write_text("model_final.pth" if final else "model_0000003.pth")
+    train(cfg, resume=True)
+    assert [(r["iteration"], r.get("total_loss"), r.get("a_set/mIoU")) for r in records(cfg)] == whole
+    assert [i for i, _, score in whole if score] == [1, 3, 6]
+
+
+def test_a_resume_goes_on_by_images_seen(cfg, trained, tmp_path, monkeypatch):
+    (tmp_path / "output/last_checkpoint").write_text("model_0000003.pth")
+    starts = []
+    build = Trainer.build_train_loader.__func__
+
+    def seen(cls, *args, **keywords):
+        starts.append(keywords["start_image"])
+        return build(cls, *args, **keywords)
+
+    monkeypatch.setattr(Trainer, "build_train_loader", classmethod(seen))
+    cfg.SOLVER.MAX_ITER, cfg.SOLVER.IMS_PER_BATCH = 6, 2
+    train(cfg, resume=True)
+    cfg.SOLVER.MAX_ITER, cfg.SOLVER.ACCUMULATION_STEPS = 7, 2
+    train(cfg, resume=True)
+    assert starts == [16, 20]
+
+
+def test_changed_keys_are_listed_and_take_effect(cfg, trained, caplog):
+    (first := Trainer(cfg)).resume_or_load(True)
+    assert "differ from those of the run" not in caplog.text
+    cfg.merge_from_list(
+        ["SOLVER.MAX_ITER", 12, "SOLVER.BASE_LR", 0.02, "SOLVER.WEIGHT_DECAY", 0.5, "TEST.EVAL_PERIOD", 9]
+    )
+    (trainer := Trainer(cfg)).resume_or_load(True)
+    for line in (
+        "4 configuration keys differ from those of the run until iteration 5:",
+        "SOLVER.BASE_LR was 0.01, now 0.02: takes effect",
+        "SOLVER.MAX_ITER was 6, now 12: takes effect: the run ends there",
+        "SOLVER.WEIGHT_DECAY was 0.0001, now 0.5: takes effect",
+        "TEST.EVAL_PERIOD was 0, now 9: takes effect",
+    ):
+        assert line in caplog.text
+    new, old = trainer.optimizer, first.optimizer
+    assert max(group["initial_lr"] for group in new.param_groups) == 0.02
+    assert max(group["weight_decay"] for group in new.param_groups) == 0.5
+    expected = Trainer(cfg)
+    for _ in range(6):
+        expected.scheduler.step()
+    rates = [group["lr"] for group in expected.optimizer.param_groups]
+    assert [group["lr"] for group in new.param_groups] == pytest.approx(rates) and rates[0] > 0
+    assert len(old.state) == len(new.state) > 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (["SOLVER.OPTIMIZER", "SGD"], "SOLVER.OPTIMIZER was 'AdamW', now 'SGD', but the checkpoint has the other"),
+        (["MODEL.CLIP.FINETUNE_TEXT", False], "MODEL.CLIP.FINETUNE_TEXT was True, now False, but the checkpoint has"),
+        (["SOLVER.MAX_ITER", 3], "SOLVER.MAX_ITER is 3, but the run has 6 iterations; raise it"),
+    ],
+)
+def test_a_resume_that_cannot_be_is_refused(cfg, trained, changed, message):
+    cfg.merge_from_list(changed)
+    with pytest.raises(UsageError, match=message):
+        Trainer(cfg).resume_or_load(True)
+
+
+def test_a_resume_from_a_checkpoint_of_before_goes_on(cfg, trained, tmp_path):
+    whole, path = losses(cfg), tmp_path / "output/model_0000003.pth"
+    content = torch.load(path, weights_only=True)
+    for key in ("run", "images_seen", "config"):
+        del content["trainer"][key]
+    torch.save(content, path)
+    (tmp_path / "output/last_checkpoint").write_text(path.name)
+    train(cfg, resume=True)
+    assert losses(cfg) == whole
+
+
+@pytest.mark.parametrize("content", [None, "model_0000099.pth"])
+def test_a_resume_without_a_usable_last_checkpoint_is_refused(cfg, trained, tmp_path, content):
+    (tmp_path / "output/last_checkpoint").unlink()
+    if content:
+        (tmp_path / "output/last_checkpoint").write_text(content)
+    with pytest.raises(UsageError, match="last_checkpoint .*write the name of a checkpoint into it, such as model_"):
+        Trainer(cfg).resume_or_load(True)
+
+
+def test_a_folder_that_vanishes_ends_training_with_a_sentence(cfg, caplog):
+    cfg.DATASETS.TEST = ()
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(False)
+    step = trainer._trainer.run_step
+
+    def run_step():
+        if trainer.iter == 2:
+            shutil.rmtree(cfg.OUTPUT_DIR)
+        step()
+
+    trainer._trainer.run_step = run_step
+    with pytest.raises(UsageError, match="metrics.json cannot be written, since its folder does not exist any more"):
+        trainer.train()
+    assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize("failing", ["checkpoint", "metrics"])
+def test_a_full_disk_ends_training_and_leaves_the_last_checkpoint(cfg, trained, tmp_path, monkeypatch, failing):
+    before = {path.name: path.read_bytes() for path in (tmp_path / "output").glob("*.pth")}
+    cfg.SOLVER.MAX_ITER = 12
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(True)
+    small = 30_000 if failing == "checkpoint" else (tmp_path / "output/metrics.json").stat().st_size + 10
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    monkeypatch.setattr("errseg.engine.trainer.Trainer.build_writers", lambda self: [])
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (small, limit[1])
+    )  # a file cannot grow beyond: as a full disk, errno apart
+    try:
+        with pytest.raises(UsageError, match=r"(model_0000007.pth|metrics.json|output) cannot be written, since"):
+            trainer.train()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    left = {path.name: path.read_bytes() for path in (tmp_path / "output").glob("*.pth*")}
+    assert left == before and (tmp_path / "output/last_checkpoint").read_text() == "model_final.pth"
+    train(cfg, resume=True)
+    assert [iteration for iteration, _ in losses(cfg)] == list(range(12))
+
+
+def test_a_folder_that_is_a_file_is_a_sentence(cfg, tmp_path):
+    (tmp_path / "output").write_text("")
+    with pytest.raises(UsageError, match="output cannot be written, since a file is in the place of a folder"):
+        Trainer(cfg)

@@ -1,0 +1,126 @@
+"""What a resume does with configuration keys that differ from those of the run that it goes on with."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from detectron2.config import CfgNode
+
+from errseg.errors import UsageError
+from errseg.evaluation.settings import flatten
+
+__all__ = ["Change", "changes", "describe", "refuse", "settings_to_save", "sets_optimizer"]
+
+LONGEST = 80  # characters of a value in a message
+UNTOLD = ("OUTPUT_DIR", "VERSION")  # a folder may have been moved
+ELSEWHERE = "start a new run from its weights (MODEL.WEIGHTS, without --resume, another OUTPUT_DIR)"
+ANOTHER_ORDER = "takes effect: from here on the images come in another order, so that an epoch is not seen evenly"
+# By key, or beginning of keys: what becomes of a change. The first that fits counts.
+REFUSED = {
+    "SOLVER.OPTIMIZER": "the checkpoint has the other optimizer's state",
+    "MODEL.CLIP.FINETUNE_": "the checkpoint has the optimizer's state of other parameters",
+}
+EFFECTS = {
+    "MODEL.WEIGHTS": "has no effect: the weights are the checkpoint's",
+    "MODEL.CLIP.PRETRAINED": "has no effect: the weights are the checkpoint's",
+    "MODEL.DEVICE": "takes effect",
+    "MODEL.": "takes effect on the weights as they are, which were trained with the other value",
+    "SEED": ANOTHER_ORDER,
+    "DATASETS.TRAIN": ANOTHER_ORDER,
+    "SOLVER.IMS_PER_BATCH": "takes effect: the images go on where the run was, by the number of images seen",
+    "SOLVER.MAX_ITER": "takes effect: the run ends there, and the learning rate follows the schedule of that length",
+    "SOLVER.ACCUMULATION_STEPS": "takes effect: the same images an iteration, in other parts",
+    "": "takes effect",
+}
+# Keys that the optimizer and the schedule read; a checkpoint restores both as they were.
+OPTIMIZER_KEYS = (
+    "SOLVER.BASE_LR",  # and BASE_LR_END
+    "SOLVER.CLIP_MULTIPLIER",
+    "SOLVER.GAMMA",
+    "SOLVER.LR_SCHEDULER_NAME",
+    "SOLVER.MAX_ITER",
+    "SOLVER.MOMENTUM",
+    "SOLVER.NESTEROV",
+    "SOLVER.NUM_DECAYS",
+    "SOLVER.RESCALE_INTERVAL",
+    "SOLVER.STEPS",
+    "SOLVER.WARMUP_",
+    "SOLVER.WEIGHT_DECAY",  # and its kin
+)
+
+
+class Change(NamedTuple):
+    """A key with another value than the run had."""
+
+    key: str
+    before: Any
+    now: Any
+
+
+def settings_to_save(cfg: CfgNode) -> dict[str, Any]:
+    """The leaves of a configuration by their dotted keys, of types that a checkpoint may hold."""
+    return {key: _plain(value) for key, value in flatten(cfg).items()}
+
+
+def changes(saved: Any, cfg: CfgNode) -> list[Change]:
+    """The keys whose value is not that of the run; keys that one of the two does not have are not compared.
+
+    Args:
+        saved: what ``settings_to_save`` gave, as a checkpoint has it; anything else has nothing to compare.
+        cfg: the configuration of now.
+    """
+    if not isinstance(saved, Mapping):
+        return []
+    return [
+        Change(key, saved[key], value)
+        for key, value in settings_to_save(cfg).items()
+        if key in saved and key not in UNTOLD and _plain(saved[key]) != value
+    ]
+
+
+def refuse(found: list[Change]) -> None:
+    """Refuse changes that the state of a run cannot follow.
+
+    Raises:
+        UsageError: there is one.
+    """
+    for change in found:
+        for start, reason in REFUSED.items():
+            if change.key.startswith(start):
+                raise UsageError(f"--resume: {_values(change)}, but {reason}; give the run's value, or {ELSEWHERE}.")
+
+
+def sets_optimizer(found: list[Change]) -> bool:
+    """Whether optimizer or schedule have to be set anew after they were restored."""
+    return any(change.key.startswith(OPTIMIZER_KEYS) for change in found)
+
+
+def describe(found: list[Change], checkpoint_iteration: int, keeps_schedule: bool = False) -> str:
+    """A line for each change: both values, and what happens with it.
+
+    Args:
+        found: at least one change.
+        checkpoint_iteration: the last iteration of the checkpoint.
+        keeps_schedule: the restored schedule is of a kind that cannot be set anew.
+    """
+    lines = [f"{len(found)} configuration keys differ from those of the run until iteration {checkpoint_iteration}:"]
+    for change in found:
+        effect = next(effect for start, effect in EFFECTS.items() if change.key.startswith(start))
+        if keeps_schedule and change.key.startswith(OPTIMIZER_KEYS) and change.key != "SOLVER.MAX_ITER":
+            effect = "has no effect: the optimizer and the schedule are the checkpoint's"
+        lines.append(f"  {_values(change)}: {effect}.")
+    return "\n".join(lines)
+
+
+def _values(change: Change) -> str:
+    before, now = (
+        text if len(text) <= LONGEST else f"{text[:LONGEST]}…" for text in map(repr, (change.before, change.now))
+    )
+    return f"{change.key} was {before}, now {now}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
