@@ -13,7 +13,7 @@ try:
 except ImportError:  # no POSIX system: folders are not locked there
     fcntl = None
 
-__all__ = ["LOCK", "locked"]
+__all__ = ["LOCK", "holds", "locked"]
 
 LOCK = ".errseg-lock"
 
@@ -52,6 +52,11 @@ def locked(folder: str | os.PathLike, key: str) -> Iterator[None]:
             _held.discard(real)
             with suppress(OSError):
                 file.truncate(0)  # the file stays: removing it would let two processes hold two locks
+
+
+def holds(folder: str | os.PathLike) -> bool:
+    """Whether this process has locked a folder."""
+    return os.path.realpath(folder) in _held
 
 
 def _lock(file, folder: Path, key: str) -> None:

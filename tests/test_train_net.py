@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,11 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from detectron2.utils import comm
 from PIL import Image
 
 import errseg
 import errseg.engine.launch
-from errseg.engine import load_config, torchrun_world
+from errseg.engine import load_config, start_processes, torchrun_world
+from errseg.engine.launch import RankKilled
 from errseg.errors import UsageError
 from tests.data.third_party import NAMES as THEIR_NAMES
 from tests.data.third_party import write_dataset
@@ -322,3 +325,58 @@ def test_any_other_failure_keeps_its_traceback(tool, tiny_config_file, monkeypat
     monkeypatch.setattr(sys, "argv", ["train_net.py", "--config-file", str(tiny_config_file)])
     with pytest.raises(KeyError, match="a mistake of ours"):
         tool.main()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--num-machines", "2", "--machine-rank", "5", "--dist-url", "tcp://127.0.0.1:9"], "a number from 0 to 1"),
+        (["--num-machines", "0"], "--num-machines is 0; give a number of machines"),
+        (["--num-gpus", "2", "--dist-url", "nowhere"], "--dist-url nowhere is no address; give tcp://HOST:PORT"),
+        (["--num-gpus", "2", "--dist-url", "tcp://127.0.0.1:99999"], "99999 is no address"),
+    ],
+)
+def test_a_meeting_place_that_cannot_be_is_one_sentence(
+    tool, tiny_config_file, monkeypatch, capsys, arguments, message
+):
+    test_a_mistake_is_one_sentence_and_status_2(tool, tiny_config_file, monkeypatch, capsys, arguments, message)
+
+
+def test_a_taken_port_is_one_sentence_at_once(tool, tiny_config_file, monkeypatch, capsys):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        url = f"tcp://127.0.0.1:{other.getsockname()[1]}"
+        arguments = ["--num-gpus", "2", "--dist-url", url]
+        message = "is taken by another program; give a free one"
+        test_a_mistake_is_one_sentence_and_status_2(tool, tiny_config_file, monkeypatch, capsys, arguments, message)
+
+
+def die_by(number):
+    if comm.get_rank() == 1:
+        os.kill(os.getpid(), number)
+    comm.synchronize()
+
+
+def test_a_killed_rank_is_named_with_its_signal_and_the_remedy(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(RankKilled, match="rank 1 was ended by SIGKILL.*memory.*--resume") as error:
+        start_processes(die_by, 2, 1, 0, "auto", on_gpu=False, args=(signal.SIGKILL,))
+    assert error.value.status == 137
+
+
+def test_a_second_run_in_a_folder_is_refused(tool, tiny_config_file, tmp_path, monkeypatch, capsys):
+    holder = f"import sys, errseg.locking\nwith errseg.locking.locked({str(tmp_path / 'output')!r}, 'OUTPUT_DIR'):\n"
+    holder += "    print('held', flush=True)\n    sys.stdin.read()\n"
+    path = os.pathsep.join([str(TOOL.parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
+    with subprocess.Popen(
+        [sys.executable, "-c", holder], stdin=-1, stdout=-1, env={**os.environ, "PYTHONPATH": path}, text=True
+    ) as process:
+        assert process.stdout.readline() == "held\n"
+        monkeypatch.setattr(sys, "argv", ["train_net.py", "--config-file", str(tiny_config_file)])
+        with pytest.raises(SystemExit) as status:
+            tool.main()
+        process.stdin.close()
+    error = capsys.readouterr().err
+    assert status.value.code == 2 and f"is in use by process {process.pid} on " in error
+    assert not (tmp_path / "output/config.yaml").exists()

@@ -26,9 +26,12 @@ from detectron2.utils.logger import setup_logger
 from errseg.checkpoint import ERRSegCheckpointer
 from errseg.data import register_dataset_files
 from errseg.engine import Trainer, check_request, start_processes
-from errseg.engine.launch import is_first_here
+from errseg.engine.launch import RankKilled, is_first_here
+from errseg.engine.quiet import survive_log_failures
+from errseg.engine.resume import hold
 from errseg.errors import UsageError
 from errseg.evaluation import evaluate
+from errseg.failures import explained
 
 
 def main() -> int:
@@ -38,8 +41,14 @@ def main() -> int:
         cfg = check_request(args)
         place = (max(args.num_gpus, 1), args.num_machines, args.machine_rank, args.dist_url)
         start_processes(run, *place, on_gpu=cfg.MODEL.DEVICE.startswith("cuda"), args=(cfg, args))
+    except RankKilled as error:
+        refuse(error)
+        return error.status
     except UsageError as error:
         return refuse(error) if is_first_here() else 2
+    except KeyboardInterrupt:
+        print("train_net.py: interrupted; --resume goes on from the last checkpoint.", file=sys.stderr)
+        return 130
     except ProcessExitedException as error:  # one of several processes has said why
         return error.exit_code
     return 0
@@ -72,7 +81,8 @@ def refuse(error: UsageError) -> int:
 def run(cfg: CfgNode, args: argparse.Namespace) -> None:
     """The work of one process, which ends it with status 2 where the user can help."""
     try:
-        work(cfg, args)
+        with explained(cfg.OUTPUT_DIR), hold(cfg.OUTPUT_DIR):
+            work(cfg, args)
     except UsageError as error:
         sys.exit(refuse(error))
 
@@ -84,6 +94,7 @@ def work(cfg: CfgNode, args: argparse.Namespace) -> None:
         multiprocessing.set_start_method("fork", force=True)
     default_setup(cfg, args)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="errseg")
+    survive_log_failures(cfg.OUTPUT_DIR)
     register_dataset_files(cfg.DATASETS.TEST if args.eval_only else (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST))
     if args.eval_only:
         evaluate_only(cfg, args)

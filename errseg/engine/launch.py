@@ -1,20 +1,53 @@
 """Processes, as Detectron2's launcher or torchrun starts them."""
 
 import datetime
+import errno
+import multiprocessing
 import os
-from collections.abc import Callable, Mapping
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import torch
 from detectron2.engine import launch
 from detectron2.utils import comm
 from torch import distributed
+from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from errseg.errors import UsageError
 
-__all__ = ["TorchrunWorld", "is_first_here", "start_processes", "torchrun_world"]
+__all__ = ["RankKilled", "TorchrunWorld", "check_address", "is_first_here", "start_processes", "torchrun_world"]
 
 TIMEOUT = datetime.timedelta(minutes=30)  # of collective operations, as Detectron2's launcher has it
+
+BLAME = 3.0  # seconds: a process whose partner died fails too, and leaves it to the launcher to find the first
+
+
+class RankKilled(UsageError):
+    """A signal has ended one of the processes.
+
+    Attributes:
+        status: the exit status that a shell gives for the signal.
+    """
+
+    def __init__(self, rank: int, number: int):
+        name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+        reason = {
+            signal.SIGKILL: ", most often because the machine ran out of memory; lower SOLVER.IMS_PER_BATCH, raise "
+            "SOLVER.ACCUMULATION_STEPS, lower DATALOADER.NUM_WORKERS or give the job more memory",
+            signal.SIGBUS: ", most often because shared memory (/dev/shm) is full; give the container more "
+            "(docker run --shm-size=8g), or lower DATALOADER.NUM_WORKERS",
+        }.get(number, "")
+        super().__init__(
+            f"The process of rank {rank} was ended by {name}{reason}; --resume goes on from the last checkpoint."
+        )
+        self.status = 128 + number
 
 
 class TorchrunWorld(NamedTuple):
@@ -55,6 +88,8 @@ def start_processes(
 ) -> None:
     """Run ``function(*args)`` in each process of this machine: in new ones, or, under torchrun, in this one.
 
+    A signal that ends this process ends the new ones too.
+
     Args:
         function: can be imported by new processes.
         processes: of this machine.
@@ -63,10 +98,32 @@ def start_processes(
         url: where processes meet.
         on_gpu: each process has a GPU of its own.
         args: of ``function``.
+
+    Raises:
+        UsageError: the processes cannot meet at ``url``.
+        RankKilled: a signal has ended one of them.
+        ProcessExitedException: one of them has ended with a status of its own, and has said why.
     """
     world = torchrun_world()
     if world is None:
-        launch(function, processes, machines, machine_rank, url, args=args)
+        if processes * machines > 1:
+            check_address(url, machine_rank)
+            function, args = _leave_blame, (function, args)
+        try:
+            with _ending_children():
+                launch(function, processes, machines, machine_rank, url, args=args)
+        except ProcessExitedException as error:
+            if error.exit_code < 0:
+                raise RankKilled(machine_rank * processes + error.error_index, -error.exit_code) from error
+            raise
+        except ProcessRaisedException as error:
+            text = str(error).strip()
+            if "init_process_group" in text and "Dist" in text.rpartition("\n")[2]:
+                raise UsageError(
+                    f"The processes cannot meet at {url} ({text.rpartition(chr(10))[2][:200]}); see that every machine "
+                    "runs with the same --dist-url and --num-machines, and that its port is free and reachable."
+                ) from error
+            raise
         return
     if on_gpu:
         torch.cuda.set_device(world.local_rank)
@@ -75,3 +132,64 @@ def start_processes(
         comm.create_local_process_group(world.local_size)
         comm.synchronize()
     function(*args)
+
+
+def check_address(url: str, machine_rank: int) -> None:
+    """Check where processes are to meet; the first machine listens there.
+
+    Raises:
+        UsageError: it is no address, or its port is taken.
+    """
+    parts = urlsplit(url)
+    if url == "auto" or parts.scheme in ("file", "env"):
+        return
+    try:
+        port = parts.port if parts.scheme == "tcp" and parts.hostname else None
+    except ValueError:
+        port = None
+    if not port:
+        raise UsageError(f"--dist-url {url} is no address; give tcp://HOST:PORT with a port from 1 to 65535, or auto.")
+    if machine_rank == 0:
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the processes' own socket
+            try:
+                listener.bind(("", port))
+            except OSError as error:
+                if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                    return
+                reason = "taken by another program" if error.errno == errno.EADDRINUSE else "not open to this user"
+                raise UsageError(
+                    f"--dist-url {url}: port {port} is {reason}; give a free one or, on one machine, auto."
+                ) from error
+
+
+@contextmanager
+def _ending_children() -> Iterator[None]:
+    """End the processes that were started meanwhile where this one is interrupted or told to end."""
+    before = set(multiprocessing.active_children())
+    handles = threading.current_thread() is threading.main_thread()
+    if handles:
+        previous = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        children = set(multiprocessing.active_children()) - before
+        for child in children:
+            child.terminate()
+        deadline = time.monotonic() + 10
+        for child in children:
+            child.join(max(0, deadline - time.monotonic()))
+            child.kill()
+        raise
+    finally:
+        if handles:
+            signal.signal(signal.SIGTERM, previous)
+
+
+def _leave_blame(function: Callable, args: tuple[Any, ...]) -> None:
+    """Run ``function(*args)``; an error that a partner's death may have caused waits, so that this is found first."""
+    try:
+        function(*args)
+    except RuntimeError:
+        time.sleep(BLAME)
+        raise

@@ -79,6 +79,13 @@ def processes_of(args: argparse.Namespace) -> tuple[int, int]:
     world = torchrun_world()
     if args.num_gpus < 0:
         raise UsageError(f"--num-gpus is {args.num_gpus}; give a number of processes, or 0 for one.")
+    if args.num_machines < 1:
+        raise UsageError(f"--num-machines is {args.num_machines}; give a number of machines, at least 1.")
+    if not 0 <= args.machine_rank < args.num_machines:
+        raise UsageError(
+            f"--machine-rank is {args.machine_rank}, but --num-machines is {args.num_machines}; give a number from 0 "
+            f"to {args.num_machines - 1}."
+        )
     if world is None:
         if args.num_machines > 1 and args.dist_url == "auto":
             raise UsageError("Several machines need a common address; add --dist-url tcp://HOST:PORT of the first.")

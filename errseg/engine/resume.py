@@ -3,16 +3,20 @@
 import errno
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from detectron2.utils import comm
+
 from errseg.checkpoint import ERRSegCheckpointer
 from errseg.errors import UsageError
+from errseg.locking import holds, locked
 
 from .records import RUN, Record, Records
 
-__all__ = ["Progress", "RunCheckpointer", "lacks_evaluation", "require_resumable"]
+__all__ = ["Progress", "RunCheckpointer", "hold", "lacks_evaluation", "require_resumable"]
 
 
 class Progress(NamedTuple):
@@ -60,6 +64,20 @@ class RunCheckpointer(ERRSegCheckpointer):
         super().tag_last_checkpoint(last_filename_basename)
         if self.records is not None:
             self.records.settle()
+
+
+@contextmanager
+def hold(folder: str) -> Iterator[None]:
+    """Keep other processes out of OUTPUT_DIR for a while; the main process does, unless it holds the folder already.
+
+    Raises:
+        UsageError: another run is at work there.
+    """
+    if not comm.is_main_process() or holds(folder):
+        yield
+        return
+    with locked(folder, "OUTPUT_DIR"):
+        yield
 
 
 def require_resumable(checkpointer: ERRSegCheckpointer) -> bool:

@@ -32,7 +32,7 @@ from .optimizer import build_gradient_clipper, build_optimizer
 from .overrides import results_of, train_loader
 from .quiet import one_sentence
 from .records import Records, RecordWriter
-from .resume import Progress, RunCheckpointer, lacks_evaluation, require_resumable
+from .resume import Progress, RunCheckpointer, hold, lacks_evaluation, require_resumable
 from .step import StepTrainer
 
 __all__ = ["Trainer"]
@@ -188,7 +188,7 @@ class Trainer(DefaultTrainer):
             UsageError: OUTPUT_DIR takes no file, or a data worker died; the last checkpoint is whole.
         """
         folder = self.cfg.OUTPUT_DIR
-        with explained(folder), one_sentence(folder, TrainerBase.__module__):
+        with explained(folder), hold(folder), one_sentence(folder, TrainerBase.__module__):
             if not self._has_begun:
                 self._begin(resumed=False)
             position = {"start_iteration": self.start_iter, "start_image": self._progress.images_seen}
@@ -242,7 +242,7 @@ class Trainer(DefaultTrainer):
         """Make the records ready for the first iteration, and find out whether an evaluation is missing."""
         self._has_begun, lacks = True, False
         if comm.is_main_process():
-            with explained(self.cfg.OUTPUT_DIR):
+            with explained(self.cfg.OUTPUT_DIR), hold(self.cfg.OUTPUT_DIR):
                 if resumed:
                     records = self.records.go_on(self._progress.run, self.start_iter)
                     lacks = lacks_evaluation(records, self.start_iter, self.max_iter, self.cfg.TEST.EVAL_PERIOD)

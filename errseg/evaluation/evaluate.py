@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from torch.utils.data import DataLoader
 
 from errseg.data import SemSegMapper, build_test_loader, require_dataset
 from errseg.data.vocabularies import equal_names
+from errseg.failures import explained
+from errseg.locking import locked
 
 from .evaluator import LabelMaps, VocabularyEvaluator
 from .metrics import SCORES, scores_of, worst_confusions
@@ -67,8 +70,24 @@ def evaluate(
         model = model.module
     for name in names:
         require_dataset(name)
+    held = nullcontext()
     if save_predictions and names:
         _claim(save_predictions, cfg, model, names)
+        if comm.is_main_process():
+            held = locked(save_predictions, "--save-predictions")
+    with explained(cfg.OUTPUT_DIR), explained(save_predictions or cfg.OUTPUT_DIR), held:
+        return _evaluate(cfg, model, names, weights, save_predictions, build_loader)
+
+
+def _evaluate(
+    cfg: CfgNode,
+    model: nn.Module,
+    names: Sequence[str],
+    weights: str | Path | None,
+    save_predictions: str | Path | None,
+    build_loader: BuildLoader,
+) -> dict[str, Result]:
+    """``evaluate``, in folders that are this process's."""
     content, row = {}, None
     if names and comm.is_main_process():
         content = provenance(cfg, model, weights)

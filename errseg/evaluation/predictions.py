@@ -18,6 +18,7 @@ from errseg.atomic import replacing
 from errseg.data.custom import is_dataset_file
 from errseg.data.files import check_label_size, read_image_size, read_label
 from errseg.errors import UsageError
+from errseg.locking import LOCK
 
 __all__ = ["PredictionStore", "ReusingMapper", "check_manifest", "manifest_of", "read_manifest", "write_manifest"]
 
@@ -195,7 +196,7 @@ def check_manifest(folder: str | Path, manifest: Manifest, names: list[str]) -> 
     if not path.is_file():
         if path.parent.exists() and not path.parent.is_dir():
             raise UsageError(f"--save-predictions {folder} is a file; name a folder.")
-        if path.parent.is_dir() and any(path.parent.iterdir()):
+        if path.parent.is_dir() and any(each.name != LOCK for each in path.parent.iterdir()):
             raise UsageError(
                 f"--save-predictions {folder} holds files but no {MANIFEST}, so nobody knows what they were predicted "
                 "with; name an empty folder, or a new one."
@@ -226,7 +227,7 @@ def read_manifest(folder: str | Path) -> Manifest:
             entry["vocabulary"]
     except FileNotFoundError as error:
         raise UsageError(f"{folder} has no {MANIFEST}: it is no folder of --save-predictions; name one.") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(f"{path} is damaged ({error}); name another folder, or delete this one.") from error
     return manifest
 
