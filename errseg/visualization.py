@@ -17,6 +17,7 @@ WHITE = (255, 255, 255)
 INK = (25, 25, 25)
 LINE, MARGIN, LETTERS = 18, 6, 12  # of a legend, in pixels
 
+
 def overlay(
     image: np.ndarray, label: np.ndarray, names: Sequence[str], ignore: int | None = None, alpha: float = 0.6
 ) -> np.ndarray:

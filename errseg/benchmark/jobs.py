@@ -158,4 +158,3 @@ class Encoding(Job):
             return PlainForm(self._model).embed_names(names)
         self._model.set_vocabulary(names, num_classes)
         return self._model.text_embeddings
-

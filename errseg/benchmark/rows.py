@@ -118,5 +118,3 @@ def _is_baseline(each: Row, row: Row) -> bool:
 def _differs_in_names(each: Row, row: Row) -> bool:
     keys = ("kind", "form", "compiled", "precision", "num_classes_kept", "batch")
     return row["kind"] == "predict" and all(each[key] == row[key] for key in keys)
-
-

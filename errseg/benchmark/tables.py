@@ -133,5 +133,5 @@ def number(value: float | None, digits: int) -> str:
 
 
 def count(amount: int, thing: str) -> str:
-    """"1 run", "2 runs"."""
+    """ "1 run", "2 runs"."""
     return f"{amount} {thing}{'' if amount == 1 else 's'}"

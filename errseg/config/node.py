@@ -82,9 +82,7 @@ class _Reader:
         """
         real = os.path.realpath(path) if "\0" not in path else path
         if real in children:
-            raise UsageError(
-                f"The config file {path} inherits from itself; correct {BASE} in {children[-1]}."
-            )
+            raise UsageError(f"The config file {path} inherits from itself; correct {BASE} in {children[-1]}.")
         self.count += 1
         if self.count > MAX_FILES:
             raise UsageError(f"The config file {path} is one of more than {MAX_FILES} by {BASE}; inherit from fewer.")
@@ -122,9 +120,7 @@ def _bases(path: str, value: Any) -> list[str]:
     paths = value if isinstance(value, list) else [value]
     for each in paths:
         if not isinstance(each, str) or not each:
-            raise UsageError(
-                f"{BASE} in the config file {path} is {each!r}; give the path of a config file."
-            )
+            raise UsageError(f"{BASE} in the config file {path} is {each!r}; give the path of a config file.")
     folder = Path(path).parent
     return [each if "://" in each else str(folder / os.path.expanduser(each)) for each in paths]
 
@@ -137,6 +133,4 @@ def _merge(source: Tree, target: Tree, path: str) -> None:
         elif isinstance(target[key], dict):
             _merge(value, target[key], path)
         else:
-            raise UsageError(
-                f"The config file {path} has keys under {key}, a value in its {BASE}; correct one."
-            )
+            raise UsageError(f"The config file {path} has keys under {key}, a value in its {BASE}; correct one.")

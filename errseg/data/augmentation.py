@@ -99,9 +99,7 @@ def build_augmentations(cfg: CfgNode, is_train: bool) -> list[T.Augmentation]:
     inputs, ignore_label = cfg.INPUT, cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
     if not is_train:
         return [T.ResizeShortestEdge(inputs.MIN_SIZE_TEST, inputs.MAX_SIZE_TEST, "choice")]
-    augmentations = [
-        T.ResizeShortestEdge(inputs.MIN_SIZE_TRAIN, inputs.MAX_SIZE_TRAIN, inputs.MIN_SIZE_TRAIN_SAMPLING)
-    ]
+    augmentations = [T.ResizeShortestEdge(inputs.MIN_SIZE_TRAIN, inputs.MAX_SIZE_TRAIN, inputs.MIN_SIZE_TRAIN_SAMPLING)]
     if inputs.CROP.ENABLED:
         augmentations.append(
             T.RandomCrop_CategoryAreaConstraint(

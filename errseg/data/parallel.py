@@ -75,9 +75,7 @@ def _in_processes(
         while waiting:
             yield waiting.popleft().result()
     except BrokenProcessPool as error:
-        raise UsageError(
-            f"One of {workers} processes was killed, for lack of memory perhaps; {remedy}."
-        ) from error
+        raise UsageError(f"One of {workers} processes was killed, for lack of memory perhaps; {remedy}.") from error
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -1,7 +1,7 @@
 """Predictions on disk, as label files of their data set, so that an interrupted evaluation goes on where it was.
 
-    FOLDER/manifest.json        what they were made with: weights, settings, vocabularies
-    FOLDER/<set>/<image>.png    ids as in the set's own label files (.tif of 16 bits where there are more than 255)
+FOLDER/manifest.json        what they were made with: weights, settings, vocabularies
+FOLDER/<set>/<image>.png    ids as in the set's own label files (.tif of 16 bits where there are more than 255)
 """
 
 import hashlib

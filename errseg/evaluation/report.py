@@ -1,8 +1,8 @@
 """What an evaluation prints and writes: the table, ``evaluation.json``, a CSV of the classes, the worst confusions.
 
-    OUTPUT_DIR/evaluation.json              every number, and what it came from
-    OUTPUT_DIR/evaluation/A-150.csv         scores of each class
-    OUTPUT_DIR/evaluation/A-150_confusion.png
+OUTPUT_DIR/evaluation.json              every number, and what it came from
+OUTPUT_DIR/evaluation/A-150.csv         scores of each class
+OUTPUT_DIR/evaluation/A-150_confusion.png
 """
 
 import csv

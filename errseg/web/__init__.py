@@ -4,7 +4,8 @@
 the page until the process is told to end. gradio is needed for ``serve`` alone, and imported there.
 """
 
+from .auth import Auth
 from .server import serve
 from .service import Limits, Service
 
-__all__ = ["Limits", "Service", "serve"]
+__all__ = ["Auth", "Limits", "Service", "serve"]

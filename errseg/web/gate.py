@@ -1,75 +1,135 @@
 """What a visitor's requests reach of gradio, which can do more than the page needs, such as fetch addresses."""
 
-import asyncio
+import json
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
-from pathlib import Path
-from typing import Any
+import secrets
+from collections.abc import Callable, Container
+from http.cookies import CookieError, SimpleCookie
 
-from .keeping import stored
+from .auth import Auth
+from .hosts import Hosts
+from .questions import QUESTION, SESSION, paths_in, read_question
+from .replies import NOT_OURS, WENT_WRONG, Gone, Message, Receive, Refusal, Reply, Send, log
+from .uploads import Uploads, Visitor, read_body
 
 __all__ = ["Gate"]
 
-Message = MutableMapping[str, Any]
-Receive, Send = Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]
-
+FILE = "/gradio_api/file="
 READ = re.compile(
     r"/|/(config|theme\.css|favicon\.ico|robots\.txt|manifest\.json)|/(static|assets|svelte)/.*"
-    r"|/gradio_api/(startup-events|app_id|queue/data|upload_progress|heartbeat/[^/]+|file=(?![a-z][a-z0-9+.-]+:).*)",
-    re.IGNORECASE,
+    rf"|/gradio_api/(startup-events|app_id|queue/data|heartbeat/{SESSION}|file=.*)",
+    re.ASCII | re.DOTALL,
 )
-UPLOAD = "/gradio_api/upload"
-WRITE = (UPLOAD, "/gradio_api/queue/join", "/gradio_api/cancel")
-HEADERS = 1 << 16  # bytes around an uploaded file
-QUESTION = 1 << 23  # bytes of a request that is no upload: its names
+UPLOAD, PROGRESS = "/gradio_api/upload", "/gradio_api/upload_progress"
+JOIN, CANCEL = "/gradio_api/queue/join", "/gradio_api/cancel"
+START, HEALTH = "/gradio_api/startup-events", "/healthz"  # need no password: the server's own call, and a monitor's
+COOKIE = "errseg_visitor"
+NOTHING = "This page has nothing here."
+NOT_YOURS = "This picture is not among your uploads; choose it again."
 
 
 class Gate:
-    """An ASGI application before gradio's: passes what the page needs, and no more of it than the limits say."""
+    """An ASGI application before gradio's: passes what the page needs, and no more of it than the limits say.
 
-    def __init__(self, app: Callable, folder: Path, max_bytes: int, max_stored: int):
+    Each refusal, gradio's and the consequences of its exceptions included, is a sentence as JSON.
+    """
+
+    def __init__(
+        self,
+        app: Callable,
+        uploads: Uploads,
+        hosts: Hosts,
+        auth: Auth | None = None,
+        events: Container[int] = range(99),
+    ):
         """
         Args:
             app: the application behind.
-            folder: where uploads are kept.
-            max_bytes: of an upload.
-            max_stored: bytes of all uploads that are kept at a time.
+            uploads: takes the pictures.
+            hosts: that the page answers for.
+            auth: whom it answers; everybody where None.
+            events: numbers of the page's events.
         """
         self._app = app
-        self._folder = folder
-        self._max_bytes = max_bytes + HEADERS
-        self._max_stored = max_stored
-        self._coming = 0  # bytes of the uploads under way
+        self._uploads = uploads
+        self._hosts = hosts
+        self._auth = auth
+        self._events = events
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             return await self._app(scope, receive, send)
         if scope["type"] != "http":
             return await send({"type": "websocket.close"})
-        method, path = scope["method"], scope["path"]
-        if method == "POST" and path in WRITE:
-            return await self._write(path == UPLOAD, scope, receive, send)
-        if method in ("GET", "HEAD") and READ.fullmatch(path):
-            return await self._app(scope, receive, send)
-        await _refuse(send, 404, "This page has nothing here.")
-
-    async def _write(self, is_upload: bool, scope: Message, receive: Receive, send: Send) -> None:
-        length = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
-        if not length.isdigit():
-            return await _refuse(send, 411, "A request tells its length first.")
-        if int(length) > (self._max_bytes if is_upload else QUESTION):
-            return await _refuse(send, 413, "This is more than the page takes.")
-        coming = max(int(length), HEADERS) if is_upload else 0
-        self._coming += coming
+        reply = Reply(send)
         try:
-            if is_upload and self._coming + await asyncio.to_thread(stored, self._folder) > self._max_stored:
-                return await _refuse(send, 507, "Too many pictures are kept here now; try again in some minutes.")
-            await self._app(scope, receive, send)
-        finally:
-            self._coming -= coming
+            await self._answer({**scope, "headers": self._hosts.check(scope)}, receive, reply)
+        except Refusal as refusal:
+            await reply.refuse(refusal)
+        except Gone:
+            await reply.refuse(Refusal(400, NOT_OURS))
+        except Exception as error:
+            log(f"not answered: {scope['method']} {ascii(scope['path'][:99])}", error)
+            await reply.refuse(Refusal(500, WENT_WRONG))
+
+    async def _answer(self, scope: Message, receive: Receive, reply: Reply) -> None:
+        method, path = scope["method"], scope["path"]
+        is_read = method in ("GET", "HEAD")
+        if is_read and path == HEALTH:
+            return await reply.json({"status": "ok"})
+        if self._auth is not None and path != START:
+            await self._auth.check(scope)
+        visitor = _visitor(scope)
+        if method == "POST" and path == UPLOAD:
+            _check_length(scope, self._uploads.most)
+            return await reply.json([await self._uploads.take(scope, receive, visitor)])
+        if method == "POST" and path in (JOIN, CANCEL):
+            return await self._ask(scope, receive, reply, visitor)
+        if is_read and path == PROGRESS:  # an upload is here at once or not at all
+            return await reply.events('{"msg": "done"}')
+        if not is_read or not READ.fullmatch(path):
+            raise Refusal(404, NOTHING)
+        if path.startswith(FILE) and not self._uploads.may_open(path.removeprefix(FILE), visitor):
+            raise Refusal(404, NOTHING)
+        if path == "/" and not visitor.cookie:
+            cookie = f"{COOKIE}={secrets.token_urlsafe(24)}; Path=/; HttpOnly; SameSite=Lax"
+            reply.headers.append((b"set-cookie", cookie.encode()))
+        await self._app(scope, receive, reply.send)
+
+    async def _ask(self, scope: Message, receive: Receive, reply: Reply, visitor: Visitor) -> None:
+        _check_length(scope, QUESTION)
+        question = read_question(b"".join([chunk async for chunk in read_body(receive, QUESTION)]))
+        if question["fn_index"] not in self._events:
+            raise Refusal(400, NOT_OURS)
+        if not all(self._uploads.may_open(path, visitor) for path in paths_in(question)):
+            raise Refusal(403, NOT_YOURS)
+        content = json.dumps(question).encode()
+        headers = [header for header in scope["headers"] if header[0] not in (b"content-length", b"content-type")]
+        headers += [(b"content-length", str(len(content)).encode()), (b"content-type", b"application/json")]
+        first: list[Message] = [{"type": "http.request", "body": content, "more_body": False}]
+
+        async def again() -> Message:
+            return first.pop() if first else await receive()
+
+        try:
+            await self._app({**scope, "headers": headers}, again, reply.send)
+        except Exception as error:  # what gradio cannot do with the question
+            log("not asked", error)
+            raise Refusal(400, NOT_OURS) from error
 
 
-async def _refuse(send: Send, status: int, text: str) -> None:
-    headers = [(b"content-type", b"text/plain"), (b"content-length", str(len(text)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": text.encode()})
+def _check_length(scope: Message, most: int) -> None:
+    length = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+    if not length.isdigit():
+        raise Refusal(411, "A request tells its length first.")
+    if len(length) > 15 or int(length) > most:
+        raise Refusal(413, "This is more than the page takes.")
+
+
+def _visitor(scope: Message) -> Visitor:
+    sent = b"; ".join(value for name, value in scope["headers"] if name == b"cookie").decode("latin-1")
+    try:
+        cookie = SimpleCookie(sent).get(COOKIE)
+    except CookieError:
+        cookie = None
+    return Visitor(str((scope.get("client") or [""])[0]), cookie.value if cookie else "")

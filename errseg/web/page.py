@@ -33,6 +33,7 @@ TITLE = "<h1>errseg</h1><p>Every pixel of a picture gets one of your names.</p>"
 HINT = "Choose a picture and type the names to look for, or take an example."
 HOW_TO_TYPE = 'Enter or a comma ends a name; quotes keep synonyms together: "sky, heaven".'
 NOT_TAKEN = "The server did not take this: click Segment to try again, or choose the picture anew."
+QUEUE = 256  # requests that wait
 MODEL = {"concurrency_id": "model", "concurrency_limit": 1}  # requests queue
 # The viewer shows only what is of the picture in the field, however late an answer comes
 LOOK = """(picture) => { dispatchEvent(new CustomEvent("errseg-picture", { detail: picture?.path ?? null })) }"""
@@ -79,7 +80,7 @@ def build_page(service: Service, examples: Sequence[Example]) -> gr.Blocks:
             answered.then(None, [viewer, names], names, js=TIDY, **quiet)
             answered.failure(_not_taken, last, [viewer, last], **quiet)
         chooser.click(partial(_choose, examples), chooser, [picture, names, title], **quiet)
-    return page.queue(max_size=64, api_open=False)
+    return page.queue(max_size=QUEUE, api_open=False)
 
 
 def make_picture() -> gr.Image:
@@ -89,15 +90,14 @@ def make_picture() -> gr.Image:
     """
     places = {"sources": ["upload", "clipboard"], "type": "filepath", "buttons": []}
     picture = gr.Image(label="Picture", height=260, elem_id="picture", **places)
-    to_cache = picture.async_move_resource_to_block_cache
 
-    async def without_addresses(path: str | Path | None) -> str | None:
+    async def in_its_place(path: str | Path | None) -> str | None:
         if "://" in str(path):
             raise gr.Error("This page fetches nothing from the web: upload the picture.")
-        return await to_cache(path)
+        return path if path is None else str(path)
 
     picture.preprocess = lambda payload: payload.path if payload is not None else None
-    picture.async_move_resource_to_block_cache = without_addresses
+    picture.async_move_resource_to_block_cache = in_its_place
     return picture
 
 

@@ -1,29 +1,38 @@
 """Running the page: one temporary folder for all that visitors send, which goes when the server does."""
 
+import asyncio
+import ctypes
 import os
 import shutil
 import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from errseg.api import Segmenter
 from errseg.errors import UsageError
 
+from .auth import Auth
 from .examples import draw_examples
 from .gate import Gate
-from .keeping import sweeping
+from .hosts import Hosts
+from .keeping import LOCK, claim, remove_abandoned, sweeping
+from .replies import log
 from .service import DEFAULT_LIMITS, Limits, Service
+from .sockets import Sockets
+from .uploads import EXAMPLES, Uploads
 
 __all__ = ["check_gradio", "end_by_signal", "serve", "temporary_folder"]
 
 PREFIX = "errseg_web_"
 SETTINGS = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "GRADIO_SHARE": "False"}
+SETTINGS["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"  # or gradio counts up to ten thousand requests anew for each
 NOT_WANTED = {  # of what gradio can
     **dict.fromkeys(("share", "run_history", "ssr_mode", "mcp_server", "pwa", "enable_monitoring", "inline"), False),
     **dict.fromkeys(("footer_links", "allowed_paths"), []),
@@ -31,6 +40,7 @@ NOT_WANTED = {  # of what gradio can
     "quiet": True,
     "state_session_capacity": 32,  # visitors whose last result stays in memory, where gradio puts it
 }
+LOOK = 2.0  # seconds between two looks at connections and unread answers
 LOCAL = ("127.0.0.1", "localhost", "0.0.0.0", "::1")
 
 
@@ -40,7 +50,14 @@ def check_gradio() -> None:
         raise UsageError("the web page needs gradio; run pip install -e '.[web]'.")
 
 
-def serve(segmenter: Segmenter, host: str = "127.0.0.1", port: int = 7860, limits: Limits = DEFAULT_LIMITS) -> None:
+def serve(
+    segmenter: Segmenter,
+    host: str = "127.0.0.1",
+    port: int = 7860,
+    limits: Limits = DEFAULT_LIMITS,
+    allowed_hosts: Sequence[str] = (),
+    auth: Auth | None = None,
+) -> None:
     """Run the page until an interrupt or ``SystemExit`` reaches the main thread.
 
     Args:
@@ -48,16 +65,23 @@ def serve(segmenter: Segmenter, host: str = "127.0.0.1", port: int = 7860, limit
         host: address to listen at.
         port: of it.
         limits: of what visitors may ask for.
+        allowed_hosts: further names under which visitors reach the page.
+        auth: whom the page answers; everybody where None.
 
     Raises:
-        UsageError: gradio is missing, or host and port cannot be had.
+        UsageError: gradio is missing, host and port cannot be had, or a host is none.
     """
     check_gradio()
-    with temporary_folder() as folder, sweeping(folder, limits.keep_seconds, folder / "examples"):
+    hosts = Hosts(host, allowed_hosts)
+    with temporary_folder() as folder, sweeping(folder, limits.keep_seconds, folder / EXAMPLES, folder / LOCK):
         from .page import FOLDER, THEME, build_page  # imports gradio, which reads the settings of the environment
+        from .unread import Unread, tame
 
-        page = build_page(Service(segmenter, limits), draw_examples(folder / "examples"))
-        gate = Gate, (folder, limits.max_bytes, limits.max_stored), {}  # class and arguments, as FastAPI takes them
+        page, unread = build_page(Service(segmenter, limits), draw_examples(folder / EXAMPLES)), Unread()
+        tame(page, unread)
+        uploads = Uploads(folder, limits.max_bytes, limits.max_stored)
+        events = {number for number, event in page.fns.items() if event.fn is not None}
+        gate = Gate, (uploads, hosts, auth, events), {}  # class and arguments, as FastAPI takes them
         try:
             _, url, _ = page.launch(
                 server_name=host,
@@ -72,16 +96,43 @@ def serve(segmenter: Segmenter, host: str = "127.0.0.1", port: int = 7860, limit
         except (OSError, OverflowError, ValueError) as error:
             raise UsageError(f"the page cannot listen at {host}:{port}; give another --host or --port.") from error
         try:
+            _look_after(page.server, Sockets(page.server).cut, unread.forget, _give_back)
             print(f"The page is at {url} until Ctrl+C.", flush=True)
             threading.Event().wait()
         finally:
             page.close(verbose=False)
 
 
+def _look_after(server: Any, *calls: Callable[[], None]) -> None:
+    """Have a server's own thread call functions for as long as it runs."""
+
+    async def work() -> None:
+        while not server.should_exit:
+            await asyncio.sleep(LOOK)
+            for call in calls:
+                try:
+                    call()
+                except Exception as error:  # the next look may go better
+                    log("not looked after", error)
+
+    asyncio.run_coroutine_threadsafe(work(), server.servers[0].get_loop())
+
+
+def _give_back() -> None:
+    """Return memory that is free to the system: glibc keeps that of each thread until it is asked."""
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)
+
+
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder that takes whatever gradio or ``tempfile`` writes for a visitor, and is deleted at the end."""
+    """A folder that takes whatever gradio or ``tempfile`` writes for a visitor, and is deleted at the end.
+
+    Those of processes that were killed are deleted first.
+    """
+    remove_abandoned(Path(tempfile.gettempdir()), PREFIX)
     folder = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
+    lock = claim(folder)
     hosts = ",".join(filter(None, (os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), *LOCAL)))
     settings = {**SETTINGS, "GRADIO_TEMP_DIR": str(folder), "NO_PROXY": hosts, "no_proxy": hosts}
     before, place = {name: os.environ.get(name) for name in settings}, tempfile.tempdir
@@ -91,6 +142,7 @@ def temporary_folder() -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        lock.close()
         tempfile.tempdir = place
         for name, value in before.items():
             if value is None:

@@ -1,5 +1,6 @@
 """The page in a process of its own, and a browser that looks at it."""
 
+import json
 import os
 import shutil
 import signal
@@ -9,8 +10,9 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 ROOT = Path(__file__).resolve().parents[2]
 START = 90  # seconds
@@ -100,6 +102,24 @@ class Server:
         except urllib.error.HTTPError as error:
             return error.code
 
+    def ask(self, path: str, question: object = None, headers: Mapping[str, str] = MappingProxyType({})) -> tuple:
+        """The JSON of an answer, and its status."""
+        body = None if question is None else json.dumps(question).encode()
+        request = urllib.request.Request(self.url + path, body, {"Content-Type": "application/json", **headers})
+        try:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as answer:
+                return json.loads(answer.read()), answer.status
+        except urllib.error.HTTPError as error:
+            return json.loads(error.read()), error.code
+
+    def read(self, path: str, headers: Mapping[str, str] = MappingProxyType({})) -> bytes:
+        """The content of an answer, whatever its status."""
+        request = urllib.request.Request(self.url + path, headers=dict(headers))
+        try:
+            return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request).read()
+        except urllib.error.HTTPError as error:
+            return error.read()
+
     def upload(self, name: str, content: bytes) -> Path:
         """Send a file as the page does; returns where the server keeps it."""
         mark = b"--mark"
@@ -113,17 +133,17 @@ class Server:
     def break_off(self, content: bytes) -> None:
         """Begin to send a file as the page does, and hang up."""
         head = b'--mark\r\nContent-Disposition: form-data; name="files"; filename="half.png"\r\n\r\n'
+        with self.begin(len(content) + 1000, head + content):
+            assert self.get("healthz") == 200  # the server has seen it
+
+    def begin(self, length: int, content: bytes = b"") -> socket.socket:
+        """The connection of an upload that declares so many bytes, and has sent so few."""
         host, port = self.url.split("/")[2].split(":")
         request = f"POST /gradio_api/upload HTTP/1.1\r\nHost: {host}:{port}\r\n"
-        request += f"Content-Type: multipart/form-data; boundary=mark\r\nContent-Length: {len(content) + 1000}\r\n\r\n"
-        with socket.create_connection((host, int(port))) as connection:
-            connection.sendall(request.encode() + head + content)
-            wait_for(lambda: any(size(path) for path in self.temporary.glob("errseg_web_*/tmp*")), 20)
-
-
-def size(path: Path) -> int:
-    """Of a file in bytes; 0 where it is gone."""
-    return path.stat().st_size if path.is_file() else 0
+        request += f"Content-Type: multipart/form-data; boundary=mark\r\nContent-Length: {length}\r\n\r\n"
+        connection = socket.create_connection((host, int(port)))
+        connection.sendall(request.encode() + content)
+        return connection
 
 
 def wait_for(condition: Callable[[], object], seconds: float) -> None:

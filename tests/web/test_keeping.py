@@ -1,8 +1,19 @@
 import os
+import subprocess
+import sys
 import time
 
-from errseg.web.keeping import LEAST, stored, sweep, sweeping
-from tests.web.browser import wait_for
+import pytest
+
+from errseg.web.keeping import LEAST, LOCK, claim, remove_abandoned, stored, sweep, sweeping
+from tests.web.browser import ROOT, wait_for
+
+KILLED = """
+import os, pathlib, signal, sys
+from errseg.web.keeping import claim
+lock = claim(pathlib.Path(sys.argv[1]))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 def write(path, content=b"x", age=0.0):
@@ -49,3 +60,25 @@ def test_sweeping_ends_with_its_block(tmp_path):
     path = write(tmp_path / "file", age=100)
     time.sleep(0.5)
     assert path.exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="folders are locked on POSIX alone")
+def test_folders_of_killed_processes_go(tmp_path):
+    """Those of a process that runs, of one that is about to claim its folder and of other programs stay."""
+    killed, running, beginning, other = (tmp_path / name for name in ("web_1", "web_2", "web_3", "other_1"))
+    pictures = [write(folder / "hash/photo.png") for folder in (killed, running, beginning, other)]
+    code = subprocess.run([sys.executable, "-c", KILLED, killed], cwd=ROOT).returncode
+    assert code == -9 and (killed / LOCK).exists()
+    (tmp_path / "web_4").symlink_to(killed)
+    lock = claim(running)
+    remove_abandoned(tmp_path, "web_")
+    assert [picture.exists() for picture in pictures] == [False, True, True, True]
+    lock.close()
+    remove_abandoned(tmp_path, "web_")
+    assert [picture.exists() for picture in pictures] == [False, False, True, True]
+
+
+def test_sweep_spares_the_lock(tmp_path):
+    lock = write(tmp_path / LOCK, age=10**6)
+    sweep(tmp_path, 1, tmp_path / "examples", lock)
+    assert lock.exists()

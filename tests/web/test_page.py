@@ -551,6 +551,31 @@ def test_the_machines_files_are_not_served(server, run_folder):
     assert server.get("gradio_api/file=http://192.0.2.1/photo.png") == 404  # nor are those of others
     stored = server.upload("../../sent.png", b"content")
     assert stored.is_relative_to(next(server.temporary.glob("errseg_web_*")))
+    assert server.get(f"gradio_api/file={stored}") == 200
+
+
+def test_refusals_are_sentences(server, picture):
+    """The fixture looks for tracebacks in the log."""
+    config, _ = server.ask("config")
+    event = next(each["id"] for each in config["dependencies"] if len(each["inputs"]) == 5)
+    question = {"data": [{"path": str(picture)}, ["cat"], "", None, 1], "fn_index": event, "session_hash": "abc"}
+    changes = [{}, {"fn_index": 99}, {"fn_index": 0}, {"trigger_id": "x"}, {"session_hash": None}, {"data": 1}]
+    for answer in (
+        *[server.ask("gradio_api/queue/join", {**question, **change}) for change in changes],
+        server.ask("gradio_api/upload", {}),
+        server.ask("gradio_api/queue/data"),
+        server.ask("nothing"),
+        server.ask("config", headers={"Host": "evil.example"}),
+        server.ask("config", headers={"Origin": "http://evil.example"}),
+    ):
+        assert list(answer[0]) == ["error"] and answer[1] in (400, 403, 404, 422)
+    assert server.ask("gradio_api/queue/join", {**question, "data": []})[1] == 200
+    assert b"reload the page" in server.read("gradio_api/queue/data?session_hash=abc")
+    assert b"session_not_found" in server.read("gradio_api/queue/data?session_hash=none")
+    evil = {name: "evil.example" for name in ("X-Forwarded-Host", "X-Forwarded-Server", "Forwarded")}
+    for path in ("", "config", "manifest.json", "nothing"):
+        assert b"evil" not in server.read(path, headers=evil)
+    assert server.ask("healthz") == ({"status": "ok"}, 200)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl+C"])

@@ -8,6 +8,7 @@ import pytest
 
 from errseg.errors import UsageError
 from errseg.web import server
+from errseg.web.keeping import claim
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,6 +30,18 @@ def test_temporary_folder_takes_all_and_goes(tmp_path, monkeypatch):
     assert os.environ["NO_PROXY"] == "intern.example"
 
 
+def test_folders_of_killed_servers_go_at_the_next_start(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left = tmp_path / f"{server.PREFIX}left/visitors"
+    left.mkdir(parents=True)
+    claim(left.parent).close()
+    with server.temporary_folder() as first:
+        assert not left.parent.exists()
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        with server.temporary_folder() as second:
+            assert first != second and first.exists()
+
+
 def test_missing_gradio_is_a_sentence(monkeypatch):
     monkeypatch.setattr(server, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"needs gradio; run pip install -e '\.\[web\]'"):
@@ -45,6 +58,7 @@ def test_importing_does_not_need_gradio():
     [
         (["--weights", "missing.pth"], "missing.pth"),
         (["--max-names", "0"], "below 1"),
+        (["--auth", "lab"], "--auth is USER:PASSWORD-FILE"),
     ],
 )
 def test_wrong_arguments_end_with_a_sentence(arguments, words, tmp_path):

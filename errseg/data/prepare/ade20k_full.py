@@ -53,9 +53,7 @@ def _validation_images(index: dict[str, Any], path: Path) -> Iterator[tuple[Pure
     try:
         pairs = list(zip(index["folder"], index["filename"], strict=True))
     except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(
-            f"The index {path} has no lists folder and filename of the same length; {REMEDY}."
-        ) from error
+        raise UsageError(f"The index {path} has no lists folder and filename of the same length; {REMEDY}.") from error
     for folder, name in pairs:
         folder, name = PurePosixPath(str(folder)), str(name)
         if name.split("_")[1:2] != ["val"]:

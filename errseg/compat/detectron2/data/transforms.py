@@ -23,9 +23,21 @@ from torch.nn import functional as F
 from ..outside import outside
 
 __all__ = [
-    "CropTransform", "HFlipTransform", "NoOpTransform", "PadTransform", "ResizeTransform", "Transform",
-    "TransformList", "VFlipTransform", "Augmentation", "AugmentationList", "AugInput", "RandomCrop",
-    "RandomCrop_CategoryAreaConstraint", "RandomFlip", "ResizeShortestEdge",
+    "CropTransform",
+    "HFlipTransform",
+    "NoOpTransform",
+    "PadTransform",
+    "ResizeTransform",
+    "Transform",
+    "TransformList",
+    "VFlipTransform",
+    "Augmentation",
+    "AugmentationList",
+    "AugInput",
+    "RandomCrop",
+    "RandomCrop_CategoryAreaConstraint",
+    "RandomFlip",
+    "ResizeShortestEdge",
 ]
 
 __getattr__ = outside(globals())

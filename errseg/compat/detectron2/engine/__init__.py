@@ -9,6 +9,13 @@ from .train_loop import HookBase, SimpleTrainer, TrainerBase
 __getattr__ = outside(globals())
 
 __all__ = [
-    "hooks", "DefaultTrainer", "create_ddp_model", "default_argument_parser", "default_setup", "launch",
-    "HookBase", "SimpleTrainer", "TrainerBase",
+    "hooks",
+    "DefaultTrainer",
+    "create_ddp_model",
+    "default_argument_parser",
+    "default_setup",
+    "launch",
+    "HookBase",
+    "SimpleTrainer",
+    "TrainerBase",
 ]

@@ -9,8 +9,14 @@ from ..outside import outside
 from ..utils.registry import Registry
 
 __all__ = [
-    "META_ARCH_REGISTRY", "BACKBONE_REGISTRY", "SEM_SEG_HEADS_REGISTRY", "Backbone", "ShapeSpec", "build_model",
-    "build_backbone", "build_sem_seg_head",
+    "META_ARCH_REGISTRY",
+    "BACKBONE_REGISTRY",
+    "SEM_SEG_HEADS_REGISTRY",
+    "Backbone",
+    "ShapeSpec",
+    "build_model",
+    "build_backbone",
+    "build_sem_seg_head",
 ]
 
 __getattr__ = outside(globals())

@@ -20,7 +20,11 @@ from .file_io import PathManager
 __getattr__ = outside(globals())
 
 __all__ = [
-    "EventStorage", "get_event_storage", "EventWriter", "CommonMetricPrinter", "JSONWriter",
+    "EventStorage",
+    "get_event_storage",
+    "EventWriter",
+    "CommonMetricPrinter",
+    "JSONWriter",
     "TensorboardXWriter",
 ]
 
