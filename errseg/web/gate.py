@@ -24,6 +24,7 @@ UPLOAD, PROGRESS = "/gradio_api/upload", "/gradio_api/upload_progress"
 JOIN, CANCEL = "/gradio_api/queue/join", "/gradio_api/cancel"
 START, HEALTH = "/gradio_api/startup-events", "/healthz"  # need no password: the server's own call, and a monitor's
 COOKIE = "errseg_visitor"
+MAX_PATHS = 8  # in a question; the page names one
 NOTHING = "This page has nothing here."
 NOT_YOURS = "This picture is not among your uploads; choose it again."
 
@@ -99,9 +100,10 @@ class Gate:
     async def _ask(self, scope: Message, receive: Receive, reply: Reply, visitor: Visitor) -> None:
         _check_length(scope, QUESTION)
         question = read_question(b"".join([chunk async for chunk in read_body(receive, QUESTION)]))
-        if question["fn_index"] not in self._events:
+        paths = paths_in(question)
+        if question["fn_index"] not in self._events or len(paths) > MAX_PATHS:
             raise Refusal(400, NOT_OURS)
-        if not all(self._uploads.may_open(path, visitor) for path in paths_in(question)):
+        if not all(self._uploads.may_open(path, visitor) for path in paths):
             raise Refusal(403, NOT_YOURS)
         content = json.dumps(question).encode()
         headers = [header for header in scope["headers"] if header[0] not in (b"content-length", b"content-type")]

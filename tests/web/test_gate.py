@@ -195,7 +195,7 @@ def test_another_visitors_uploads_do_not_open(gate):
     + [question(fn_index=value) for value in (None, "1", 3, -1, 1.5, True, [1])]
     + [question(session_hash=value) for value in (None, "", 5, "x" * 65, "../x", "a\n")]
     + [question(data=value) for value in (None, "x", {"a": 1})]
-    + [question(event_data="\ud800"), question(data=[[]] * (1 << 17))],
+    + [question(data=9 * [{"path": "x"}]), question(event_data="\ud800"), question(data=[[]] * (1 << 17))],
 )
 def test_what_the_page_does_not_ask(gate, body):
     assert_refused(ask(gate, "POST", JOIN, body), 400, 413)
