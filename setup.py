@@ -52,6 +52,7 @@ setup(
         "matplotlib>=3.6",
     ],
     extras_require={
+        "heif": ["pillow-heif>=0.18"],  # pictures in HEIC and HEIF files
         "web": ["gradio>=6,<7", "starlette"],  # tools/web.py
         "export": ["onnx>=1.16", "onnxscript>=0.5", "onnxruntime>=1.18"],  # tools/export.py --format onnx
         "dev": ["pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6", "playwright>=1.45"],

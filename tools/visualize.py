@@ -11,13 +11,11 @@ Of several pictures, the means of what the attention figures tell come last.
 
 import argparse
 import sys
-from functools import cache
 from pathlib import Path
 
 import errseg  # noqa: F401  makes detectron2 importable
 from errseg.api import Segmenter
 from errseg.api.arguments import add_model, add_names, load_model, names_of
-from errseg.api.images import read_image
 from errseg.api.names import names_from_text
 from errseg.errors import UsageError
 from errseg.inspection import PARTS, attention_measures, inspect, save_inspection, summarize
@@ -71,17 +69,17 @@ def visualize(args: argparse.Namespace) -> list[str]:
     sources = [each for each in find_sources(args.images, args.out, ENDINGS) if not each.is_video]
     if not sources:
         raise UsageError("there are videos alone; give pictures.")
-    segmenter = cache(lambda: _segmenter(args))  # loaded when a picture could be read
+    segmenter = _segmenter(args)
     measures, broken = [], []
     for source, place in assign_places(sources, {}, ENDINGS).items():
         try:
-            picture = read_image(source.path)
+            picture = segmenter.read(source.path)
         except UsageError as error:
             broken.append(problem(source.path, error))
             continue
         looks_from = click_point(picture) if args.point == "click" else point
         try:
-            inspection = inspect(segmenter(), picture, args.what, show, looks_from, args.layer)
+            inspection = inspect(segmenter, picture, args.what, show, looks_from, args.layer)
         except UsageError as error:  # an option that does not fit this picture, or none
             raise UsageError(problem(source.path, error) if len(sources) > 1 else error) from error
         at_point = args.point is not None

@@ -134,6 +134,14 @@ class Segmenter:
         results = self._stream(images, background, min_confidence, batch_size)
         return list(results) if isinstance(images, (list, tuple)) else results
 
+    def read(self, image: Picture) -> np.ndarray:
+        """The pixels that are segmented: (H, W, 3) uint8 RGB, upright, transparency over white.
+
+        Raises:
+            UsageError: it cannot be read, or has more pixels than ``INPUT.MAX_PIXELS``.
+        """
+        return read_image(image, self.cfg.INPUT.MAX_PIXELS)
+
     def inputs(self, image: Picture) -> dict[str, Any]:
         """What the model takes of a picture, which is resized as for an evaluation.
 
@@ -143,7 +151,7 @@ class Segmenter:
         Raises:
             UsageError: it cannot be read.
         """
-        return self._inputs(read_image(image))
+        return self._inputs(self.read(image))
 
     @torch.no_grad()
     def embed(self, image: Picture) -> Tensor:
@@ -206,7 +214,7 @@ class Segmenter:
     ) -> Iterator[Result]:
         pictures = iter(images)
         while batch := list(islice(pictures, batch_size)):
-            arrays = [read_image(picture) for picture in batch]
+            arrays = [self.read(picture) for picture in batch]
             inputs = [self._inputs(array) for array in arrays]
             for picture, array, (labels, scores, kept) in zip(batch, arrays, self._predict(inputs), strict=True):
                 source = os.fspath(picture) if isinstance(picture, (str, os.PathLike)) else None

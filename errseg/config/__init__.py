@@ -1,7 +1,16 @@
 """The configuration: its keys, and its files, which are read as plain data on every Detectron2."""
 
-from .keys import add_errseg_config
+from .keys import MAX_PIXELS, add_errseg_config
 from .loading import apply_overrides, get_cfg, load_config
 from .node import Config, as_data, read_tree
 
-__all__ = ["Config", "add_errseg_config", "apply_overrides", "as_data", "get_cfg", "load_config", "read_tree"]
+__all__ = [
+    "MAX_PIXELS",
+    "Config",
+    "add_errseg_config",
+    "apply_overrides",
+    "as_data",
+    "get_cfg",
+    "load_config",
+    "read_tree",
+]

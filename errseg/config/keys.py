@@ -7,7 +7,9 @@ is an error that names it (Detectron2's ``merge_from_file`` and ``merge_from_lis
 import torch
 from detectron2.config import CfgNode
 
-__all__ = ["add_errseg_config"]
+__all__ = ["MAX_PIXELS", "add_errseg_config"]
+
+MAX_PIXELS = 64_000_000  # 8,000 × 8,000
 
 
 def add_errseg_config(cfg: CfgNode) -> None:
@@ -71,6 +73,7 @@ def add_errseg_config(cfg: CfgNode) -> None:
     model.PROMPT.SYNONYMS = "first"  # of comma-separated synonyms: the first (the paper), or the mean of all
 
     inputs.FORMAT = "RGB"
+    inputs.MAX_PIXELS = MAX_PIXELS  # of a picture or label file; larger ones are refused before they are decoded
     inputs.RESOLUTION_TRAIN = 640  # side of the square that the encoder sees, in pixels, in training
     inputs.RESOLUTION_TEST = 640  # and at test (Table XIV)
     inputs.COLOR_AUG_SSD = True  # SSD's colour augmentation in training

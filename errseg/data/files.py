@@ -1,66 +1,96 @@
-"""Reading an image and a label from disk, with errors that name the file."""
+"""Reading an image and a label of a data set from disk, with errors that name the file."""
 
 import numpy as np
-from detectron2.data.detection_utils import read_image
 from PIL import Image
 
+from errseg.config import MAX_PIXELS
 from errseg.errors import UsageError
 
-__all__ = ["LABEL_REMEDY", "check_label_ids", "check_label_size", "read_image_size", "read_label", "read_rgb"]
+from .pictures import WIDE, load_whole, open_image, orientation_of, pixels_of, size_of
+
+__all__ = [
+    "LABEL_REMEDY",
+    "check_label_ids",
+    "check_label_size",
+    "read_image_size",
+    "read_label",
+    "read_orientation",
+    "read_rgb",
+]
 
 LABEL_REMEDY = "convert the label or correct the vocabulary"
+RESTORE = "restore it or take it out of the data set"
+SCALES = {"L;2": 85, "L;4": 17}  # by which Pillow multiplies greys of 2 and 4 bits
 
-EXIF_ORIENTATION = 0x0112
-TURNED = (5, 6, 7, 8)  # orientations by a quarter turn
-
-# What Pillow raises on a truncated, mislabelled or oversized file.
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+Colors = dict[tuple[int, int, int], int]
 
 
-def read_rgb(path: str) -> np.ndarray:
-    """Read an image, turned as its EXIF orientation says: uint8 RGB, (H, W, 3).
+def read_rgb(path: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Read an image as :mod:`errseg.data.pictures` says: uint8 RGB, (H, W, 3).
 
     Raises:
-        UsageError: the file is missing, corrupt, or has more pixels than Pillow's guard allows.
+        UsageError: the file is missing, corrupt, has values of no known range, or has more than ``max_pixels``.
     """
-    try:
-        return read_image(path, format="RGB")
-    except _UNREADABLE as error:
-        raise _unreadable("image", path, error) from error
+    with open_image(path, "image", RESTORE, max_pixels) as image:
+        try:
+            return pixels_of(image)
+        except UsageError as error:
+            raise UsageError(f"{path}: {error}") from error
 
 
-def read_image_size(path: str) -> tuple[int, int]:
+def read_image_size(path: str, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     """(height, width) of the image that :func:`read_rgb` would give, from the file's header alone.
 
     Raises:
-        UsageError: the file is missing, no image, or has more pixels than Pillow's guard allows.
+        UsageError: the file is missing, no image, or has more than ``max_pixels``.
     """
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            turned = image.getexif().get(EXIF_ORIENTATION, 1) in TURNED
-    except _UNREADABLE as error:
-        raise _unreadable("image", path, error) from error
-    return (width, height) if turned else (height, width)
+    with open_image(path, "image", RESTORE, max_pixels) as image:
+        return size_of(image)
 
 
-def read_label(path: str) -> np.ndarray:
-    """Read a label map of 8 or 16 bits (PNG, TIFF): (H, W), of the file's own integer type.
-
-    A palette image gives its indices.
+def read_orientation(path: str) -> int:
+    """By which EXIF orientation, 1 to 8, :func:`read_rgb` turns an image, from the file's header alone.
 
     Raises:
-        UsageError: the file is missing, corrupt, or has more than one channel.
+        UsageError: the file is missing or no image.
     """
-    try:
-        with Image.open(path) as image:
-            label = np.asarray(image)
-    except _UNREADABLE as error:
-        raise _unreadable("label", path, error) from error
-    if label.ndim != 2 or not np.issubdtype(label.dtype, np.integer):
+    with open_image(path, "image", RESTORE) as image:
+        return orientation_of(image)
+
+
+def read_label(path: str, colors: Colors | None = None, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Read a label map (PNG, TIFF): (H, W), of the file's own integer type.
+
+    A palette image gives its indices, an image of 1, 2 or 4 bits the values that it stores (0 and 1, …). Opaque alpha
+    is dropped.
+
+    Args:
+        path: the file, of one channel, or of 8-bit colours where ``colors`` is given.
+        colors: the id of each RGB colour. Every label is then read as the colours that it shows.
+        max_pixels: larger files are refused before they are decoded.
+
+    Raises:
+        UsageError: the file is missing, corrupt or too large, is transparent somewhere, has several channels without
+            ``colors``, or a colour that is not among them.
+    """
+    with open_image(path, "label", RESTORE, max_pixels) as image:
+        raw = str(getattr(image, "tile", ""))  # how the file's bits become Pillow's
+        load_whole(image)
+        _check_alpha(image, path)
+        cut = ";16" in raw and not image.mode.startswith("I")  # Pillow keeps 8 bits of each channel
+        if colors is not None and not cut and image.mode not in WIDE and image.mode != "F":
+            return _ids_of_colors(np.asarray(image.convert("RGB")), colors, path)
+        label = np.asarray(image.getchannel(0) if image.mode in ("LA", "PA") and not cut else image)
+    scale = next((scale for mode, scale in SCALES.items() if repr(mode) in raw), 1)
+    if label.dtype == bool or scale > 1:
+        label = label.astype(np.uint8) // np.uint8(scale)
+    if label.ndim != 2 or not np.issubdtype(label.dtype, np.integer) or colors is not None:
+        hint = (
+            "; give the key colors in the data-set file where its colours stand for classes" if label.ndim == 3 else ""
+        )
         raise UsageError(
             f"The label {path} is an array of {label.dtype} of shape {label.shape}; "
-            "a label holds one class id a pixel: an 8-bit or 16-bit PNG or TIFF of one channel."
+            f"a label holds one class id a pixel: an 8-bit or 16-bit PNG or TIFF of one channel{hint}."
         )
     return label
 
@@ -97,10 +127,31 @@ def check_label_size(label: np.ndarray, path: str, image_path: str, size: tuple[
         )
 
 
-def _unreadable(kind: str, path: str, error: Exception) -> UsageError:
-    if isinstance(error, FileNotFoundError):
-        return UsageError(f"The {kind} {path} does not exist; restore it or take it out of the data set.")
-    if isinstance(error, Image.DecompressionBombError):
-        limit = 2 * Image.MAX_IMAGE_PIXELS
-        return UsageError(f"The {kind} {path} has more than {limit} pixels, Pillow's limit; make it smaller.")
-    return UsageError(f"The {kind} {path} cannot be read ({error}); restore it or take it out of the data set.")
+def _check_alpha(image: Image.Image, path: str) -> None:
+    """Refuse an alpha channel that says something."""
+    if image.mode not in ("LA", "PA", "RGBA", "La", "RGBa"):
+        return
+    least, _ = image.getchannel(len(image.getbands()) - 1).getextrema()
+    if least < 255:
+        raise UsageError(
+            f"The label {path} has an alpha channel that is not opaque everywhere, so that the ids below it may mean "
+            "nothing; write it without alpha, with the ignored id where it is transparent."
+        )
+
+
+def _ids_of_colors(picture: np.ndarray, colors: Colors, path: str) -> np.ndarray:
+    """(H, W, 3) uint8 RGB -> (H, W) int32 ids."""
+    codes = picture.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
+    known = {(r << 16) + (g << 8) + b: index for (r, g, b), index in colors.items()}
+    keys = np.array(sorted(known), np.int32)
+    places = np.searchsorted(keys, codes).clip(max=len(keys) - 1)
+    unknown = keys[places] != codes
+    if unknown.any():
+        found, counts = np.unique(codes[unknown], return_counts=True)
+        worst = int(found[counts.argmax()])
+        color = f"#{worst:06x} ({worst >> 16}, {worst >> 8 & 255}, {worst & 255})"
+        raise UsageError(
+            f"The label {path} has {len(found)} colours that the key colors does not name, most often {color}, at "
+            f"{counts.max()} pixels; add them, or write the label anew without smoothing and lossy compression."
+        )
+    return np.array([known[key] for key in keys.tolist()], np.int32)[places]

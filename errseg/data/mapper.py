@@ -7,6 +7,7 @@ import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.data import transforms as T
 
+from errseg.config import MAX_PIXELS
 from errseg.errors import UsageError
 
 from .augmentation import build_augmentations
@@ -31,12 +32,14 @@ class SemSegMapper:
         *,
         labels: LabelReader | None = None,
         ignore_label: int = 255,
+        max_pixels: int = MAX_PIXELS,
     ):
         """
         Args:
             augmentations: applied in this order.
             labels: reads the labels of the training data; None: no label is read.
             ignore_label: the model's, into which the data set's is translated.
+            max_pixels: of an image file; larger ones are refused.
         """
         if labels and ignore_label < labels.num_classes:
             raise UsageError(
@@ -46,12 +49,13 @@ class SemSegMapper:
         self.augmentations = T.AugmentationList(augmentations)
         self.labels = labels
         self.ignore_label = ignore_label
+        self.max_pixels = max_pixels
 
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict[str, Any]:
         if cfg.INPUT.FORMAT != "RGB":
             raise UsageError(f"INPUT.FORMAT is {cfg.INPUT.FORMAT!r}, but the CLIP towers take RGB; set it to RGB.")
-        arguments = {"augmentations": build_augmentations(cfg, is_train)}
+        arguments = {"augmentations": build_augmentations(cfg, is_train), "max_pixels": cfg.INPUT.MAX_PIXELS}
         if is_train:
             arguments["labels"] = LabelReader(cfg.DATASETS.TRAIN[0])  # the other sets share it
             arguments["ignore_label"] = cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
@@ -65,7 +69,7 @@ class SemSegMapper:
         Raises:
             UsageError: a file is missing or corrupt, image and label differ in size, or a label holds an unknown id.
         """
-        image = read_rgb(record["file_name"])
+        image = read_rgb(record["file_name"], self.max_pixels)
         height, width = image.shape[:2]
         result = {**record, "height": height, "width": width}
         inputs = T.AugInput(image)

@@ -9,7 +9,6 @@ import numpy as np
 from PIL import Image
 
 from errseg.api import Segmenter
-from errseg.api.images import read_image
 
 from .formats import Runner
 
@@ -62,7 +61,7 @@ def compare(run: Runner, segmenter: Segmenter, pictures: Iterable[Any], open_voc
         return classes[labels] if open_vocabulary else labels
 
     done = Comparison([], [], [])
-    for picture in map(read_image, pictures):
+    for picture in map(segmenter.read, pictures):
         if not done.agreement:
             by_file(picture), segmenter(picture)
         labels, seconds = _timed(by_file, picture)

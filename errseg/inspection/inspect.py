@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from errseg.api.images import read_image
 from errseg.api.segmenter import Segmenter
 from errseg.errors import UsageError
 
@@ -49,7 +48,7 @@ def inspect(
         raise UsageError("The model has no vocabulary; call segmenter.set_vocabulary(names) first.")
     wanted = _wanted(model, what)
     number = require_layer(attention_layers(model), layer) if "attention" in wanted else 1
-    picture = read_image(image)
+    picture = segmenter.read(image)
     chosen = _ids(segmenter, show)
     _check_point(point, picture)
     run = overview(model, segmenter.inputs(picture))

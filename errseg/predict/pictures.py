@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from errseg.api import Result, Segmenter
-from errseg.api.images import read_image
 from errseg.errors import UsageError
 
 from .sources import Source, problem
@@ -26,7 +25,7 @@ def segment_pictures(
 ) -> Iterator[tuple[Source, Result | str]]:
     """Give the result of each picture, or a sentence on why there is none; a few pictures are in memory at once."""
     options = {"background": background, "min_confidence": min_confidence}
-    pictures = _read_ahead(sources, batch + READERS)
+    pictures = _read_ahead(model, sources, batch + READERS)
     while some := list(islice(pictures, batch)):
         whole = [(source, image) for source, image in some if isinstance(image, np.ndarray)]
         yield from ((source, image) for source, image in some if isinstance(image, str))
@@ -59,12 +58,12 @@ def _segment(model: Segmenter, batch: list[Read], options: dict) -> Iterator[tup
         yield source, replace(result, source=source.path)
 
 
-def _read_ahead(sources: Sequence[Source], ahead: int) -> Iterator[tuple[Source, np.ndarray | str]]:
+def _read_ahead(model: Segmenter, sources: Sequence[Source], ahead: int) -> Iterator[tuple[Source, np.ndarray | str]]:
     """Each picture (H, W, 3), or why it cannot be read; threads read the next ones meanwhile."""
     pool, waiting = ThreadPoolExecutor(READERS), deque()
     try:
         for source in sources:
-            waiting.append((source, pool.submit(_read, source.path)))
+            waiting.append((source, pool.submit(_read, model, source.path)))
             if len(waiting) > ahead:
                 first, image = waiting.popleft()
                 yield first, image.result()
@@ -74,9 +73,9 @@ def _read_ahead(sources: Sequence[Source], ahead: int) -> Iterator[tuple[Source,
         pool.shutdown(cancel_futures=True)
 
 
-def _read(path: str) -> np.ndarray | str:
+def _read(model: Segmenter, path: str) -> np.ndarray | str:
     try:
-        return read_image(path)
+        return model.read(path)
     except UsageError as error:
         return problem(path, error)
     except MemoryError:
