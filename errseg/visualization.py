@@ -157,7 +157,9 @@ def _is_name(index: int, names: Sequence[str], ignore: int | None) -> bool:
 def _entries(label: np.ndarray, names: Sequence[str], ignore: int | None) -> list[tuple[int, float]]:
     """Id and share of the pixels of all that is in a label map: names by share, then everything else."""
     least = int(label.min(initial=0))
-    counts = np.bincount(label.ravel() - least)  # many times faster than sorting them
+    size = int(label.max(initial=0)) - least + 1
+    parts = np.array_split(label, max(label.size >> 23, 1))  # bincount makes copies of 8 bytes a pixel
+    counts = sum(np.bincount(part.ravel() - least, minlength=size) for part in parts)  # faster than sorting
     ids = np.flatnonzero(counts)
     entries = zip((ids + least).tolist(), (counts[ids] / label.size).tolist(), strict=True)
     return sorted(entries, key=lambda entry: (not _is_name(entry[0], names, ignore), -entry[1]))

@@ -4,7 +4,8 @@
     python tools/check_datasets.py ade20k_150_test_sem_seg my.yaml --samples 8
 
 Exit status 1 where something would change a score: a number of images that is not the whole set's, a missing or
-unreadable file, sizes that disagree, an unknown id, an 8-bit label where 16 bits are due.
+unreadable file, sizes that disagree, an unknown id, an 8-bit label where 16 bits are due, masks of two values, one id
+in all labels, speckled labels, images that EXIF turns.
 """
 
 import argparse
@@ -21,6 +22,7 @@ import errseg  # noqa: F401  makes detectron2 importable
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from errseg.atomic import replacing
+from errseg.config import MAX_PIXELS
 from errseg.data import BENCHMARKS, is_dataset_file, register_all, register_dataset_files, require_dataset
 from errseg.data.check import DatasetReport, check_dataset
 from errseg.data.samples import contact_sheet
@@ -34,6 +36,8 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="registered names or data-set files (*.yaml)")
     parser.add_argument("--root", help="folder of the registered sets (default: $DETECTRON2_DATASETS, or datasets)")
     parser.add_argument("--workers", type=int, help="processes that read files (default: one for each CPU)")
+    bound = "of a file, as INPUT.MAX_PIXELS (default: %(default)s)"
+    parser.add_argument("--max-pixels", type=int, default=MAX_PIXELS, metavar="N", help=bound)
     parser.add_argument("--samples", type=int, default=0, metavar="N", help="draw a contact sheet of N images per set")
     parser.add_argument("--out", type=Path, default=Path("output/check_datasets"), help="folder of the sheets")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there too")
@@ -43,7 +47,7 @@ def main() -> int:
             register_all(args.root)
             register_mini(args.root)
         names, missing = choose(args.names)
-        reports = [check_dataset(name, args.workers) for name in names]
+        reports = [check_dataset(name, args.workers, args.max_pixels) for name in names]
         print_reports(reports, missing)
         for report in reports:
             if args.samples > 0 and report.images:

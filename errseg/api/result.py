@@ -23,6 +23,7 @@ __all__ = ["FORMATS", "ClassScore", "Detections", "KeptName", "Result"]
 FORMATS = ("overlay", "labels", "json", "rle")
 SMALLEST_SIDE = 480  # of a plot's longer side, so that a legend fits beside it
 LEGEND_WIDTH = 280
+BLOCK = 1 << 23  # pixels that are counted at a time
 
 
 class ClassScore(NamedTuple):
@@ -96,8 +97,11 @@ class Result:
     @cached_property
     def classes(self) -> list[ClassScore]:
         """The names that have pixels, largest first."""
-        areas = np.bincount(self.labels.ravel(), minlength=len(self.names))
-        sums = np.bincount(self.labels.ravel(), self.scores.ravel(), minlength=len(self.names))
+        areas, sums = 0, 0.0
+        for start in range(0, self.labels.size, BLOCK):  # bincount makes copies of 8 bytes a pixel
+            labels, scores = (each.ravel()[start : start + BLOCK] for each in (self.labels, self.scores))
+            areas = areas + np.bincount(labels, minlength=len(self.names))
+            sums = sums + np.bincount(labels, scores, minlength=len(self.names))
         found = [
             ClassScore(i, self.names[i], int(areas[i]), float(areas[i] / self.labels.size), float(sums[i] / areas[i]))
             for i in np.flatnonzero(areas).tolist()

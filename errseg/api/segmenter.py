@@ -233,7 +233,10 @@ class Segmenter:
             for views, rank, each in zip(parts, ranks, batch, strict=True):
                 labels, scores = labels_and_scores(views, (each["height"], each["width"]))
                 kept = self._kept(torch.cat([view.kept for view in views]).unique(), rank)
-                yield classes[labels.cpu()].numpy(), scores.cpu().numpy(), kept
+                labels = labels.cpu()
+                for rows in labels.split(1024):  # in place: a large picture's label map is not copied
+                    rows.copy_(classes[rows])
+                yield labels.numpy(), scores.cpu().numpy(), kept
 
     def _kept(self, ids: Tensor, rank: Tensor) -> list[KeptName]:
         """The names that CRM kept, best first: their ids, and the score of every name."""

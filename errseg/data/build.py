@@ -208,15 +208,21 @@ def _check_same_vocabulary(names: Sequence[str]) -> None:
     if not names:
         raise UsageError("DATASETS.TRAIN is empty; name a registered data set.")
     first, *others = [
-        (metadata.stuff_classes, metadata.ignore_label, metadata.get("label_map"))
+        (metadata.stuff_classes, metadata.ignore_label, metadata.get("label_map"), *_drawing_of(metadata))
         for metadata in map(MetadataCatalog.get, names)
     ]
     for name, other in zip(names[1:], others, strict=True):
         if other != first:
             raise UsageError(
-                f"DATASETS.TRAIN names {names[0]} and {name}, whose classes, ignore labels or label maps differ; "
-                "train on sets that share them."
+                f"DATASETS.TRAIN names {names[0]} and {name}, whose classes, ignore labels, label maps, colors or "
+                "exif differ; train on sets that share them."
             )
+
+
+def _drawing_of(metadata: Any) -> tuple[Any, bool]:
+    """The colours of a set's labels, and whether they are drawn before EXIF turns the images."""
+    keys = metadata.get("label_keys")
+    return (keys.colors, keys.exif == "stored") if keys else (None, False)
 
 
 @contextmanager

@@ -1,18 +1,19 @@
 """What is on disk of a data set, against what should be."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
-import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from errseg.config import MAX_PIXELS
 from errseg.errors import UsageError
 
 from .checksum import DataChecksum
-from .files import check_label_size, read_label, read_rgb
+from .findings import Findings
 from .labels import LabelReader
+from .pair import PairReport, look_at_pair
 from .parallel import default_workers, parallel_map
 from .vocabularies import equal_names
 
@@ -23,18 +24,6 @@ Record = dict[str, str]
 # A label file of 8 bits has no room for these ids.
 LARGEST_8_BIT_ID = 255
 SUSPICIOUS_SHARE = 0.01  # of the pixels of a whole set, for class 255 of one that ignores another id
-
-
-@dataclass
-class PairReport:
-    """What one image and its label have shown."""
-
-    problem: str = ""  # a sentence, or empty
-    kind: str = ""  # of the problem: image, label, size, ids
-    bits: int = 0  # of the label file's ids; 0: not read
-    ids: tuple[int, ...] = ()  # class ids and the ignore label, and the pixels of each
-    pixels: tuple[int, ...] = ()
-    checksum: str = ""  # state
 
 
 @dataclass
@@ -70,12 +59,13 @@ class DatasetReport:
         return {**asdict(self), "ignored_share": self.ignored_share, "seen": len(self.seen)}
 
 
-def check_dataset(name: str, workers: int | None = None) -> DatasetReport:
+def check_dataset(name: str, workers: int | None = None, max_pixels: int = MAX_PIXELS) -> DatasetReport:
     """Read every image and label of a registered data set.
 
     Args:
         name: registered name.
         workers: processes that read; None: one for each CPU.
+        max_pixels: larger files are a problem.
     """
     metadata, reader = MetadataCatalog.get(name), LabelReader(name)
     report = DatasetReport(
@@ -91,7 +81,9 @@ def check_dataset(name: str, workers: int | None = None) -> DatasetReport:
     except UsageError as error:
         report.problems.append(str(error))
         return report
-    _read_files(report, reader, records, default_workers() if workers is None else workers)
+    look = partial(look_at_pair, reader, max_pixels=max_pixels)
+    findings = Findings(reader, tuple(metadata.stuff_classes))
+    _read_files(report, look, records, default_workers() if workers is None else workers, findings)
     if report.expected not in (None, len(records)):
         few = "too few" if len(records) < report.expected else "too many"
         report.problems.insert(
@@ -116,11 +108,18 @@ def _note_names(report: DatasetReport, names: Sequence[str]) -> None:
         )
 
 
-def _read_files(report: DatasetReport, reader: LabelReader, records: Sequence[Record], workers: int) -> None:
+def _read_files(
+    report: DatasetReport,
+    look: Callable[[Record], PairReport],
+    records: Sequence[Record],
+    workers: int,
+    findings: Findings,
+) -> None:
     """Read every file, and add what they show to the report."""
-    checksum, pixels = DataChecksum(), np.zeros(reader.num_classes, np.int64)
+    checksum, reader = DataChecksum(), findings.reader
     first: dict[str, str] = {}
-    for file in parallel_map(partial(_read_pair, reader), records, workers, report.name):
+    for file in parallel_map(look, records, workers, report.name):
+        findings.add(file)
         if file.problem:
             report.bad_files[file.kind] = report.bad_files.get(file.kind, 0) + 1
             first.setdefault(file.kind, file.problem)
@@ -128,16 +127,14 @@ def _read_files(report: DatasetReport, reader: LabelReader, records: Sequence[Re
             report.bits[file.bits] = report.bits.get(file.bits, 0) + 1
         if file.checksum:
             checksum.merge(DataChecksum(file.checksum))
-        for index, count in zip(file.ids, file.pixels, strict=True):
-            if index == reader.ignore_label:
-                report.ignored += count
-            else:
-                pixels[index] += count
-    report.images, report.pixels = len(records), pixels.tolist()
+    report.images, report.pixels, report.ignored = len(records), findings.pixels.tolist(), findings.ignored
     report.checksum = checksum.hexdigest() if checksum.num_images else ""
     for kind, sentence in first.items():
         count = report.bad_files[kind]
         report.problems.append(sentence + (f" It is the first of {count}." if count > 1 else ""))
+    report.problems += [*findings.errors(), *findings.warnings()]
+    if findings.turned():  # a data-set file can say how its labels are drawn
+        (report.problems if reader.from_file else report.notes).append(findings.turned())
     _judge_depth(report, reader)
     _judge_ignored(report, reader)
 
@@ -160,27 +157,3 @@ def _judge_ignored(report: DatasetReport, reader: LabelReader) -> None:
             f"No pixel is ignored ({reader.ignore_label}), but {100 * share:.1f} % are of the class "
             f"{LARGEST_8_BIT_ID}, as where 255 was taken for the ignore label; convert the labels again."
         )
-
-
-def _read_pair(reader: LabelReader, record: Record) -> PairReport:
-    """Read the files of a record."""
-    image_path, path, kind = record["file_name"], record["sem_seg_file_name"], "image"
-    file = PairReport()
-    try:
-        size = read_rgb(image_path).shape[:2]
-        kind = "label"
-        label = read_label(path)
-        file.bits = 8 * label.dtype.itemsize
-        kind = "size"
-        check_label_size(label, path, image_path, size)
-        kind = "ids"
-        classes = reader.to_classes(label, path)
-    except UsageError as error:
-        file.problem, file.kind = str(error), kind
-        return file
-    ids, counts = np.unique(classes, return_counts=True)
-    file.ids, file.pixels = tuple(ids.tolist()), tuple(counts.tolist())
-    checksum = DataChecksum()
-    checksum.add(image_path, classes)
-    file.checksum = checksum.state()
-    return file

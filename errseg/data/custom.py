@@ -9,12 +9,14 @@ import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from errseg.config import MAX_PIXELS
 from errseg.errors import UsageError
 
 from .benchmarks import register_sem_seg
 from .dataset_file import load_dataset_file
-from .files import read_image_size
+from .findings import Findings
 from .labels import LabelReader
+from .pair import look_at_pair
 from .pairing import pair_files
 from .parallel import default_workers, parallel_map
 from .vocabularies import Vocabulary
@@ -87,30 +89,45 @@ def apply_dataset_option(cfg: CfgNode, path: str, eval_only: bool, overrides: Se
         head.IGNORE_VALUE = 65535
 
 
-def check_labels(name: str, workers: int | None = None) -> None:
-    """Read every label of a registered data set, and log which names no label holds.
+def check_labels(
+    name: str, workers: int | None = None, sample: int | None = None, max_pixels: int = MAX_PIXELS
+) -> None:
+    """Read the labels of a registered data set; log what is suspicious in them, and which names no label holds.
 
     Args:
         name: registered name.
         workers: processes that read; None: one for each CPU.
+        sample: read so many labels, evenly spaced, and say nothing of names; None: all.
+        max_pixels: larger images and labels are refused.
 
     Raises:
-        UsageError: a label or its image is missing or corrupt, they differ in size, a label holds an unknown id, or no
-            label holds a class.
+        UsageError: a label or its image is missing or corrupt, they differ in size, a label holds an unknown id, no
+            label holds a class, or masks of two values have one of them ignored.
     """
-    reader, records = LabelReader(name), DatasetCatalog.get(name)
-    seen = np.zeros(reader.num_classes, bool)
+    metadata, records = MetadataCatalog.get(name), DatasetCatalog.get(name)
+    if sample is not None and len(records) > sample:
+        records = [records[index * len(records) // sample] for index in range(sample)]
+    reader, logger = LabelReader(name), logging.getLogger(__name__)
+    findings = Findings(reader, tuple(metadata.stuff_classes), sample is not None)
     workers = default_workers() if workers is None else workers
-    for classes in parallel_map(partial(_classes_of, reader), records, workers, f"Labels of {Path(name).name}"):
-        seen[classes] = True
-    if not seen.any():
+    look = partial(look_at_pair, reader, decode=False, max_pixels=max_pixels)
+    for pair in parallel_map(look, records, workers, f"Labels of {Path(name).name}"):
+        if pair.problem:
+            raise UsageError(pair.problem)
+        findings.add(pair)
+    for error in findings.errors():
+        raise UsageError(f"{name}: {error}")
+    seen, names = findings.pixels > 0, metadata.stuff_classes
+    if sample is None and not seen.any():
         raise UsageError(
             f"Every pixel of the {len(records)} labels of {name} is ignored, so there is nothing to learn or to score; "
             f"{reader.remedy}."
         )
-    names = MetadataCatalog.get(name).stuff_classes
+    for warning in filter(None, (*findings.warnings(), findings.turned())):
+        logger.warning("%s: %s", name, warning)
+    if sample is not None:
+        return
     never = [names[index] for index in np.flatnonzero(~seen)]
-    logger = logging.getLogger(__name__)
     logger.info("%s: %d labels, %d of %d names in them", name, len(records), seen.sum(), len(seen))
     if never:
         some = ", ".join(never[:10]) + (", …" if len(never) > 10 else "")
@@ -133,12 +150,7 @@ def _register(name: str) -> None:
         label_map=file.label_map,
         list_files=partial(pair_files, name, file.images, file.labels, file.image_endings, file.label_endings),
     )
-    keys = "names, ignore, label_offset or reduce_zero_label"
-    MetadataCatalog.get(name).set(label_remedy=f"convert the label, or correct {keys} in {name}")
-
-
-def _classes_of(reader: LabelReader, record: dict[str, str]) -> np.ndarray:
-    """The classes in the label of a record."""
-    image, path = record["file_name"], record["sem_seg_file_name"]
-    classes = np.unique(reader(path, image, read_image_size(image)))
-    return classes[classes != reader.ignore_label]
+    keys = "names, ignore, values, label_offset or reduce_zero_label"
+    MetadataCatalog.get(name).set(
+        label_keys=file.label_keys, label_remedy=f"convert the label, or correct {keys} in {name}"
+    )

@@ -6,12 +6,16 @@
     ignore: 255                # id of the pixels that do not count
 
 and, where they are needed, ``label_offset`` (added to the ids of the files), ``reduce_zero_label`` (0 does not count,
-the others less one), ``num_classes`` (K, the names that CRM keeps at test), ``image_ext`` and ``label_ext`` (how the
-files' names end, such as ``_mask.png``).
+the others less one), ``values`` (what each value of the files stands for, such as ``{0: background, 255: crack}``),
+``colors`` (the same for files of RGB colours, such as ``{cat: [255, 0, 0]}``, or a colour for each name in a list),
+``exif`` (``stored`` where labels are drawn on images before their EXIF orientation turns them, or ``turned``),
+``num_classes`` (K, the names that CRM keeps at test), ``image_ext`` and ``label_ext`` (how the files' names end, such
+as ``_mask.png``).
 """
 
 import difflib
 import json
+import os
 import reprlib
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +23,7 @@ from typing import Any, NamedTuple
 from errseg.errors import UsageError
 from errseg.safe_files import read_yaml
 
+from .label_keys import LabelKeys, cut, read_label_keys, short
 from .pairing import IMAGE_ENDINGS, LABEL_ENDINGS
 from .vocabularies import Vocabulary, default_num_classes, load_vocabulary, vocabulary_names
 
@@ -31,6 +36,9 @@ KINDS = {  # what each key takes; names is looked at by itself
     "ignore": (int, "a whole number from 0 to 65535"),
     "label_offset": (int, "a whole number"),
     "reduce_zero_label": (bool, "true or false"),
+    "values": (dict, "what each value stands for, as in values: {0: background, 255: crack}"),
+    "colors": ((dict, list), "a colour for each name, as in colors: {cat: [255, 0, 0], dog: '#00ff00'}"),
+    "exif": (str, "turned or stored"),
     "num_classes": (int, "a positive whole number"),
     "image_ext": (str, "an ending such as .jpg"),
     "label_ext": (str, "an ending such as _mask.png"),
@@ -50,6 +58,7 @@ class DatasetFile(NamedTuple):
     num_classes_test: int
     image_endings: tuple[str, ...]
     label_endings: tuple[str, ...]
+    label_keys: LabelKeys
 
 
 def load_dataset_file(path: str) -> DatasetFile:
@@ -61,18 +70,19 @@ def load_dataset_file(path: str) -> DatasetFile:
     content = _read_yaml(path)
     _check_keys(path, content)
     vocabulary = _read_names(path, content["names"])
-    ignore_label, label_map = _label_ids(path, content, vocabulary.classes)
+    keys = read_label_keys(path, content, vocabulary.classes)
     count = len(vocabulary.prompts)
     return DatasetFile(
         path,
         _folder(path, "images", content["images"]),
         _folder(path, "labels", content["labels"]),
         vocabulary,
-        ignore_label,
-        label_map,
+        keys.ignore_label,
+        keys.label_map,
         min(content.get("num_classes", default_num_classes(count)), count),
         _endings(path, "image_ext", content, IMAGE_ENDINGS),
         _endings(path, "label_ext", content, LABEL_ENDINGS),
+        keys,
     )
 
 
@@ -88,30 +98,31 @@ def _check_keys(path: str, content: dict[str, Any]) -> None:
         if key not in KINDS:
             near = difflib.get_close_matches(str(key), KINDS, n=1)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(KINDS)}."
-            raise UsageError(f"{path} has the unknown key {reprlib.repr(key)}; {hint}")
+            raise UsageError(f"{path} has the unknown key {short(key)}; {hint}")
         kind, meaning = KINDS[key]
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)) or value == "":
-            raise UsageError(f"{key} in {path} is {reprlib.repr(value)}; give {meaning}.")
+            raise UsageError(f"{key} in {path} is {short(value)}; give {meaning}.")
     missing = [key for key in REQUIRED if key not in content]
     if missing:
         raise UsageError(f"{path} lacks {', '.join(missing)}; add it: {' and '.join(REQUIRED)} are required.")
-    if not 0 <= content.get("ignore", 0) <= 65535:
-        raise UsageError(f"ignore in {path} is {content['ignore']}; give {KINDS['ignore'][1]}.")
     if content.get("num_classes", 1) < 1:
-        raise UsageError(f"num_classes in {path} is {content['num_classes']}; give {KINDS['num_classes'][1]}.")
-    if content.get("reduce_zero_label") and content.get("label_offset"):
-        raise UsageError(
-            f"{path} gives both reduce_zero_label and label_offset; reduce_zero_label already takes one from the ids: "
-            "keep one of them."
-        )
+        raise UsageError(f"num_classes in {path} is {short(content['num_classes'])}; give {KINDS['num_classes'][1]}.")
+
+
+def _beside(path: str, key: str, value: str) -> Path:
+    """A path of a data-set file, which is relative to it."""
+    try:
+        return Path(path).parent / Path(value).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{key} in {path} is {short(value)}, but that home is not known here; correct it.") from error
 
 
 def _folder(path: str, key: str, value: str) -> Path:
-    folder = Path(path).parent / Path(value).expanduser()
-    if not folder.is_dir():
+    folder = _beside(path, key, value)
+    if not os.path.isdir(folder):  # False for a path that no file system takes, too
         raise UsageError(
-            f"{key} in {path} is {value!r}, but there is no folder {folder.absolute()}; correct it: paths are relative "
-            "to the file that names them."
+            f"{key} in {path} is {short(value)}, but there is no folder {cut(os.path.abspath(folder))}; correct it: "
+            "paths are relative to the file that names them."
         )
     return folder
 
@@ -123,37 +134,17 @@ def _endings(path: str, key: str, content: dict[str, Any], default: tuple[str, .
     return (ending if "." in ending else f".{ending}",)
 
 
-def _label_ids(path: str, content: dict[str, Any], classes: tuple[str, ...]) -> tuple[int, dict[int, int] | None]:
-    """The ignore label among class ids, and the map from the ids of the files."""
-    reduce = content.get("reduce_zero_label", False)
-    ignore, offset = content.get("ignore", 255), -1 if reduce else content.get("label_offset", 0)
-    raw_ids = {index - offset: index for index in range(len(classes)) if index >= offset}
-    if ignore in raw_ids:
-        wide = len(classes) - 1 - offset >= 255
-        hint = "65535, which 16-bit labels hold" if wide else "255, where labels hold no such id"
-        raise UsageError(
-            f"ignore in {path} is {ignore}, which is also the id of the class {classes[raw_ids[ignore]]!r}; give the "
-            f"id of the pixels that do not count ({hint}), or reduce_zero_label or label_offset where ids start at 1."
-        )
-    if offset == 0:
-        return ignore, None
-    if ignore < len(classes):  # free in the files, but a class after the map
-        ignored = 255 if len(classes) <= 255 else 65535
-    else:
-        ignored = ignore
-    return ignored, {**raw_ids, **({0: ignored} if reduce else {}), ignore: ignored}
-
-
 def _read_names(path: str, names: Any) -> Vocabulary:
     """The vocabulary that the key ``names`` gives or points to."""
     source = f"names in {path}"
     if isinstance(names, str):
-        file = Path(path).parent / Path(names).expanduser()
-        if not file.is_file():
+        file = _beside(path, "names", names)
+        if not os.path.isfile(file):
             if names in vocabulary_names():
                 return load_vocabulary(names)
             raise UsageError(
-                f"{source} is {names!r}, but there is no file {file.absolute()}, and no vocabulary of that name; "
+                f"{source} is {short(names)}, but there is no file {cut(os.path.abspath(file))}, and no vocabulary of "
+                "that name; "
                 f"give a list, a file, or one of {', '.join(vocabulary_names())}."
             )
         names, source = read_names_file(file), str(file)

@@ -1,5 +1,7 @@
 """Reading an image and a label of a data set from disk, with errors that name the file."""
 
+import os
+
 import numpy as np
 from PIL import Image
 
@@ -48,13 +50,13 @@ def read_image_size(path: str, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
         return size_of(image)
 
 
-def read_orientation(path: str) -> int:
+def read_orientation(path: str, max_pixels: int = MAX_PIXELS) -> int:
     """By which EXIF orientation, 1 to 8, :func:`read_rgb` turns an image, from the file's header alone.
 
     Raises:
-        UsageError: the file is missing or no image.
+        UsageError: the file is missing, no image, or has more than ``max_pixels``.
     """
-    with open_image(path, "image", RESTORE) as image:
+    with open_image(path, "image", RESTORE, max_pixels) as image:
         return orientation_of(image)
 
 
@@ -120,11 +122,18 @@ def check_label_size(label: np.ndarray, path: str, image_path: str, size: tuple[
     Raises:
         UsageError: it has another.
     """
-    if label.shape != size:
-        raise UsageError(
-            f"The image {image_path} has {size[1]} × {size[0]} pixels, its label {path} "
-            f"{label.shape[1]} × {label.shape[0]}; they must agree: prepare the data set again."
+    if label.shape == size:
+        return
+    remedy = "they must agree: prepare the data set again"
+    if label.shape == size[::-1] and os.path.isfile(image_path) and read_orientation(image_path) != 1:
+        remedy = (
+            "the EXIF orientation turns the image, and the label is drawn on the pixels before that: turn the label, "
+            "or give exif: stored in the data-set file"
         )
+    raise UsageError(
+        f"The image {image_path} has {size[1]} × {size[0]} pixels, its label {path} "
+        f"{label.shape[1]} × {label.shape[0]}; {remedy}."
+    )
 
 
 def _check_alpha(image: Image.Image, path: str) -> None:

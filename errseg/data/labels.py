@@ -5,9 +5,12 @@ from collections.abc import Mapping
 import numpy as np
 from detectron2.data import MetadataCatalog
 
+from errseg.config import MAX_PIXELS
 from errseg.errors import UsageError
 
-from .files import LABEL_REMEDY, check_label_ids, check_label_size, read_label
+from .files import LABEL_REMEDY, check_label_ids, check_label_size, read_label, read_orientation
+from .label_keys import LabelKeys
+from .pictures import turn
 
 __all__ = ["LabelReader"]
 
@@ -23,13 +26,17 @@ class LabelReader:
     def __init__(self, dataset_name: str):
         """
         Args:
-            dataset_name: registered name; its metadata bring ``stuff_classes``, ``ignore_label`` and ``label_map``.
+            dataset_name: registered name; its metadata bring ``stuff_classes``, ``ignore_label`` and ``label_map``, and
+                those of a data-set file ``label_keys``.
         """
         metadata = MetadataCatalog.get(dataset_name)
         self.num_classes = len(metadata.stuff_classes)
         self.ignore_label = metadata.ignore_label
         self.label_map = metadata.get("label_map")
         self.remedy = metadata.get("label_remedy", LABEL_REMEDY)
+        keys: LabelKeys | None = metadata.get("label_keys")
+        self.from_file = keys is not None
+        self.colors, self.exif, self.explicit = (keys.colors, keys.exif, keys.explicit) if keys else (None, "", False)
         self.largest_id = max(self.label_map or [self.num_classes - 1, self.ignore_label])  # that a file may hold
         self._table = None if self.label_map is None else _as_table(self.label_map)
 
@@ -47,9 +54,22 @@ class LabelReader:
         Raises:
             UsageError: the file is missing or corrupt, has another size than its image, or holds an unknown id.
         """
-        label = read_label(path)
+        label = self.read(path, image_path)
         check_label_size(label, path, image_path, size)
         return self.to_classes(label, path)
+
+    def read(self, path: str, image_path: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+        """The ids of a file (H, W), turned where its image is and the data set says that the label is not.
+
+        Raises:
+            UsageError: the file cannot be read.
+        """
+        label = read_label(path, self.colors, max_pixels)
+        return turn(label, read_orientation(image_path, max_pixels)) if self.exif == "stored" else label
+
+    def bits_of(self, label: np.ndarray) -> int:
+        """Bits that a file had for each pixel of a label which was read from it."""
+        return 8 * label.dtype.itemsize if self.colors is None else 24
 
     def to_classes(self, label: np.ndarray, path: str) -> np.ndarray:
         """From the ids of a file to class ids, (H, W) int32.
@@ -62,7 +82,10 @@ class LabelReader:
             UsageError: it holds an unknown id.
         """
         if self._table is None:
-            check_label_ids(label, path, self.num_classes, self.ignore_label, self.remedy)
+            try:
+                check_label_ids(label, path, self.num_classes, self.ignore_label, self.remedy)
+            except UsageError as error:
+                raise UsageError(f"{error}{self._two_values(label)}") from None
             return label.astype(np.int32)
         ids = label.astype(np.int32)
         last = len(self._table) - 1  # unknown, as every id beyond the map is
@@ -73,6 +96,13 @@ class LabelReader:
                 f"{_ranges(sorted(self.label_map))}; {self.remedy}."
             )
         return mapped
+
+    def _two_values(self, label: np.ndarray) -> str:
+        """What to do with a mask of two values, of which one is no id."""
+        values = np.unique(label).tolist()
+        if self.num_classes != 2 or len(values) != 2 or not self.from_file:
+            return ""
+        return f" It is a mask of two values; values: {{{values[0]}: 0, {values[1]}: 1}} makes them the two classes."
 
 
 def _as_table(label_map: Mapping[int, int]) -> np.ndarray:

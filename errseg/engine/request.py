@@ -25,6 +25,8 @@ from .launch import is_first_here, torchrun_world
 
 __all__ = ["check_request", "processes_of", "require_datasets"]
 
+SAMPLE = 32  # labels of a registered set that are looked at before a run
+
 
 def check_request(args: argparse.Namespace) -> CfgNode:
     """The frozen configuration of a request.
@@ -60,11 +62,12 @@ def check_request(args: argparse.Namespace) -> CfgNode:
         raise UsageError("DATASETS.TEST is empty; name a registered data set.")
     cfg.DATASETS.TEST = require_datasets(cfg.DATASETS.TEST, "DATASETS.TEST", args.available)
     used = dict.fromkeys((*(() if args.eval_only else cfg.DATASETS.TRAIN), *cfg.DATASETS.TEST))
-    for name in filter(is_dataset_file, used):
-        if is_first_here():
-            check_labels(name)
     for name in used:
-        DatasetCatalog.get(name)  # says what is incomplete before hours have passed, rather than at its turn
+        records = DatasetCatalog.get(name)  # says what is incomplete before hours have passed, rather than at its turn
+        if is_first_here() and all("sem_seg_file_name" in record for record in records[:1]):
+            # Of a registered set, which others have checked, some labels are looked at, in this process.
+            workers, sample = (None, None) if is_dataset_file(name) else (1, SAMPLE)
+            check_labels(name, workers, sample, cfg.INPUT.MAX_PIXELS)
     cfg.freeze()
     return cfg
 

@@ -66,14 +66,18 @@ def label_map(parts: Sequence[Part], size: tuple[int, int]) -> Tensor:
 
 
 def labels_and_scores(parts: Sequence[Part], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """``label_map``'s ids (H, W), and the score of each pixel's best name: (H, W), 0 to 1."""
-    ids = _union(parts)
-    labels, best = [], []
-    for _, scores in _blocks(parts, ids, size):
+    """``label_map``'s ids (H, W) int32, and the score of each pixel's best name: (H, W), 0 to 1.
+
+    Each is written in place block by block: a large picture takes little more than the two results.
+    """
+    ids, first_scores = _union(parts), parts[0].scores
+    labels = torch.empty(size, dtype=torch.int32, device=first_scores.device)
+    best = first_scores.new_empty(size)
+    for (first, last), scores in _blocks(parts, ids, size):
         places = scores.argmax(0)
-        labels.append(ids[places])
-        best.append(scores.gather(0, places.unsqueeze(0)).squeeze(0))
-    return torch.cat(labels), torch.cat(best)
+        labels[first:last] = ids[places]
+        best[first:last] = scores.gather(0, places.unsqueeze(0)).squeeze(0)
+    return labels, best
 
 
 def dense_scores(parts: Sequence[Part], size: tuple[int, int], num_names: int) -> Tensor:
