@@ -2,15 +2,20 @@
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from errseg.errors import UsageError
 
-__all__ = ["IMAGE_ENDINGS", "LABEL_ENDINGS", "find_files", "pair_files", "visible_files"]
+from .pictures import HAS_HEIF, HEIF, HEIF_ENDINGS
 
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+__all__ = ["IMAGE_ENDINGS", "LABEL_ENDINGS", "find_files", "left_out", "pair_files", "visible_files"]
+
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", *HEIF_ENDINGS)
 LABEL_ENDINGS = (".png", ".tif", ".tiff")
+LABEL_STUDIO = r"task-\d+-annotation-\d+-by-.*-tag-.+-\d+\."  # the task, and the class in place of the image
 
 
 def visible_files(folder: str | Path) -> Iterator[str]:
@@ -24,6 +29,17 @@ def visible_files(folder: str | Path) -> Iterator[str]:
         visited.add(real)
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         yield from (os.path.join(directory, name) for name in sorted(names) if not name.startswith("."))
+
+
+def left_out(paths: Iterable[str], endings: Sequence[str]) -> str:
+    """A sentence that counts the files without one of some endings, by their own; empty where there are none."""
+    others = (path for path in paths if not path.lower().endswith(tuple(endings)))
+    counts = Counter(os.path.splitext(path)[1].lower() or "no ending" for path in others)
+    if not counts:
+        return ""
+    listed = ", ".join(f"{count} of {ending}" for ending, count in sorted(counts.items()))
+    hint = "" if HAS_HEIF or not counts.keys() & set(HEIF) else "; install pillow-heif to read HEIC and HEIF"
+    return f"{sum(counts.values())} files are no pictures that can be read by their endings ({listed}){hint}."
 
 
 def find_files(folder: str | Path, endings: Sequence[str], key: str, owner: str) -> dict[str, str]:
@@ -89,7 +105,12 @@ def pair_files(
                 f"The data set {owner} has no {kind}: {folder} holds no file that ends in {', '.join(endings)}; "
                 f"correct {kind}s or {key}."
             )
+    logger = logging.getLogger(__name__)
+    others = left_out(visible_files(image_folder), (*image_endings, *label_endings))
+    if others:
+        logger.warning("%s: in %s, %s", owner, image_folder, others)
     unmatched = sorted(labels.keys() - images.keys())
+    _explain_parts(owner, [labels[stem] for stem in unmatched])
     if len(unmatched) == len(labels):
         raise UsageError(
             f"None of the {len(labels)} labels of the data set {owner} has an image of its name (the first label is "
@@ -103,8 +124,19 @@ def pair_files(
         )
     unlabelled = sorted(images.keys() - labels.keys())
     if unlabelled:
-        logging.getLogger(__name__).warning(
+        logger.warning(
             "%s: %d of %d images have no label and are left out, the first being %s",
             owner, len(unlabelled), len(images), images[unlabelled[0]],
         )  # fmt: skip
     return [{"file_name": images[stem], "sem_seg_file_name": labels[stem]} for stem in sorted(labels)]
+
+
+def _explain_parts(owner: str, labels: Sequence[str]) -> None:
+    """Refuse masks as Label Studio exports them, a file for each class of an image, without the image's name."""
+    parts = [path for path in labels if re.match(LABEL_STUDIO, os.path.basename(path))]
+    if parts:
+        raise UsageError(
+            f"{len(parts)} labels of the data set {owner} are masks of one class each, as Label Studio exports them "
+            f"(the first is {parts[0]}); merge those of each task into one file of class ids that has the name of the "
+            "task's image, which the JSON export tells."
+        )

@@ -1,18 +1,20 @@
 """Which pictures and videos a command line means: files, folders and patterns."""
 
 import glob
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from errseg.data.pairing import IMAGE_ENDINGS, visible_files
+from errseg.data.pairing import IMAGE_ENDINGS, left_out, visible_files
 from errseg.errors import UsageError
 
 __all__ = ["Source", "find_sources", "is_video", "problem"]
 
-PICTURES = (*IMAGE_ENDINGS, ".gif", ".avif", ".jp2", ".ppm")  # in a folder; a file that is named may end otherwise
+PICTURES = (*IMAGE_ENDINGS, ".gif", ".jp2", ".ppm")  # in a folder; a file that is named may end otherwise
 VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv")
+TEXTS = (".json", ".txt", ".md", ".csv", ".xml", ".yaml", ".yml", ".html", ".npz", ".pdf", ".svg")  # are no pictures
 OURS = ("_overlay.png", "_labels.png", "_overlay.mp4")  # what lies in the output folder and ends so is no input
 
 
@@ -83,8 +85,11 @@ def find_sources(arguments: Sequence[str], out: str | Path, ours: tuple[str, ...
 
 
 def _walk(folder: str, root: str) -> Iterator[Source]:
-    """The pictures and videos in a folder, by name."""
-    for path in visible_files(folder):
+    """The pictures and videos in a folder, by name; a line in the log counts the other files."""
+    paths = list(visible_files(folder))
+    if others := left_out(paths, (*PICTURES, *VIDEOS, *TEXTS)):
+        logging.getLogger(__name__).warning("%s: %s", folder, others)
+    for path in paths:
         if path.lower().endswith((*PICTURES, *VIDEOS)):
             yield Source(path, root)
 

@@ -92,3 +92,19 @@ def test_links_are_followed_once(make, tmp_path):
     (folder / "town").symlink_to(elsewhere)
     (folder / "again").symlink_to(folder)
     assert sorted(find_files(folder, (".png",), "image_ext", "my.yaml")) == ["0", "town/1"]
+
+
+def test_other_files_among_the_images_are_counted(tmp_path, caplog):
+    for name in ("images/a.jpg", "images/b.psd", "labels/a.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert len(pair_files("my.yaml", tmp_path / "images", tmp_path / "labels")) == 1
+    assert "1 files are no pictures that can be read by their endings (1 of .psd)" in caplog.text
+
+
+def test_a_mask_for_each_class_is_explained(tmp_path):
+    for name in ("images/a.jpg", "labels/task-1-annotation-2-by-1-tag-crack-0.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(UsageError, match="1 labels of .*my.yaml are masks of one class each, as Label Studio"):
+        pair_files("my.yaml", tmp_path / "images", tmp_path / "labels")

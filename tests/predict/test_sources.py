@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from errseg.errors import UsageError
+from errseg.predict import sources
 from errseg.predict.places import assign_places, outputs
 from errseg.predict.sources import Source, find_sources
 
@@ -103,3 +104,14 @@ def test_places_stay(tree):
     assert assign_places([second, first], {first.key: "a"}) == {first: "a", second: "other/a"}
     Path(first.path).unlink()
     assert assign_places([second], {first.key: "a"}) == {second: "a"}  # what is gone needs no place
+
+
+def test_files_that_cannot_be_read_are_counted_and_named(tree, caplog, monkeypatch):
+    monkeypatch.setattr("errseg.data.pairing.HAS_HEIF", False)
+    for name in ("photos/x.HEIC", "photos/deep/y.heic", "photos/z.psd"):
+        Path(name).touch()
+    endings = tuple(ending for ending in sources.PICTURES if ending not in (".heic", ".heif"))
+    monkeypatch.setattr(sources, "PICTURES", endings)
+    assert len(paths("photos")) == 5
+    assert "photos: 3 files are no pictures" in caplog.text and "2 of .heic, 1 of .psd" in caplog.text
+    assert "install pillow-heif" in caplog.text
