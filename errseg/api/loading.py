@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from detectron2.config import CfgNode
 
-from errseg.checkpoint import ERRSegCheckpointer, load_state_dict_file, released_clip_name
+from errseg.checkpoint import ERRSegCheckpointer, last_checkpoint, load_state_dict_file, released_clip_name
 from errseg.config import apply_overrides, get_cfg, load_config
 from errseg.errors import UsageError
 from errseg.modeling import ERRSeg, build_model
@@ -116,12 +116,11 @@ def _load_file(config: Path, overrides: Sequence[Any], run: Path) -> CfgNode:
 
 def _last_checkpoint(run: Path) -> str:
     """The path of the weights that a training run ended with, or has reached."""
-    final, tag = run / "model_final.pth", run / "last_checkpoint"
-    if not final.is_file() and tag.is_file():
-        final = run / Path(tag.read_text().strip()).name
-    if not final.is_file():
+    final = run / "model_final.pth"
+    newest = str(final) if final.is_file() else last_checkpoint(run)
+    if not newest:
         raise UsageError(f"The run {run} has no checkpoint yet; give weights, or wait for one.")
-    return str(final)
+    return newest
 
 
 def _released(path: str, overrides: Sequence[Any]) -> CfgNode:

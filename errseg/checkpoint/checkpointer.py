@@ -2,63 +2,49 @@
 
 import logging
 import os
-import pickle
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
-from safetensors.torch import load_file
 
 from ..atomic import replacing
 from ..errors import UsageError
 from ..modeling.weights import WeightSources
+from ..weight_files import check_fit, read_weight_file, unwrap
+from .last import TAG, last_checkpoint
 from .official import from_official, is_official
+from .resume import check_optimizer
 
 logger = logging.getLogger(__name__)
 
 
-def load_state_dict_file(path: str) -> dict[str, Any]:
+def load_state_dict_file(path: str, expected: Collection[str] = ()) -> dict[str, Any]:
     """Read a checkpoint as data: ``*.safetensors``, or a torch file of tensors, numbers, strings and containers.
 
+    Args:
+        path: of the file.
+        expected: names of the model's parameters and buffers: what begins with them is not taken for a wrapper's.
+
     Returns:
-        A dict with the state dict under "model", and whatever a training run saved beside it.
+        A dict with the state dict under "model", freed of what wraps it, and whatever a training run saved beside it.
 
     Raises:
         UsageError: there is no such file.
-        UsageError: it is damaged, or holds something else than data.
+        UsageError: it is damaged, or holds something else than weights.
     """
-    if not os.path.isfile(path):
+    if "://" not in path and not os.path.lexists(path):
         raise UsageError(f"MODEL.WEIGHTS = {path!r}: there is no such file; give a checkpoint's path.")
-    try:
-        if path.endswith(".safetensors"):
-            content = load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:  # torch's own words advise to trust the file
-        raise UsageError(
-            f"{path} is damaged, or holds other objects than tensors and numbers; save its 'model' state dict alone."
-        ) from error
-    except Exception as error:  # whatever a damaged or foreign file makes torch or safetensors raise
-        reason = " ".join(str(error).split())[:300]
-        raise UsageError(
-            f"{path} is not a whole checkpoint of tensors ({reason}); get or write the file again."
-        ) from error
-    if not isinstance(content, dict):
-        raise UsageError(
-            f"{path} holds a {type(content).__name__}, not a checkpoint; give a file that errseg or the authors wrote."
-        )
-    if "model" in content:
-        return content
-    return {"model": content}
+    return unwrap(read_weight_file(path), path, expected)
 
 
 class ERRSegCheckpointer(DetectionCheckpointer):
-    """Detectron2's checkpointer, with three differences.
+    """Detectron2's checkpointer, with four differences.
 
     A file is written under a temporary name and renamed, so that a crash leaves the last whole one. Files are read as
-    data, never as pickled code. Loading is strict: keys that are missing, unknown or of another shape are an error that
-    names them. A released ERR-Seg checkpoint is recognised and renamed.
+    data, never as pickled code. Loading is strict: keys that are missing, unknown or of another shape, and values that
+    are not finite, are an error that names them. A released ERR-Seg checkpoint is recognised and renamed.
     """
 
     def save(self, name: str, **kwargs: Any) -> None:
@@ -78,55 +64,75 @@ class ERRSegCheckpointer(DetectionCheckpointer):
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Write the name of the newest checkpoint to ``<save_dir>/last_checkpoint``."""
-        with replacing(os.path.join(self.save_dir, "last_checkpoint")) as temporary:
+        with replacing(os.path.join(self.save_dir, TAG)) as temporary:
             with open(temporary, "w") as file:
                 file.write(last_filename_basename)
 
+    def get_checkpoint_file(self) -> str:
+        """The path of the newest checkpoint of ``save_dir``; "" where there is none. See ``last_checkpoint``."""
+        return last_checkpoint(self.save_dir)
+
+    def resume_or_load(self, path: str, *, resume: bool = True) -> dict[str, Any]:
+        """Go on from the newest checkpoint of ``save_dir``, if asked for and there is one, else load weights alone.
+
+        Raises:
+            UsageError: as ``load``; or the checkpoint lacks one of the checkpointables.
+        """
+        if resume and self.has_checkpoint():
+            return self.load(self.get_checkpoint_file(), checkpointables=list(self.checkpointables))
+        return self.load(path, checkpointables=[])
+
     def load(self, path: str, checkpointables: list[str] | None = None) -> dict[str, Any]:
-        """Load a checkpoint into the model and the checkpointables.
+        """Load a checkpoint into the model and the checkpointables: all of it is checked, then all of it is loaded.
+
+        A checkpointable with a method ``check_state_dict(state, path)`` is asked whether it can take its state.
 
         Args:
             path: a file; "" loads nothing.
-            checkpointables: which of them to load beside the model; None for all.
+            checkpointables: which of them to load beside the model; None for those that the file has.
 
         Returns:
             What the file holds beyond that, such as the iteration.
 
         Raises:
-            UsageError: see ``load_state_dict_file``; or the keys do not fit the model.
+            UsageError: see ``load_state_dict_file``; or the weights do not fit the model, or a state its object.
         """
         if not path:
             return {}
-        content = load_state_dict_file(path)
-        self._load_into_model(path, content.pop("model"))
-        for key in self.checkpointables if checkpointables is None else checkpointables:
-            if key in content:
-                self.checkpointables[key].load_state_dict(content.pop(key))
+        own = self.model.state_dict()
+        content = load_state_dict_file(path, own.keys())
+        weights = self._fitting(path, content.pop("model"), own)
+        if checkpointables is None:
+            checkpointables = [key for key in self.checkpointables if key in content]
+        states = {key: self._checked_state(path, key, content) for key in checkpointables}
+        self.model.load_state_dict(weights)
+        for key, state in states.items():
+            self.checkpointables[key].load_state_dict(state)
+        if hasattr(self.model, "backbone"):
+            logger.info(WeightSources.checkpoint(path).describe(self.model))
         return content
 
-    def _load_into_model(self, path: str, state_dict: dict[str, torch.Tensor]) -> None:
-        model = self.model
-        if is_official(state_dict):
+    def _fitting(self, path: str, weights: dict[str, torch.Tensor], own: dict[str, torch.Tensor]) -> dict[str, Any]:
+        """The weights under the model's names, once they are known to fit it."""
+        if is_official(weights):
             try:
-                state_dict = from_official(state_dict)
+                weights = from_official(weights)
             except UsageError as error:
                 raise UsageError(f"{path}: {error}") from error
-        own = model.state_dict()
-        problems = {
-            "missing": [key for key in own if key not in state_dict],
-            "unknown": [key for key in state_dict if key not in own],
-            "of another shape": [key for key in own if key in state_dict and own[key].shape != state_dict[key].shape],
-        }
-        if any(problems.values()):
-            listed = "; ".join(
-                f"{len(keys)} {what} ({', '.join(keys[:5])}{', ...' if len(keys) > 5 else ''})"
-                for what, keys in problems.items()
-                if keys
-            )
+        remedy = "use the configuration it was trained with, or, for a CLIP model's weights, MODEL.CLIP.PRETRAINED"
+        check_fit(weights, own, f"MODEL.WEIGHTS = {path!r}", remedy)
+        return weights
+
+    def _checked_state(self, path: str, key: str, content: dict[str, Any]) -> Any:
+        """What a checkpoint holds for a checkpointable, taken out of ``content`` and checked."""
+        if key not in content:
             raise UsageError(
-                f"MODEL.WEIGHTS = {path!r} does not fit the configured model: keys {listed}; use the configuration it "
-                "was trained with, or, for a CLIP model's weights, MODEL.CLIP.PRETRAINED."
+                f"{path} has no {key!r}, which a checkpoint to resume from has: it holds weights alone; give it as "
+                "MODEL.WEIGHTS, without --resume."
             )
-        model.load_state_dict(state_dict)
-        if hasattr(model, "backbone"):
-            logger.info(WeightSources.checkpoint(path).describe(model))
+        state, item = content.pop(key), self.checkpointables[key]
+        if isinstance(item, torch.optim.Optimizer):
+            check_optimizer(path, key, state, item)
+        elif hasattr(item, "check_state_dict"):
+            item.check_state_dict(state, path)
+        return state

@@ -45,7 +45,7 @@ def is_official(state_dict: Mapping[str, Tensor]) -> bool:
 def released_clip_name(state_dict: Mapping[str, Tensor]) -> str | None:
     """``MODEL.CLIP.NAME`` of a released checkpoint, whose other keys are the defaults; None where it is none."""
     projection = state_dict.get(f"{PREFIX}text_projection")
-    return None if projection is None else SIZES.get(projection.shape[-1])
+    return None if projection is None or not projection.ndim else SIZES.get(projection.shape[-1])
 
 
 def from_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -20,6 +20,7 @@ from detectron2.utils.logger import setup_logger
 from torch import nn
 
 import errseg
+from errseg.checkpoint import check_trainer
 from errseg.data import build_test_loader, build_train_loader
 from errseg.errors import UsageError
 from errseg.evaluation import VocabularyEvaluator
@@ -223,6 +224,14 @@ class Trainer(DefaultTrainer):
             "images_seen": self._progress.images_seen + iterations * self.cfg.SOLVER.IMS_PER_BATCH,
             "config": settings_to_save(self.cfg),
         }
+
+    def check_state_dict(self, state_dict: Any, path: str) -> None:
+        """Refuse the state in the checkpoint ``path`` that this run cannot go on from.
+
+        Raises:
+            UsageError: a part is missing or not like this run's.
+        """
+        check_trainer(path, state_dict, self.state_dict(), self.optimizer)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         found = changes(state_dict.get("config"), self.cfg)

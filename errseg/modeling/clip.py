@@ -7,10 +7,13 @@ from urllib.parse import urlparse
 
 import open_clip
 from huggingface_hub import constants as hub
+from open_clip.convert import convert_state_dict
+from open_clip.model import resize_pos_embed, resize_text_pos_embed
 from open_clip.pretrained import download_pretrained, get_pretrained_cfg, list_pretrained_tags_by_model
 from torch import nn
 
 from ..errors import UsageError
+from ..weight_files import check_fit, read_weight_file, unwrap
 from .clip_config import model_config
 
 logger = logging.getLogger(__name__)
@@ -52,7 +55,7 @@ def load_clip_weights(clip: nn.Module, name: str, pretrained: str) -> str:
 
     Raises:
         UsageError: neither a tag of this model nor a file.
-        UsageError: the file does not hold this model's weights, whole.
+        UsageError: the file does not hold this model's weights, whole and finite.
     """
     if not pretrained:
         return f"{RANDOM} (MODEL.CLIP.PRETRAINED is empty)"
@@ -61,15 +64,29 @@ def load_clip_weights(clip: nn.Module, name: str, pretrained: str) -> str:
         path = _download(name, pretrained)
         if path is None:
             return f"{RANDOM} (open_clip tag {pretrained} could not be reached)"
+    key = f"MODEL.CLIP.PRETRAINED = {pretrained!r}"
     try:
-        open_clip.load_checkpoint(clip, path, strict=True, weights_only=True)
-    except Exception as error:  # whatever a damaged or foreign file makes torch or safetensors raise
-        reason = " ".join(str(error).split())[:400]
-        raise UsageError(
-            f"MODEL.CLIP.PRETRAINED = {pretrained!r} does not hold all of {name}'s weights as tensors"
-            f" ({reason}); get the file again or choose the model it was made for."
-        ) from error
+        _load_weights(clip, path, f"{path} for {name}")
+    except UsageError as error:
+        raise UsageError(f"{key}: {error}") from error
     return pretrained
+
+
+def _load_weights(clip: nn.Module, path: str, what: str) -> None:
+    """Load a file of weights, strictly, into a CLIP model; positions of another number are interpolated."""
+    own = clip.state_dict()
+    weights = unwrap(read_weight_file(path), path, own.keys())["model"]
+    try:
+        weights = convert_state_dict(clip, dict(weights))
+        if "logit_scale" in weights:  # a scalar, or a vector of one
+            weights["logit_scale"] = weights["logit_scale"].reshape(own["logit_scale"].shape)
+        resize_pos_embed(weights, clip)
+        resize_text_pos_embed(weights, clip)
+    except Exception as error:  # of another model's shapes
+        reason = " ".join(str(error).split())[:200]
+        raise UsageError(f"{what} does not fit the model ({reason}); choose the model it was made for.") from error
+    check_fit(weights, own, what, "get the file again, or choose the model it was made for")
+    clip.load_state_dict(weights)
 
 
 def _download(name: str, tag: str) -> str | None:

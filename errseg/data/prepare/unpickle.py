@@ -1,5 +1,7 @@
 """Reading a published pickle as data: lists, dictionaries, numbers, strings and numpy arrays, and nothing that acts."""
 
+import mmap
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -7,8 +9,15 @@ from typing import Any
 import numpy as np
 
 from errseg.errors import UsageError, short
+from errseg.pickled import Refused, trace
+from errseg.safe_files import open_regular
 
 __all__ = ["load_index"]
+
+
+ARRAY = object()  # stands for the type of arrays, which a pickle names, and shall not call
+SCALAR = np.float64(0).__reduce__()[0]
+MOST_INSTRUCTIONS = 2_000_000  # two make a string in a list; the published index has some ten lists of 27,574 images
 
 
 def _to_bytes(text: str, encoding: str) -> bytes:
@@ -18,15 +27,24 @@ def _to_bytes(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
+def _empty_array(kind: Any, shape: tuple[int, ...], letter: Any) -> np.ndarray:
+    """The array that a pickle makes first, without values; its state follows, which has them."""
+    if kind is not ARRAY or shape != (0,):
+        raise ValueError(f"an array of the shape {shape} without values")
+    return np.empty(0, np.int8)
+
+
+def _scalar(dtype: np.dtype, values: bytes) -> np.generic:
+    return SCALAR(dtype, values)  # without values, it is as large as the type says
+
+
 def _allowed() -> dict[tuple[str, str], Any]:
     """What a pickle may name, by its module and its own name; numpy 2 calls ``numpy.core`` ``numpy._core``."""
-    reconstruct, arguments = np.zeros(0).__reduce__()[:2]
-    scalar = np.float64(0).__reduce__()[0]
     from_buffer = np.zeros(1).__reduce_ex__(5)[0]
-    names = {("_codecs", "encode"): _to_bytes, ("numpy", "ndarray"): arguments[0], ("numpy", "dtype"): np.dtype}
+    names = {("_codecs", "encode"): _to_bytes, ("numpy", "ndarray"): ARRAY, ("numpy", "dtype"): np.dtype}
     for core in ("numpy.core", "numpy._core"):
-        names[f"{core}.multiarray", "_reconstruct"] = reconstruct
-        names[f"{core}.multiarray", "scalar"] = scalar
+        names[f"{core}.multiarray", "_reconstruct"] = _empty_array
+        names[f"{core}.multiarray", "scalar"] = _scalar
         names[f"{core}.numeric", "_frombuffer"] = from_buffer
     for module in ("builtins", "__builtin__"):
         names |= {(module, kind.__name__): kind for kind in (set, frozenset, bytearray, complex)}
@@ -54,13 +72,19 @@ def load_index(path: Path, remedy: str) -> dict[str, Any]:
     """Read a pickled dictionary.
 
     Raises:
-        UsageError: it names anything but containers and arrays, is damaged, or is no dictionary.
+        UsageError: it names anything but containers and arrays, is damaged, asks for more memory than its size
+            accounts for, or is no dictionary.
     """
     try:
-        with path.open("rb") as file:
+        with os.fdopen(open_regular(path, "index"), "rb") as file:
+            if os.fstat(file.fileno()).st_size:
+                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+                    trace(view, MOST_INSTRUCTIONS)  # bounds the memory and time of what follows
             index = _DataUnpickler(file, path, remedy).load()
     except UsageError:
         raise
+    except Refused as error:
+        raise UsageError(f"The index {path} cannot be read: it {error}; {remedy}.") from error
     except Exception as error:  # a damaged pickle raises nearly anything
         reason = f"{type(error).__name__}: {short(error, 300)}"
         raise UsageError(f"The index {path} cannot be read ({reason}); {remedy}.") from error

@@ -1,0 +1,36 @@
+"""The name of a run's newest checkpoint, in ``last_checkpoint``."""
+
+import os
+from pathlib import Path
+
+from ..errors import UsageError
+from ..safe_files import read_bytes
+
+__all__ = ["TAG", "last_checkpoint"]
+
+TAG = "last_checkpoint"
+MOST_BYTES = 1024  # of the tag: a file's name has at most 255
+
+
+def last_checkpoint(folder: str | Path) -> str:
+    """The path of the checkpoint that ``<folder>/last_checkpoint`` names; "" where there is no such tag.
+
+    Raises:
+        UsageError: the tag is no regular file, or holds something else than the name of a file of the folder.
+    """
+    tag = Path(folder) / TAG
+    if not os.path.lexists(tag):
+        return ""
+    content = read_bytes(tag, "tag", MOST_BYTES)
+    try:
+        name = content.decode("utf-8").strip()
+    except UnicodeDecodeError:
+        name = ""
+    if not name or name in (".", "..") or not name.isprintable() or any(mark in name for mark in "/\\:"):
+        raise UsageError(
+            f"{tag} must hold the name of a checkpoint in its folder, such as model_final.pth, but holds "
+            f"{content[:60]!r}; write such a name into it, or remove it."
+        )
+    if not (Path(folder) / name).is_file():
+        raise UsageError(f"{tag} names {name!r}, which is not there; write the name of one that is, or remove it.")
+    return os.path.join(folder, name)

@@ -1,0 +1,9 @@
+"""The error of a file that does not hold weights."""
+
+from errseg.errors import UsageError
+
+__all__ = ["NotWeights"]
+
+
+class NotWeights(UsageError):
+    """A file is no checkpoint, or a damaged one; the message follows the file's name."""
