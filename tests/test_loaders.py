@@ -26,14 +26,15 @@ ALLOWED = {
     "importlib.util.spec_from_file_location": set(),
     "merge_from_file": {"errseg/config/loading.py"},
     "load_yaml_with_base": {"errseg/compat/detectron2/config/config.py"},
-    "open_clip.load_checkpoint": {"errseg/modeling/clip.py"},
+    "open_clip.load_checkpoint": set(),
+    "torch.load": {"errseg/weight_files/reading.py", "errseg/compat/detectron2/checkpoint.py"},
+    "load_file": {"errseg/weight_files/reading.py"},
     "open_clip.create_model": set(),
     "open_clip.create_model_and_transforms": set(),
 }
 # Calls that need an argument of this value
 SAFE_ARGUMENTS = {
     "torch.load": ("weights_only", True),
-    "open_clip.load_checkpoint": ("weights_only", True),
     "np.load": ("allow_pickle", False),
     "numpy.load": ("allow_pickle", False),
 }

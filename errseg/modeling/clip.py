@@ -64,7 +64,7 @@ def load_clip_weights(clip: nn.Module, name: str, pretrained: str) -> str:
         path = _download(name, pretrained)
         if path is None:
             return f"{RANDOM} (open_clip tag {pretrained} could not be reached)"
-    key = f"MODEL.CLIP.PRETRAINED = {pretrained!r}"
+    key = "MODEL.CLIP.PRETRAINED" if path == pretrained else f"MODEL.CLIP.PRETRAINED = {pretrained!r}"
     try:
         _load_weights(clip, path, f"{path} for {name}")
     except UsageError as error:

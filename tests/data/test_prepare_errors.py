@@ -204,6 +204,18 @@ class Act:
         (lambda root: pickle.dumps({"folder": ["a"]})[:-4], ["cannot be read"]),
         (lambda root: b"", ["cannot be read"]),
         (lambda root: b"<html></html>", ["cannot be read"]),
+        (lambda root: b"cbuiltins\nbytearray\n(I4000000000\ntR.", ["4000000000 bytes that are not in the file"]),
+        (lambda root: b"cnumpy\nndarray\n((I4000000000\nttR.", ["not callable"]),
+        (
+            lambda root: b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I4000000000\ntS'd'\ntR.",
+            ["shape (4000000000,) without values"],
+        ),
+        (
+            lambda root: b"cnumpy.core.multiarray\nscalar\n(cnumpy\ndtype\n(S'V2000000000'\ntRtR.",
+            ["missing", "'values'"],
+        ),
+        (lambda root: b"\x80\x02}r\xff\xff\xff\x7f.", ["out of order"]),
+        (lambda root: b"\x80\x02})" + b"q\0h\0\x86" * 60 + b"K\1s.", ["a tuple within a key"]),
         (lambda root: pickle.dumps([1]), ["holds a list"]),
         (lambda root: pickle.dumps({"folder": ["a"], "filename": []}), ["no lists folder and filename"]),
         (lambda root: pickle.dumps({"filename": []}), ["no lists folder and filename"]),

@@ -1,5 +1,6 @@
 """The trainer in one process: a run, its records, its resumption, its failures."""
 
+import copy
 import json
 import resource
 import shutil
@@ -81,6 +82,33 @@ def test_a_run_without_a_seed_resumes_with_the_one_it_drew(cfg, tmp_path):
     second = train(cfg, resume=True)
     assert second._trainer.seed == first._trainer.seed
     assert losses(cfg) == whole
+
+
+def test_a_resume_loads_nothing_of_a_checkpoint_with_a_fault(cfg, tmp_path):
+    cfg.SOLVER.MAX_ITER = 2
+    cfg.TEST.EVAL_PERIOD = 100
+    train(cfg)
+    path = tmp_path / "output/model_final.pth"
+    good = torch.load(path, weights_only=True)
+    trainer = Trainer(cfg)
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    for change, words in (
+        (lambda x: x.pop("trainer"), "has no 'trainer'"),
+        (lambda x: x["trainer"].pop("_trainer"), "trainer has no '_trainer'"),
+        (lambda x: x["trainer"].update(iteration="1"), "trainer.iteration is '1'"),
+        (lambda x: x["trainer"]["_trainer"]["optimizer"]["state"][0].update(exp_avg=torch.ones(1)), "shape"),
+        (lambda x: next(iter(x["model"].values())).fill_(torch.nan), "NaN"),
+    ):
+        content = copy.deepcopy(good)
+        change(content)
+        torch.save(content, path)
+        with pytest.raises(UsageError, match=f"model_final.pth.*{words}"):
+            trainer.resume_or_load(resume=True)
+    assert trainer.start_iter == 0
+    assert all(torch.equal(value, before[name]) for name, value in trainer.model.state_dict().items())
+    torch.save(good, path)
+    trainer.resume_or_load(resume=True)
+    assert trainer.start_iter == 2
 
 
 def test_amp_on_the_cpu_is_said_to_be_float32(cfg, caplog):

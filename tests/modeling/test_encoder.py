@@ -169,9 +169,30 @@ def test_pickled_code_is_not_run(tmp_path):
             return (Path.touch, (tmp_path / "ran",))
 
     torch.save({"state_dict": Evil()}, tmp_path / "evil.pt")
-    with pytest.raises(ValueError, match="evil.pt"):
+    with pytest.raises(ValueError, match="evil.pt") as caught:
         load_clip_weights(build_clip(str(DATA / "tiny_clip.json")), "tiny", str(tmp_path / "evil.pt"))
-    assert not (tmp_path / "ran").exists()
+    assert not (tmp_path / "ran").exists() and "safe_globals" not in str(caught.value)
+
+
+def test_clip_weights_come_out_of_wrappers_and_are_looked_at(tmp_path):
+    clip = build_clip(str(DATA / "tiny_clip.json"))
+    weights = {name: torch.ones_like(value) for name, value in clip.state_dict().items()}
+    weights["logit_scale"] = weights["logit_scale"].reshape(1)  # as open_clip writes it for some models
+    path = tmp_path / "clip.pt"
+    torch.save({"epoch": 3, "state_dict": {f"module.{name}": value for name, value in weights.items()}}, path)
+    assert load_clip_weights(clip, "tiny", str(path)) == str(path)
+    assert all(torch.equal(value, weights[name].reshape(value.shape)) for name, value in clip.state_dict().items())
+    for change, words in (
+        ({"ln_final.weight": torch.full_like(weights["ln_final.weight"], torch.nan)}, "'ln_final.weight' has 32 of 32"),
+        ({"ln_final.weight": weights["ln_final.weight"].to(torch.int8)}, "'ln_final.weight' is int8"),
+        ({"ln_final.weight": torch.ones(3)}, "1 of another shape"),
+    ):
+        torch.save(weights | change, path)
+        with pytest.raises(UsageError, match=f"MODEL.CLIP.PRETRAINED: .*clip.pt.*{words}"):
+            load_clip_weights(clip, "tiny", str(path))
+    path.write_text("<!DOCTYPE html><html>")
+    with pytest.raises(UsageError, match="MODEL.CLIP.PRETRAINED: .*a web page"):
+        load_clip_weights(clip, "tiny", str(path))
 
 
 def test_wrong_names_name_the_key():

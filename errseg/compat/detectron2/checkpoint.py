@@ -32,5 +32,5 @@ class DetectionCheckpointer(Checkpointer):
         self.path_manager = PathManager
 
     def _load_file(self, filename: str) -> dict[str, Any]:
-        loaded = super()._load_file(filename)
+        loaded = torch.load(filename, map_location="cpu", weights_only=True)  # in every version of torch
         return loaded if "model" in loaded else {"model": loaded}
