@@ -90,8 +90,9 @@ def _check_optimizer(state: Any, optimizer: torch.optim.Optimizer, where: str) -
             if number in parameters:
                 raise _Fault(f"{place}.params has the number {number} twice")
             parameters[number] = tensor
-        for key in own.keys() - {"params"}:
-            _check_option(group, key, own[key], place)
+        for key, like in own.items():
+            if key != "params":
+                _check_option(group, key, like, place)
     _check_states(_dict(_item(state, "state", where), f"{where}.state"), parameters, optimizer, f"{where}.state")
 
 
