@@ -6,7 +6,7 @@ from pathlib import Path
 from ..errors import UsageError
 from ..safe_files import read_bytes
 
-__all__ = ["TAG", "last_checkpoint"]
+__all__ = ["TAG", "last_checkpoint", "newest_checkpoint"]
 
 TAG = "last_checkpoint"
 MOST_BYTES = 1024  # of the tag: a file's name has at most 255
@@ -32,5 +32,13 @@ def last_checkpoint(folder: str | Path) -> str:
             f"{content[:60]!r}; write such a name into it, or remove it."
         )
     if not (Path(folder) / name).is_file():
-        raise UsageError(f"{tag} names {name!r}, which is not there; write the name of one that is, or remove it.")
+        newest = newest_checkpoint(folder)
+        remedy = f"write the name of a checkpoint into it, such as {newest.name}, the newest, or " if newest else ""
+        raise UsageError(f"{tag} names {name!r}, which is not there; {remedy}remove it.")
     return os.path.join(folder, name)
+
+
+def newest_checkpoint(folder: str | Path) -> Path | None:
+    """The checkpoint of a folder that was written last, whatever the tag says; None where there is none."""
+    found = [path for path in Path(folder).glob("model_*.pth") if path.is_file()]
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from detectron2.utils import comm
 
 from errseg.checkpoint import ERRSegCheckpointer
+from errseg.checkpoint.last import TAG, newest_checkpoint
 from errseg.errors import UsageError
 from errseg.locking import holds, locked
 
@@ -89,22 +90,15 @@ def require_resumable(checkpointer: ERRSegCheckpointer) -> bool:
     Raises:
         UsageError: it has checkpoints, but ``last_checkpoint`` does not say which is the last.
     """
-    folder = Path(checkpointer.save_dir)
-    there = sorted(
-        (path for path in folder.glob("model_*.pth") if path.is_file()), key=lambda path: path.stat().st_mtime
-    )
-    if checkpointer.has_checkpoint():
-        problem = None if Path(checkpointer.get_checkpoint_file()).is_file() else "names a file that is not there"
-    elif not there:
-        return False
-    else:
-        problem = "is missing"
-    if problem is None:
+    if checkpointer.get_checkpoint_file():
         return True
-    remedy = "leave --resume out to start anew"
-    if there:
-        remedy = f"write the name of a checkpoint into it, such as {there[-1].name}, the newest, or {remedy}"
-    raise UsageError(f"--resume: {folder / 'last_checkpoint'} {problem}; {remedy}.")
+    newest = newest_checkpoint(checkpointer.save_dir)
+    if newest is None:
+        return False
+    raise UsageError(
+        f"--resume: {Path(checkpointer.save_dir) / TAG} is missing; write the name of a checkpoint into it, such as "
+        f"{newest.name}, the newest, or leave --resume out to start anew."
+    )
 
 
 def lacks_evaluation(records: list[Record], start_iteration: int, max_iteration: int, period: int) -> bool:

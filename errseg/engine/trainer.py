@@ -229,13 +229,13 @@ class Trainer(DefaultTrainer):
         """Refuse the state in the checkpoint ``path`` that this run cannot go on from.
 
         Raises:
-            UsageError: a part is missing or not like this run's.
+            UsageError: a part is missing or not like this run's, or a key has changed that the state depends on.
         """
+        refuse(changes(state_dict.get("config"), self.cfg) if isinstance(state_dict, dict) else [])
         check_trainer(path, state_dict, self.state_dict(), self.optimizer)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         found = changes(state_dict.get("config"), self.cfg)
-        refuse(found)
         configured = [{**group} for group in self.optimizer.param_groups]
         super().load_state_dict(state_dict)
         can_set = isinstance(self.scheduler, LRMultiplier)

@@ -105,8 +105,8 @@ def test_a_failed_save_leaves_the_last_checkpoint(tmp_path, build, monkeypatch):
     checkpointer.save("model_final")
     before = (tmp_path / "model_final.pth").read_bytes()
 
-    def full_disk(data, path):
-        Path(path).write_bytes(b"half")
+    def full_disk(data, file):
+        file.write(b"half")
         raise OSError("No space left on device")
 
     monkeypatch.setattr(torch, "save", full_disk)

@@ -294,10 +294,10 @@ def test_a_folder_that_vanishes_ends_training_with_a_sentence(cfg, caplog):
     trainer.resume_or_load(False)
     step = trainer._trainer.run_step
 
-    def run_step():
+    def run_step(*arguments):
         if trainer.iter == 2:
             shutil.rmtree(cfg.OUTPUT_DIR)
-        step()
+        step(*arguments)
 
     trainer._trainer.run_step = run_step
     with pytest.raises(UsageError, match="metrics.json cannot be written, since its folder does not exist any more"):
