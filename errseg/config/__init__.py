@@ -3,11 +3,12 @@
 from .keys import MAX_PIXELS, add_errseg_config
 from .loading import apply_overrides, get_cfg, load_config
 from .node import Config, as_data, read_tree
+from .values import check_values
 
 __all__ = [
     "MAX_PIXELS",
     "Config",
-    "add_errseg_config",
+    "add_errseg_config", "check_values",
     "apply_overrides",
     "as_data",
     "get_cfg",

@@ -8,7 +8,7 @@ from pathlib import Path
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog
 
-from errseg.config import load_config, read_tree
+from errseg.config import check_values, load_config, read_tree
 from errseg.data import (
     apply_dataset_option,
     check_labels,
@@ -46,6 +46,7 @@ def check_request(args: argparse.Namespace) -> CfgNode:
     if args.num_gpus > 0 and "MODEL.DEVICE" not in args.opts and not sets_device(args.config_file):
         cfg.MODEL.DEVICE = "cuda"  # what the option asks for
     require_read_keys(cfg)
+    check_values(cfg)
     check_devices(cfg, processes)
     if cfg.MODEL.WEIGHTS and not args.resume and not Path(cfg.MODEL.WEIGHTS).is_file():
         raise UsageError(f"MODEL.WEIGHTS {cfg.MODEL.WEIGHTS} does not exist; give the path of a checkpoint.")

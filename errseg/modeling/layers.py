@@ -6,6 +6,7 @@ Shapes: N sequences, L tokens, C channels.
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -173,15 +174,25 @@ def in_parts(function: Callable[..., Tensor], x: Tensor, *shared: Tensor | None)
 
 
 def match_gradient_strides(model: nn.Module) -> None:
-    """Give the weights of depth-wise convolutions the strides of their gradients, in place; values stay.
+    """Let the weights of convolutions and their gradients have the same strides, in place; values stay.
 
     Convolutions on channels-last maps return the gradient of a (C, 1, h, w) weight with the stride 1 for the dimension
-    of size 1. That is the same memory, but ``DistributedDataParallel`` compares strides and warns of a slow copy.
+    of size 1, and that of a 1x1 convolution with others yet. That is the same memory, but ``DistributedDataParallel``
+    compares strides and warns of a slow copy.
     """
     for module in model.modules():
         if isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1:
             of_channel, _, of_row, of_column = module.weight.stride()
             module.weight.data = module.weight.data.as_strided(module.weight.shape, (of_channel, 1, of_row, of_column))
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)) and module.weight.requires_grad:
+            module.weight.register_hook(partial(_with_strides, module.weight.stride()))
+
+
+def _with_strides(strides: tuple[int, ...], gradient: Tensor) -> Tensor:
+    """A gradient with the strides of its parameter."""
+    if gradient.stride() == strides:
+        return gradient
+    return gradient.new_empty_strided(gradient.shape, strides).copy_(gradient)
 
 
 def call(function: Callable, *arguments):

@@ -1,0 +1,100 @@
+"""The values that configuration keys may have, where their type alone does not say it."""
+
+import math
+from typing import Any
+
+from detectron2.config import CfgNode
+
+from errseg.errors import UsageError, short
+
+__all__ = ["check_values"]
+
+INFINITY = math.inf
+SHARE = (0, 1)
+RANGES = {  # the least and the largest value, of a number or of each of several
+    "MODEL.PIXEL_MEAN": (-1e6, 1e6),
+    "MODEL.PIXEL_STD": (1e-6, 1e6),
+    "MODEL.CLIP.DROP": SHARE,
+    "MODEL.CLIP.DROP_PATH": SHARE,
+    "MODEL.SEM_SEG_HEAD.IGNORE_VALUE": (0, 65535),
+    "MODEL.CRM.NUM_CLASSES_TRAIN": (1, 1_000_000),
+    "MODEL.CRM.NUM_CLASSES_TEST": (0, 1_000_000),
+    "MODEL.CRM.SCORE_COEFFICIENT": SHARE,
+    "MODEL.ESCF.SSR_RATIO": (1, 64),
+    "MODEL.ESCF.CSR_RATIO": (1, 1024),
+    "MODEL.ESCF.NUM_LAYERS": (1, 64),
+    "MODEL.ESCF.DIM": (8, 4096),
+    "MODEL.ESCF.NUM_HEADS": (1, 256),
+    "MODEL.ESCF.DROP_PATH": SHARE,
+    "MODEL.GUD.KERNEL_SIZE": (1, 31),
+    "INPUT.RESOLUTION_TRAIN": (64, 8192),
+    "INPUT.RESOLUTION_TEST": (-INFINITY, 8192),  # views.py says what is too small
+    "INPUT.MIN_SIZE_TRAIN": (0, 100_000),
+    "INPUT.MAX_SIZE_TRAIN": (1, 100_000),
+    "INPUT.MIN_SIZE_TEST": (0, 100_000),
+    "INPUT.MAX_SIZE_TEST": (1, 100_000),
+    "INPUT.SIZE_DIVISIBILITY": (-1, 8192),
+    "INPUT.CROP.SIZE": (1e-6, 100_000),
+    "INPUT.CROP.SINGLE_CATEGORY_MAX_AREA": (1e-6, 1),
+    "TEST.SCALES": (-INFINITY, 16),
+    "TEST.EVAL_PERIOD": (0, INFINITY),
+    "SOLVER.MAX_ITER": (0, 1e12),
+    "SOLVER.BASE_LR": (0, 1e6),
+    "SOLVER.BASE_LR_END": (0, 1e6),
+    "SOLVER.CLIP_MULTIPLIER": (0, 1e6),
+    "SOLVER.MOMENTUM": SHARE,
+    "SOLVER.WEIGHT_DECAY": (0, 1e6),
+    "SOLVER.WEIGHT_DECAY_NORM": (0, 1e6),
+    "SOLVER.GAMMA": (0, 1e6),
+    "SOLVER.WARMUP_FACTOR": (0, 1e6),
+    "SOLVER.WARMUP_ITERS": (0, 1e12),
+    "SOLVER.CHECKPOINT_PERIOD": (1, 1e12),
+    "SOLVER.CLIP_GRADIENTS.CLIP_VALUE": (1e-12, 1e12),
+    "DATALOADER.NUM_WORKERS": (0, 1024),
+    "SEED": (-INFINITY, 2**31 - 1),  # negative ones: drawn
+}
+LENGTHS = {"MODEL.PIXEL_MEAN": 3, "MODEL.PIXEL_STD": 3, "INPUT.CROP.SIZE": 2}
+CHOICES = {
+    "INPUT.FORMAT": ("RGB",),
+    "INPUT.MIN_SIZE_TRAIN_SAMPLING": ("choice", "range"),
+    "INPUT.CROP.TYPE": ("relative", "relative_range", "absolute", "absolute_range"),
+}
+ODD = ("MODEL.GUD.KERNEL_SIZE",)  # a convolution that keeps the size
+
+
+def check_values(cfg: CfgNode) -> None:
+    """Check the values of a configuration that its types do not.
+
+    Raises:
+        UsageError: a value is out of its range, or is none of those to choose from.
+    """
+    for key, (least, most) in RANGES.items():
+        value = _value(cfg, key)
+        numbers = value if isinstance(value, (list, tuple)) else [value]
+        if not all(_is_number(number) and least <= number <= most for number in numbers):
+            raise UsageError(f"{key} = {short(repr(value))}; give {_range(least, most)}.")
+    for key, length in LENGTHS.items():
+        if len(_value(cfg, key)) != length:
+            raise UsageError(f"{key} = {short(repr(_value(cfg, key)))}; give {length} numbers.")
+    for key, choices in CHOICES.items():
+        if _value(cfg, key) not in choices:
+            raise UsageError(f"{key} = {short(repr(_value(cfg, key)))}; choose {' or '.join(choices)}.")
+    for key in ODD:
+        if _value(cfg, key) % 2 == 0:
+            raise UsageError(f"{key} = {_value(cfg, key)}; give an odd number.")
+
+
+def _value(cfg: CfgNode, key: str) -> Any:
+    for part in key.split("."):
+        cfg = cfg[part]
+    return cfg
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value)
+
+
+def _range(least: float, most: float) -> str:
+    if least == -INFINITY:
+        return f"at most {most:g}"
+    return f"{least:g} or more" if most == INFINITY else f"{least:g} to {most:g}"
