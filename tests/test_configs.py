@@ -34,7 +34,7 @@ def test_a_step_and_a_prediction(path, make_batch):
     cfg = shrink(path)
     torch.manual_seed(0)
     model = errseg.build_model(cfg)
-    model.set_vocabulary(NAMES * 12)
+    model.set_vocabulary([f"{i} {name}" for i in range(12) for name in NAMES])
     model.train()(make_batch(1))["loss_sem_seg"].backward()
     assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
     with torch.no_grad():

@@ -53,7 +53,8 @@ def export(args: argparse.Namespace) -> None:
         f"labelled as the model labels them; {done.seconds:.0f} s. Try: python {done.folder / 'example.py'} PHOTO"
     )
     if pictures:
-        if done.num_classes != segmenter.model.vocabulary.num_classes:  # an open vocabulary's K may exceed its example
+        # An open vocabulary's K may exceed its example
+        if done.num_classes != segmenter.encoded.vocabulary.num_classes:
             segmenter.set_vocabulary(names_of(args) or EXAMPLE_VOCABULARY, done.num_classes)
         print(compare(runner_of(done.file, torch.get_num_threads()), segmenter, pictures, args.open_vocabulary))
 

@@ -18,7 +18,7 @@ from errseg.visualization import panel
 
 from .names import clean_name
 
-__all__ = ["FORMATS", "ClassScore", "Detections", "KeptName", "Result"]
+__all__ = ["FORMATS", "ClassScore", "Detections", "KeptName", "Result", "check_confidence"]
 
 FORMATS = ("overlay", "labels", "json", "rle")
 SMALLEST_SIDE = 480  # of a plot's longer side, so that a legend fits beside it
@@ -125,8 +125,12 @@ class Result:
         Args:
             name: one of ``names``, or a new one.
             min_confidence: 0 to 1.
+
+        Raises:
+            UsageError: the name is none, or the confidence outside of 0 to 1.
         """
         name = clean_name(name)
+        check_confidence(min_confidence)
         names = self.names if name in self.names else (*self.names, name)
         labels = np.where(self.scores < min_confidence, np.int32(names.index(name)), self.labels)
         return replace(self, labels=labels, names=names)
@@ -263,6 +267,12 @@ class Result:
         height, width = self.labels.shape
         content = {"image": self.source, "width": width, "height": height, "annotations": self.to_coco()}
         _write_json_file(path, content)
+
+
+def check_confidence(value: Any) -> None:
+    """Raise UsageError where a least confidence is no number from 0 to 1."""
+    if not isinstance(value, (int, float, np.number)) or not 0 <= value <= 1:
+        raise UsageError(f"min_confidence = {value!r}; give a confidence from 0 to 1.")
 
 
 def _write_json_file(path: Path, content: dict[str, Any]) -> None:

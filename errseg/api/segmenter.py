@@ -6,9 +6,7 @@ Shapes: T names, D text dimension, H x W a picture's size, h x w that of the den
 import io
 import operator
 import os
-import reprlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -28,10 +26,12 @@ from errseg.modeling.crm import CRM
 from errseg.modeling.head import cost_map
 from errseg.modeling.output import labels_and_scores
 from errseg.modeling.text import embed_vocabulary
+from errseg.modeling.vocabulary import EncodedVocabulary
 
+from .choice import Choice, Choices
 from .images import read_image
 from .names import Names, as_vocabulary, clean_name
-from .result import KeptName, Result
+from .result import KeptName, Result, check_confidence
 
 __all__ = ["Segmenter"]
 
@@ -42,10 +42,13 @@ SINGLE = (str, os.PathLike, Image.Image, np.ndarray, bytes, torch.Tensor, io.IOB
 class Segmenter:
     """Segments pictures into the names of a vocabulary; ``errseg.load`` makes one.
 
+    Threads may share it. Each has the vocabulary that it has set last itself; one that has set none has what any thread
+    has set last. A call, and the generator that a call returns, keeps the vocabulary that it began with. Several of
+    them may share a model: ``Segmenter(other.model, other.cfg)`` has a vocabulary of its own.
+
     Attributes:
         model: the model, in evaluation mode.
         cfg: its configuration.
-        vocabulary: the names set, and what the model is asked for each; None before ``set_vocabulary``.
     """
 
     def __init__(self, model: ERRSeg, cfg: CfgNode):
@@ -56,8 +59,8 @@ class Segmenter:
         """
         self.model = model.eval()
         self.cfg = cfg
-        self.vocabulary: Vocabulary | None = None
         self._resize = T.AugmentationList(build_augmentations(cfg, is_train=False))
+        self._choices = Choices()
 
     def __repr__(self) -> str:
         names = "no vocabulary yet" if self.vocabulary is None else f"{len(self.names)} names"
@@ -68,16 +71,32 @@ class Segmenter:
         return self.model.device
 
     @property
+    def vocabulary(self) -> Vocabulary | None:
+        """The names that are set, and what the model is asked for each; None before ``set_vocabulary``."""
+        choice = self._choices.current
+        return None if choice is None else choice.vocabulary
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The names of the vocabulary that is set, none before."""
-        return self.vocabulary.classes if self.vocabulary else ()
+        vocabulary = self.vocabulary
+        return () if vocabulary is None else vocabulary.classes
+
+    @property
+    def encoded(self) -> EncodedVocabulary:
+        """What the model is asked for, with text embeddings and K.
+
+        Raises:
+            RuntimeError: no vocabulary is set.
+        """
+        return self._chosen().encoded(self.model)
 
     def set_vocabulary(self, names: Names, num_classes: int | None = None) -> None:
-        """Choose the names to segment.
+        """Choose the names to segment. Where it fails, the vocabulary of before stays.
 
         Args:
             names: a list of names, in which commas separate synonyms; or ``{"name": ["synonym", ...]}``; or the name of
-                a vocabulary of this package, such as ``"ade20k_150"``.
+                a vocabulary of this package, such as ``"ade20k_150"``; or the path of a file of names.
             num_classes: K, the names (synonyms count) that CRM keeps; 0 for all; None for the configuration's
                 ``MODEL.CRM.NUM_CLASSES_TEST``, or, where that is 0, what the paper takes for so many names.
 
@@ -85,14 +104,13 @@ class Segmenter:
             UsageError: there are no names; one is blank, longer than the text tower reads, or the same as another.
         """
         vocabulary = as_vocabulary(names)
-        self._check_lengths(vocabulary)
         if num_classes is None:
             count = len(vocabulary.prompts)
             num_classes = min(self.cfg.MODEL.CRM.NUM_CLASSES_TEST, count) or default_num_classes(count)
-        num_classes = operator.index(num_classes)
-        with torch.no_grad():
-            self.model.set_vocabulary(vocabulary.prompts, num_classes)
-        self.vocabulary = vocabulary
+        tokenised = self.model.prompter.vocabulary(vocabulary.prompts, operator.index(num_classes))
+        encoded = self.model.encode(tokenised)
+        self.model.use(encoded)
+        self._choices.make(Choice(vocabulary, encoded))
 
     def __call__(
         self,
@@ -119,19 +137,18 @@ class Segmenter:
 
         Raises:
             RuntimeError: no vocabulary is set.
-            UsageError: a picture cannot be read, or the background is no name.
+            UsageError: a picture cannot be read, the background is no name, or the model is in training mode.
         """
-        if self.vocabulary is None:
-            raise RuntimeError("The model has no vocabulary; call model.set_vocabulary(names) first.")
-        if batch_size < 1:
-            raise UsageError(f"batch_size = {batch_size}; give 1 or more.")
-        if not 0 <= min_confidence <= 1:
-            raise UsageError(f"min_confidence = {min_confidence}; give a confidence from 0 to 1.")
+        choice = self._chosen()
+        self._check_mode()
+        if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+            raise UsageError(f"batch_size = {batch_size!r}; give a whole number from 1.")
+        check_confidence(min_confidence)
         if background is not None:
             background = clean_name(background)
         if isinstance(images, SINGLE) or not isinstance(images, Iterable):
-            return next(self._stream([images], background, min_confidence, 1))
-        results = self._stream(images, background, min_confidence, batch_size)
+            return next(self._stream(choice, [images], background, min_confidence, 1))
+        results = self._stream(choice, images, background, min_confidence, batch_size)
         return list(results) if isinstance(images, (list, tuple)) else results
 
     def read(self, image: Picture) -> np.ndarray:
@@ -160,8 +177,9 @@ class Segmenter:
         The picture is squared to R x R, its aspect ratio not kept, as the model sees it.
 
         Raises:
-            UsageError: it cannot be read.
+            UsageError: it cannot be read, or the model is in training mode.
         """
+        self._check_mode()
         side = self.model.views.resolution
         features = self.model.backbone(self.model.preprocess(self.inputs(image)["image"], (side, side)))
         dense = features[self.model.sem_seg_head.embeddings[0]]
@@ -178,7 +196,6 @@ class Segmenter:
             UsageError: as ``set_vocabulary``.
         """
         vocabulary = as_vocabulary(names)
-        self._check_lengths(vocabulary)
         prompts = self.model.prompter.vocabulary(vocabulary.prompts)
         owner = torch.tensor(vocabulary.prompt_classes)[prompts.owner]
         prompts = replace(prompts, names=vocabulary.classes, owner=owner)
@@ -209,69 +226,68 @@ class Segmenter:
             seen = T.AugInput(image)
         return {"image": torch.from_numpy(seen.image.transpose(2, 0, 1).copy()), "height": height, "width": width}
 
+    def _chosen(self) -> Choice:
+        choice = self._choices.current
+        if choice is None:
+            raise RuntimeError("The model has no vocabulary; call model.set_vocabulary(names) first.")
+        return choice
+
+    def _check_mode(self) -> None:
+        """Raise UsageError where dropout would make every answer another one."""
+        if self.model.training:
+            raise UsageError("The model is in training mode; call segmenter.model.eval() before you segment with it.")
+
     def _stream(
-        self, images: Iterable[Picture], background: str | None, min_confidence: float, batch_size: int
+        self,
+        choice: Choice,
+        images: Iterable[Picture],
+        background: str | None,
+        min_confidence: float,
+        batch_size: int,
     ) -> Iterator[Result]:
-        pictures = iter(images)
+        pictures, names = iter(images), choice.vocabulary.classes
         while batch := list(islice(pictures, batch_size)):
-            arrays = [self.read(picture) for picture in batch]
+            arrays = [_own_array(self.read(picture), picture) for picture in batch]
             inputs = [self._inputs(array) for array in arrays]
-            for picture, array, (labels, scores, kept) in zip(batch, arrays, self._predict(inputs), strict=True):
+            predicted = self._predict(choice, inputs)
+            for picture, array, (labels, scores, kept) in zip(batch, arrays, predicted, strict=True):
                 source = os.fspath(picture) if isinstance(picture, (str, os.PathLike)) else None
-                result = Result(array, labels, scores, self.names, kept, source)
+                result = Result(array, labels, scores, names, kept, source)
                 yield result if background is None else result.with_background(background, min_confidence)
 
-    def _predict(self, inputs: list[dict]) -> Iterator[tuple[np.ndarray, np.ndarray, list[KeptName]]]:
+    def _predict(self, choice: Choice, inputs: list[dict]) -> Iterator[tuple[np.ndarray, np.ndarray, list[KeptName]]]:
         """Label maps, confidences and what CRM kept, of a batch."""
+        self._check_mode()
+        encoded, crm = choice.encoded(self.model), self.model.sem_seg_head.crm
+        ranking = crm if isinstance(crm, CRM) else CRM()
         several = any(len(self.model.views.of(*each["image"].shape[-2:])) > 1 for each in inputs)
-        classes = torch.tensor(self.vocabulary.prompt_classes, dtype=torch.int32)
         for batch in [[each] for each in inputs] if several else [inputs]:
-            with torch.inference_mode(), _crm_scores(self.model) as seen:
-                parts = self.model.parts(batch)
-            ranks = torch.cat(seen)  # of each view
-            ranks = ranks.mean(0, keepdim=True) if several else ranks
-            for views, rank, each in zip(parts, ranks, batch, strict=True):
+            ranks: list[Tensor] = []  # CRM's points per location, (B, T) of each batch of views
+            with torch.inference_mode():
+                parts = self.model.parts(
+                    batch, encoded, lambda costs, ranks=ranks: ranks.append(ranking.scores(costs) / costs[0, 0].numel())
+                )
+            rank = torch.cat(ranks)
+            rank = rank.mean(0, keepdim=True) if several else rank
+            for views, points, each in zip(parts, rank, batch, strict=True):
                 labels, scores = labels_and_scores(views, (each["height"], each["width"]))
-                kept = self._kept(torch.cat([view.kept for view in views]).unique(), rank)
+                kept = _kept(choice.vocabulary, torch.cat([view.kept for view in views]).unique(), points)
                 labels = labels.cpu()
                 for rows in labels.split(1024):  # in place: a large picture's label map is not copied
-                    rows.copy_(classes[rows])
+                    rows.copy_(choice.classes[rows])
                 yield labels.numpy(), scores.cpu().numpy(), kept
 
-    def _kept(self, ids: Tensor, rank: Tensor) -> list[KeptName]:
-        """The names that CRM kept, best first: their ids, and the score of every name."""
-        best: dict[int, float] = {}
-        for index, score in zip(ids.tolist(), rank[ids].tolist(), strict=True):
-            owner = self.vocabulary.prompt_classes[index]
-            best[owner] = max(best.get(owner, 0.0), score)
-        order = sorted(best.items(), key=lambda item: -item[1])
-        return [KeptName(self.names[index], score) for index, score in order]
 
-    def _check_lengths(self, vocabulary: Vocabulary) -> None:
-        """Raise UsageError where the text tower would see a part of a name alone."""
-        tokenizer = self.model.prompter.tokenizer
-        for prompt in vocabulary.prompts:
-            for text in self.model.prompter.prompts(prompt):
-                length = len(tokenizer.encode(text)) + 2
-                if length > tokenizer.context_length:
-                    raise UsageError(
-                        f"The name {reprlib.repr(prompt)} gives a prompt of {length} tokens, and the text tower reads "
-                        f"{tokenizer.context_length}; shorten it."
-                    )
+def _own_array(array: np.ndarray, picture: Picture) -> np.ndarray:
+    """The array of a picture, which the caller's own array does not change later."""
+    return array.copy() if isinstance(picture, np.ndarray) and np.may_share_memory(array, picture) else array
 
 
-@contextmanager
-def _crm_scores(model: ERRSeg) -> Iterator[list[Tensor]]:
-    """Collect CRM's points per location: (B, T) of each batch of views that goes through the model meanwhile."""
-    seen = []
-
-    def record(crm: torch.nn.Module, arguments: tuple) -> None:
-        cost = arguments[0]
-        ranking = crm if isinstance(crm, CRM) else CRM()
-        seen.append(ranking.scores(cost) / (cost.shape[-2] * cost.shape[-1]))
-
-    handle = model.sem_seg_head.crm.register_forward_pre_hook(record)
-    try:
-        yield seen
-    finally:
-        handle.remove()
+def _kept(vocabulary: Vocabulary, ids: Tensor, points: Tensor) -> list[KeptName]:
+    """The names that CRM kept, best first: their ids, and the points of every name."""
+    best: dict[int, float] = {}
+    for index, score in zip(ids.tolist(), points[ids].tolist(), strict=True):
+        owner = vocabulary.prompt_classes[index]
+        best[owner] = max(best.get(owner, 0.0), score)
+    order = sorted(best.items(), key=lambda item: -item[1])
+    return [KeptName(vocabulary.classes[index], score) for index, score in order]

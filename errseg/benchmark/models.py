@@ -12,6 +12,7 @@ import errseg
 
 from ..checkpoint import ERRSegCheckpointer
 from ..modeling.text import Vocabulary
+from ..modeling.vocabulary import EncodedVocabulary
 from .cases import PRECISIONS
 from .names import NameList
 
@@ -65,8 +66,8 @@ def set_embeddings(model: nn.Module, vocabulary: NameList, embeddings: Tensor) -
     """Give a model a vocabulary whose text embeddings are known: (T, D) of unit length."""
     num_classes = min(vocabulary.num_classes or len(vocabulary.names), len(vocabulary.names))
     no_tokens = torch.zeros(0, 1, dtype=torch.long)
-    model.vocabulary = Vocabulary(tuple(vocabulary.names), num_classes, no_tokens, no_tokens[:, 0])
-    model.text_embeddings = embeddings
+    untokenised = Vocabulary(tuple(vocabulary.names), num_classes, no_tokens, no_tokens[:, 0])
+    model.use(EncodedVocabulary(untokenised, embeddings))
 
 
 def random_embeddings(model: nn.Module, names: Sequence[str]) -> Tensor:

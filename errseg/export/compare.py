@@ -50,7 +50,7 @@ def compare(run: Runner, segmenter: Segmenter, pictures: Iterable[Any], open_voc
         UsageError: a picture cannot be read.
     """
     side = segmenter.model.views.resolution
-    text = (segmenter.model.text_embeddings.numpy(),) if open_vocabulary else ()
+    text = (segmenter.encoded.text.numpy(),) if open_vocabulary else ()
     classes = np.asarray(segmenter.vocabulary.prompt_classes)
 
     def by_file(picture: np.ndarray) -> np.ndarray:

@@ -71,15 +71,16 @@ def export_model(
     _check_model(model, format)
     if vocabulary is None:
         raise UsageError("The model has no vocabulary to export; call set_vocabulary(names) first.")
-    text, classes = model.text_embeddings.detach().clone(), vocabulary.prompt_classes
+    encoded = segmenter.encoded
+    text, classes = encoded.text.clone(), vocabulary.prompt_classes
     names = list(vocabulary.classes)
     if open_vocabulary:
         if len(text) < 2:
             raise UsageError("An open vocabulary's example has one name; give two or more.")
         names, classes = [names[index] for index in classes], None  # a name for each row
-        num_classes = num_classes or max(model.vocabulary.num_classes, LEAST_CLASSES)
+        num_classes = num_classes or max(encoded.vocabulary.num_classes, LEAST_CLASSES)
     else:
-        num_classes = model.vocabulary.num_classes
+        num_classes = encoded.vocabulary.num_classes
     with new_folder(folder) as temporary:
         say(f"Tracing the model at {model.views.resolution} x {model.views.resolution} …")
         module = ExportModule(model, num_classes, None if open_vocabulary else text, classes)

@@ -9,6 +9,7 @@ import torch
 
 from errseg.api.segmenter import Segmenter
 from errseg.errors import UsageError
+from errseg.modeling.vocabulary import EncodedVocabulary
 
 from .arrays import Attention, ClassAttention, Guidance, Inspection, Ranking, SpatialAttention
 from .probe import Overview, as_array, attention_layers, look_at_attention, overview, require_layer
@@ -44,30 +45,31 @@ def inspect(
         UsageError: the model has no such part, the vocabulary no such name, or the picture no such point.
     """
     model = segmenter.model
-    if model.vocabulary is None:
+    if segmenter.vocabulary is None:
         raise UsageError("The model has no vocabulary; call segmenter.set_vocabulary(names) first.")
+    encoded = segmenter.encoded
     wanted = _wanted(model, what)
     number = require_layer(attention_layers(model), layer) if "attention" in wanted else 1
     picture = segmenter.read(image)
     chosen = _ids(segmenter, show)
     _check_point(point, picture)
-    run = overview(model, segmenter.inputs(picture))
+    run = overview(model, encoded, segmenter.inputs(picture))
     shown = chosen or _largest(run.labels)[:SHOWN]
     point = point or _most_confident(run, shown)
     attention = None
     if "attention" in wanted:
         spatial = chosen or (int(run.labels[point[1], point[0]]),)
-        attention = _attention(model, run, number, spatial, point, picture.shape[:2])
+        attention = _attention(model, encoded, run, number, spatial, point, picture.shape[:2])
     return Inspection(
         picture,
-        model.vocabulary.names,
+        encoded.vocabulary.names,
         run.labels,
         run.confidence,
         as_array(run.kept),
         tuple(shown),
         point,
         {name: as_array(cost) for name, cost in run.cost.items()} if "cost" in wanted else None,
-        _ranking(run, model.vocabulary.num_classes) if "crm" in wanted else None,
+        _ranking(run, encoded.vocabulary.num_classes) if "crm" in wanted else None,
         attention,
         _guidance(run) if "guidance" in wanted else None,
     )
@@ -95,7 +97,7 @@ def _wanted(model, what: Sequence[str] | None) -> list[str]:
 
 def _ids(segmenter: Segmenter, show: Sequence[str]) -> tuple[int, ...]:
     """Ids of names among those that the model is asked for; a class with synonyms stands for all of them."""
-    prompts = {name.strip().lower(): (index,) for index, name in enumerate(segmenter.model.vocabulary.names)}
+    prompts = {name.strip().lower(): (index,) for index, name in enumerate(segmenter.encoded.vocabulary.names)}
     for index, name in enumerate(segmenter.names):
         own = tuple(i for i, owner in enumerate(segmenter.vocabulary.prompt_classes) if owner == index)
         prompts.setdefault(name.strip().lower(), own)
@@ -146,14 +148,21 @@ def _guidance(run: Overview) -> Guidance:
 
 
 def _attention(
-    model, run: Overview, number: int, shown: Sequence[int], point: tuple[int, int], size: tuple[int, int]
+    model,
+    encoded: EncodedVocabulary,
+    run: Overview,
+    number: int,
+    shown: Sequence[int],
+    point: tuple[int, int],
+    size: tuple[int, int],
 ) -> Attention:
     """With CRM's choice, and with every name, unless that is the same."""
-    layers, num_names = attention_layers(model), len(model.vocabulary.names)
+    layers, num_names = attention_layers(model), len(encoded.vocabulary.names)
     place = ((point[0] + 0.5) / size[1], (point[1] + 0.5) / size[0])
     spatial, classes = [], []
     for num_classes in (len(run.kept), num_names)[: 1 + (len(run.kept) < num_names)]:
-        seen = look_at_attention(model, run.features, layers[number - 1], num_classes, torch.tensor(shown), place)
+        names = torch.tensor(shown)
+        seen = look_at_attention(model, encoded.text, run.features, layers[number - 1], num_classes, names, place)
         spatial.append(_spatial(seen, place, size) if "spatial" in seen else None)
         if "mean" in seen:
             classes.append(ClassAttention(*(as_array(seen[key]) for key in ("kept", "mean", "at_point"))))

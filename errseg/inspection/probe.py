@@ -3,6 +3,7 @@
 Shapes: B = 1 image, K classes, C channels, H x W locations at stride 16.
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from errseg.modeling.escf import CFM, SFM
 from errseg.modeling.head import cost_map
 from errseg.modeling.output import labels_and_scores, picture_size, place
 from errseg.modeling.views import View, Views
+from errseg.modeling.vocabulary import EncodedVocabulary
 
 from .attention import class_weights, spatial_weights
 
@@ -52,11 +54,12 @@ def as_array(x: Tensor) -> np.ndarray:
 
 
 @torch.no_grad()
-def overview(model: ERRSeg, inputs: dict) -> Overview:
+def overview(model: ERRSeg, encoded: EncodedVocabulary, inputs: dict) -> Overview:
     """Run the model on one image, seen as a whole, and keep what passes by.
 
     Args:
-        model: with a vocabulary.
+        model: in evaluation mode.
+        encoded: the vocabulary.
         inputs: as the model's.
     """
     head = model.sem_seg_head
@@ -71,7 +74,7 @@ def overview(model: ERRSeg, inputs: dict) -> Overview:
             watched.append((stage.guidance.proj, lambda _, output, name=name: seen["decoder"].update({name: output})))
     features = model.backbone(model.see(inputs["image"], view))
     with _watching(watched):
-        logits, kept = head(features, model.text_embeddings, model.vocabulary.num_classes)
+        logits, kept = head(features, encoded.text, encoded.vocabulary.num_classes)
     labels, confidence = labels_and_scores([place(logits[0], kept[0], view, inputs)], picture_size(inputs))
     scores = None
     if hasattr(head.crm, "scores"):
@@ -81,7 +84,7 @@ def overview(model: ERRSeg, inputs: dict) -> Overview:
         as_array(labels),
         as_array(confidence),
         kept[0],
-        {name: cost_map(features[name], model.text_embeddings)[0] for name in head.embeddings},
+        {name: cost_map(features[name], encoded.text)[0] for name in head.embeddings},
         scores,
         *(None if seen.get(name) is None else seen[name][0] for name in ("image", "text")),
         {name: output[0] for name, output in seen["decoder"].items()},
@@ -110,6 +113,7 @@ class _Enough(Exception):
 @torch.no_grad()
 def look_at_attention(
     model: ERRSeg,
+    text: Tensor,
     features: dict[str, Tensor],
     layer: Layer,
     num_classes: int,
@@ -119,7 +123,8 @@ def look_at_attention(
     """Run the head up to a layer, and compute the attention in it.
 
     Args:
-        model: with a vocabulary.
+        model: in evaluation mode.
+        text: (T, D) text embeddings.
         features: the encoder's, of one image.
         layer: of ``attention_layers``.
         num_classes: K; T for all names.
@@ -153,7 +158,7 @@ def look_at_attention(
     watched += [(module, see) for module, see in ((layer.sfm, see_spatial), (layer.cfm, see_classes)) if module]
     with _watching(watched):
         try:
-            head(features, model.text_embeddings, num_classes)
+            head(features, text, num_classes)
         except _Enough:
             pass
     return seen
@@ -167,11 +172,13 @@ def _cell(place: tuple[float, float], grid: tuple[int, int]) -> int:
 
 @contextmanager
 def _watching(watched: list[Watched]) -> Iterator[None]:
-    """Show every call's arguments and output to whom it concerns."""
-    handles = [
-        module.register_forward_hook(lambda _, arguments, output, see=see: see(arguments, output))
-        for module, see in watched
-    ]
+    """Show the arguments and output of this thread's calls to whom they concern."""
+    watcher = threading.get_ident()
+
+    def hook(see: Callable[[tuple, Any], None]) -> Callable[[nn.Module, tuple, Any], None]:
+        return lambda _, arguments, output: see(arguments, output) if threading.get_ident() == watcher else None
+
+    handles = [module.register_forward_hook(hook(see)) for module, see in watched]
     try:
         yield
     finally:

@@ -3,7 +3,7 @@
 Shapes: B images, T names of the vocabulary, K classes kept, D text dimension, R side of the square the encoder sees.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 
 import torch
@@ -15,12 +15,13 @@ from ..errors import UsageError
 from .layers import match_gradient_strides, resize
 from .losses import dense_binary_cross_entropy
 from .output import Part, dense_scores, image_size, label_map, picture_size, place
-from .text import Prompter, Vocabulary, embed_vocabulary
+from .text import Prompter, embed_vocabulary
 from .views import View, Views
+from .vocabulary import EncodedVocabulary, OpenVocabularyModel
 
 
 @META_ARCH_REGISTRY.register()
-class ERRSeg(nn.Module):
+class ERRSeg(OpenVocabularyModel):
     """Open-vocabulary semantic segmentation of images into the names of a vocabulary, which ``set_vocabulary`` gives.
 
     Args:
@@ -67,13 +68,10 @@ class ERRSeg(nn.Module):
         self.num_classes_train = num_classes_train
         self.num_classes_test = num_classes_test
         self.ignore_label = ignore_label
-        self.vocabulary: Vocabulary | None = None
         self.register_buffer(
             "pixel_mean", torch.tensor(pixel_mean, dtype=torch.float32).view(3, 1, 1), persistent=False
         )
         self.register_buffer("pixel_std", torch.tensor(pixel_std, dtype=torch.float32).view(3, 1, 1), persistent=False)
-        self.register_buffer("text_embeddings", None, persistent=False)
-        self.register_load_state_dict_post_hook(_refresh_after_loading)
         self.set_precision(precision)
 
     @classmethod
@@ -119,38 +117,15 @@ class ERRSeg(nn.Module):
         for part in (*self.backbone.image_parts(), self.sem_seg_head):
             part.to(getattr(torch, precision))
 
-    # ---- vocabulary ----
-
-    def set_vocabulary(self, names: Sequence[str], num_classes: int | None = None) -> None:
-        """Choose the names to segment, and encode them unless training changes the text tower at every step.
-
-        The embeddings are kept until the vocabulary, the weights loaded or the mode changes; whoever changes the text
-        tower's parameters by hand calls this again.
-
-        Args:
-            names: T names; each may hold comma-separated synonyms.
-            num_classes: K at test; None for ``MODEL.CRM.NUM_CLASSES_TEST``, 0 for all T.
+    def train(self, mode: bool = True) -> "ERRSeg":
+        """As ``OpenVocabularyModel.train``.
 
         Raises:
-            UsageError: no names, or a blank one.
+            UsageError: the precision is for tests.
         """
-        self.vocabulary = self.prompter.vocabulary(names, self.num_classes_test if num_classes is None else num_classes)
-        self._refresh_text_embeddings()
-
-    def _refresh_text_embeddings(self) -> None:
-        self.text_embeddings = None
-        if self.vocabulary is not None and not (self.training and self.backbone.text_is_trained):
-            with torch.inference_mode(False), torch.no_grad():  # kept, so of use in training later too
-                self.text_embeddings = embed_vocabulary(self.vocabulary, self.backbone.encode_text)
-
-    def train(self, mode: bool = True) -> "ERRSeg":
-        """As ``nn.Module.train``; text embeddings that training makes stale are dropped, and made anew for tests."""
         if mode and self.precision != "float32":
             raise UsageError(f"MODEL.PRECISION = {self.precision!r} is for tests; train in 'float32', with SOLVER.AMP.")
-        super().train(mode)
-        if (mode and self.backbone.text_is_trained) or (not mode and self.text_embeddings is None):
-            self._refresh_text_embeddings()
-        return self
+        return super().train(mode)
 
     # ---- forward ----
 
@@ -169,12 +144,12 @@ class ERRSeg(nn.Module):
             RuntimeError: no vocabulary is set.
             UsageError: a label id lies outside the vocabulary.
         """
-        self._require_vocabulary()
         if self.training:
             return self.losses(batched_inputs)
+        encoded = self.encoded()
         return [
-            {"sem_seg": dense_scores(parts, picture_size(inputs), len(self.vocabulary.names))}
-            for parts, inputs in zip(self.parts(batched_inputs), batched_inputs, strict=True)
+            {"sem_seg": dense_scores(parts, picture_size(inputs), len(encoded.vocabulary.names))}
+            for parts, inputs in zip(self.parts(batched_inputs, encoded), batched_inputs, strict=True)
         ]
 
     def label_maps(self, batched_inputs: list[dict]) -> list[Tensor]:
@@ -189,12 +164,27 @@ class ERRSeg(nn.Module):
         Raises:
             RuntimeError: no vocabulary is set.
         """
-        self._require_vocabulary()
         parts = self.parts(batched_inputs)
         return [label_map(each, picture_size(inputs)) for each, inputs in zip(parts, batched_inputs, strict=True)]
 
-    def parts(self, batched_inputs: list[dict]) -> list[list[Part]]:
-        """What the views of each image (one, the paper's square, unless TEST.* say otherwise) predict of it."""
+    def parts(
+        self,
+        batched_inputs: list[dict],
+        encoded: EncodedVocabulary | None = None,
+        see_costs: Callable[[Tensor], None] | None = None,
+    ) -> list[list[Part]]:
+        """What the views of each image (one, the paper's square, unless TEST.* say otherwise) predict of it.
+
+        Args:
+            batched_inputs: as ``forward``'s at test.
+            encoded: the vocabulary; None for the model's.
+            see_costs: is called with the cost maps that CRM ranks, (B, T, H, W) of each batch of views.
+
+        Raises:
+            RuntimeError: no vocabulary is set.
+        """
+        encoded = encoded or self.encoded()
+        text, num_classes = encoded.text, encoded.vocabulary.num_classes
         parts = [[] for _ in batched_inputs]
         views = [(i, view) for i, inputs in enumerate(batched_inputs) for view in self.views.of(*image_size(inputs))]
         for _, same_size in groupby(views, key=lambda pair: pair[1].size):
@@ -202,7 +192,8 @@ class ERRSeg(nn.Module):
             for start in range(0, len(group), len(batched_inputs)):
                 chunk = group[start : start + len(batched_inputs)]
                 images = torch.cat([self.see(batched_inputs[i]["image"], view) for i, view in chunk])
-                for (i, view), part in zip(chunk, zip(*self.segment(images), strict=True), strict=True):
+                logits, kept = self.segment(images, text, num_classes, see_costs=see_costs)
+                for (i, view), part in zip(chunk, zip(logits, kept, strict=True), strict=True):
                     parts[i].append(place(*part, view, batched_inputs[i]))
         return parts
 
@@ -213,11 +204,12 @@ class ERRSeg(nn.Module):
 
     def losses(self, batched_inputs: list[dict]) -> dict[str, Tensor]:
         """The training loss; see ``forward``."""
-        text = self.text_embeddings
+        encoded = self._held()
+        text = encoded.text
         if text is None:
-            text = embed_vocabulary(self.vocabulary, self.backbone.encode_text)
+            text = embed_vocabulary(encoded.vocabulary, self.backbone.encode_text)
         labels = self.stack_labels(batched_inputs)
-        present = self.present_classes(labels, batched_inputs)
+        present = self.present_classes(labels, batched_inputs, len(encoded.vocabulary.names))
         # The classes of the ground truth always stay, be they more than K
         num_classes = max(self.num_classes_train, int(present.sum(1).max()))
         labels = labels.to(self.device)
@@ -232,6 +224,7 @@ class ERRSeg(nn.Module):
         text: Tensor | None = None,
         num_classes: int | None = None,
         present: Tensor | None = None,
+        see_costs: Callable[[Tensor], None] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """The model of the paper, from normalised images to logits.
 
@@ -240,23 +233,22 @@ class ERRSeg(nn.Module):
             text: (T, D) text embeddings of unit length; None for the vocabulary's.
             num_classes: K; None for the vocabulary's.
             present: (B, T) bool, the classes that CRM has to keep.
+            see_costs: as ``parts``'s.
 
         Returns:
             Logits (B, K, h', w') and the kept classes' ids (B, K).
         """
-        text = self.text_embeddings if text is None else text
-        num_classes = self.vocabulary.num_classes if num_classes is None else num_classes
-        return self.sem_seg_head(self.backbone(images), text, num_classes, present)
+        if text is None or num_classes is None:
+            encoded = self.encoded()
+            text = encoded.text if text is None else text
+            num_classes = encoded.vocabulary.num_classes if num_classes is None else num_classes
+        return self.sem_seg_head(self.backbone(images), text, num_classes, present, see_costs)
 
     def preprocess(self, image: Tensor, size: tuple[int, int]) -> Tensor:
         """Normalise and resize, the aspect ratio not kept: (3, H, W) RGB 0-255 -> (1, 3, *size)."""
         image = image.to(self.device, non_blocking=True).float()  # bytes travel, not floats
         image = resize(((image - self.pixel_mean) / self.pixel_std).unsqueeze(0), size)
         return image.contiguous(memory_format=torch.channels_last)
-
-    def _require_vocabulary(self) -> None:
-        if self.vocabulary is None:
-            raise RuntimeError("The model has no vocabulary; call model.set_vocabulary(names) first.")
 
     @staticmethod
     def stack_labels(batched_inputs: list[dict]) -> Tensor:
@@ -271,13 +263,13 @@ class ERRSeg(nn.Module):
                 raise UsageError(f"{name} has no 'sem_seg' labels to train on; call model.eval() first to predict.")
         return torch.stack([inputs["sem_seg"] for inputs in batched_inputs]).long()
 
-    def present_classes(self, labels: Tensor, batched_inputs: list[dict]) -> Tensor:
-        """The classes of each image's ground truth: (B, H, W) labels -> (B, T) bool.
+    def present_classes(self, labels: Tensor, batched_inputs: list[dict], num_names: int | None = None) -> Tensor:
+        """The classes of each image's ground truth: (B, H, W) labels -> (B, T) bool; T: the vocabulary's unless given.
 
         Raises:
             UsageError: a label id lies outside the vocabulary.
         """
-        num_names = len(self.vocabulary.names)
+        num_names = len(self.vocabulary.names) if num_names is None else num_names
         ids = labels.masked_fill(labels == self.ignore_label, num_names).flatten(1)  # ignored pixels: one more class
         wrong = ((ids < 0) | (ids > num_names)) | ((ids == num_names) & (labels.flatten(1) != self.ignore_label))
         if wrong.any():
@@ -289,8 +281,3 @@ class ERRSeg(nn.Module):
             )
         present = torch.zeros(len(labels), num_names + 1, dtype=torch.bool, device=labels.device)
         return present.scatter_(1, ids, 1)[:, :num_names]
-
-
-def _refresh_after_loading(model: ERRSeg, incompatible_keys: object) -> None:
-    """A hook of the module, not a lambda, so that a model can be pickled."""
-    model._refresh_text_embeddings()

@@ -3,6 +3,8 @@
 Shapes: B images, T classes of the vocabulary, K classes kept, D text dimension, C channels, strides os4 ... os32.
 """
 
+from collections.abc import Callable
+
 import torch.nn.functional as F
 from detectron2.config import configurable
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY, ShapeSpec
@@ -120,7 +122,12 @@ class ERRSegHead(nn.Module):
         }
 
     def forward(
-        self, features: dict[str, Tensor], text: Tensor, num_classes: int, present: Tensor | None = None
+        self,
+        features: dict[str, Tensor],
+        text: Tensor,
+        num_classes: int,
+        present: Tensor | None = None,
+        see_costs: Callable[[Tensor], None] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Segment.
 
@@ -129,13 +136,16 @@ class ERRSegHead(nn.Module):
             text: (T, D) text embeddings of unit length.
             num_classes: K.
             present: (B, T) bool, the classes of the ground truth, which CRM keeps (training).
+            see_costs: is called with the cost maps that CRM ranks, (B, T, H, W).
 
         Returns:
             Logits (B, K, h, w), at stride 4 with GUD and 16 without it, and the kept classes' ids (B, K), ascending.
         """
         size = features["os16"].shape[-2:]
-        costs = cost_map(features[self.embeddings[0]], text)  # (B, T, H, W)
-        kept = self.crm(resize(costs, size), num_classes, present)  # (B, K)
+        costs = resize(cost_map(features[self.embeddings[0]], text), size)  # (B, T, H, W)
+        if see_costs is not None:
+            see_costs(costs)
+        kept = self.crm(costs, num_classes, present)  # (B, K)
         text = text[kept]  # (B, K, D)
         x = self.hsm(*(cost_map(features[name], text) for name in self.embeddings), size=size)  # (B, K, H, W, C)
         x = self.escf(x, [self._guide(features[name]) for name in self.fusion_maps], text)

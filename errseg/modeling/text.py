@@ -3,8 +3,9 @@
 Shapes: T names, N prompts (one or several a name), L tokens a prompt, D text dimension.
 """
 
+import hashlib
 import logging
-from collections import Counter
+import reprlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +21,9 @@ from .clip_config import model_config
 logger = logging.getLogger(__name__)
 
 CHUNK = 128  # prompts that go through the text tower at once where no gradient is kept
+# Published label sets with classes of equal names, of which one wins every pixel, as the paper's rule has it:
+# the number of their names, and a digest
+PUBLISHED = {"A-847": (847, "ee311c5f3b780a16a58f40726927f6c4")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +87,8 @@ class Prompter:
             num_classes: K; None or 0 keeps all T.
 
         Raises:
-            UsageError: no names, a blank one, something else than a string, a negative K.
+            UsageError: no names, a blank one, something else than a string, a negative K; or the text tower reads not
+                all of a name, or two names as the same (but for those of a published label set).
         """
         if isinstance(names, str) or not len(names):
             raise UsageError(f"The vocabulary is {names!r}; give a list of at least one name.")
@@ -95,13 +100,22 @@ class Prompter:
         if num_classes and num_classes > len(names):
             _say_once("K = %d exceeds the %d names of the vocabulary: every class stays.", num_classes, len(names))
         prompts = [self.prompts(name) for name in names]
-        _warn_of_equal_prompts(names, prompts)
-        return Vocabulary(
-            names=tuple(names),
-            num_classes=min(num_classes or len(names), len(names)),
-            tokens=self.tokenizer([prompt for group in prompts for prompt in group]),
-            owner=torch.tensor([i for i, group in enumerate(prompts) for _ in group]),
-        )
+        tokens = self.tokenizer([prompt for group in prompts for prompt in group])
+        owner = torch.tensor([i for i, group in enumerate(prompts) for _ in group])
+        self._check_lengths(names, prompts, tokens, owner)
+        _check_different(names, tokens, owner, self.synonyms)
+        return Vocabulary(tuple(names), min(num_classes or len(names), len(names)), tokens, owner)
+
+    def _check_lengths(self, names: Sequence[str], prompts: list[list[str]], tokens: Tensor, owner: Tensor) -> None:
+        """Raise UsageError where the tokenizer has cut a prompt; one that has no padding may be."""
+        longest = tokens.shape[1]
+        for i in owner[tokens[:, -1] != 0].unique().tolist():
+            length = max(len(self.tokenizer.encode(prompt)) + 2 for prompt in prompts[i])
+            if length > longest:
+                raise UsageError(
+                    f"The name {reprlib.repr(names[i])} gives a prompt of {length} tokens, and the text tower reads "
+                    f"{longest}; shorten it."
+                )
 
 
 def tokenizer_of(clip_name: str) -> Callable[[list[str]], Tensor]:
@@ -116,20 +130,50 @@ def _say_once(message: str, *values: object) -> None:
     logger.warning(message, *values)
 
 
-def _warn_of_equal_prompts(names: Sequence[str], prompts: list[list[str]]) -> None:
-    """One warning that lists the names which give the same prompts: only one of each group can ever win."""
-    count = Counter(tuple(group) for group in prompts)
-    equal = {}
-    for i, (name, group) in enumerate(zip(names, prompts, strict=True)):
-        if count[tuple(group)] > 1:
-            equal.setdefault(tuple(group), []).append(f"{i} ({name})")
-    if equal:
-        listed = "; ".join(" = ".join(members) for members in equal.values())
-        _say_once(
-            "%d names of the vocabulary give the same prompt as an earlier one, so that only one of each can win: %s",
-            sum(len(members) - 1 for members in equal.values()),
-            listed,
-        )
+def _check_different(names: Sequence[str], tokens: Tensor, owner: Tensor, synonyms: str) -> None:
+    """Names of equal tokens have equal embeddings, so that one of them wins every pixel of all.
+
+    Raises:
+        UsageError: there are some, beside those of a published label set, of which a warning tells.
+    """
+    place = tokens.unique(dim=0, return_inverse=True)[1].tolist()  # the same number for equal prompts
+    prompts: list[list[int]] = [[] for _ in names]
+    for i, number in zip(owner.tolist(), place, strict=True):
+        prompts[i].append(number)
+    equal: dict[tuple[int, ...], list[int]] = {}
+    for i, numbers in enumerate(prompts):
+        equal.setdefault(tuple(sorted(numbers)), []).append(i)  # a mean knows no order
+    groups = [ids for ids in equal.values() if len(ids) > 1]
+    if not groups:
+        return
+    published = _published(names)
+    for ids in groups:
+        first, later = ids[0], ids[-1]
+        if later >= published:
+            aside = "case and what follows the first comma aside" if synonyms == "first" else "case aside"
+            one, other = reprlib.repr(names[first]), reprlib.repr(names[later])
+            raise UsageError(
+                f"The names {one} (id {first}) and {other} (id {later}) are the same to the model ({aside}); give one "
+                "another name."
+            )
+    _say_once(
+        "%d names of the vocabulary give the same prompt as an earlier one, so that only one of each can win: %s",
+        sum(len(ids) - 1 for ids in groups),
+        "; ".join(" = ".join(f"{i} ({names[i]})" for i in ids) for ids in groups),
+    )
+
+
+def _published(names: Sequence[str]) -> int:
+    """How many names, from the first on, are a published label set with equal names; 0 where they are none."""
+    for count, digest in PUBLISHED.values():
+        if len(names) >= count and digest == digest_of(names[:count]):
+            return count
+    return 0
+
+
+def digest_of(names: Sequence[str]) -> str:
+    """A digest of names in their order."""
+    return hashlib.sha256("\n".join(names).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def embed_vocabulary(vocabulary: Vocabulary, encode_text: Callable[[Tensor], Tensor]) -> Tensor:

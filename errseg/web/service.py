@@ -10,7 +10,6 @@ from PIL import Image, UnidentifiedImageError
 
 from errseg.api import Result, Segmenter
 from errseg.api.images import read_image
-from errseg.data.vocabularies import Vocabulary
 from errseg.errors import UsageError
 
 from .tags import names_of, vocabulary_of
@@ -42,13 +41,13 @@ class Service:
     def __init__(self, segmenter: Segmenter, limits: Limits = DEFAULT_LIMITS):
         """
         Args:
-            segmenter: the model; its vocabulary changes with the requests.
+            segmenter: the model; its own vocabulary stays as it is.
             limits: requests beyond them are refused.
         """
         self.limits = limits
         self._segmenter = segmenter
-        self._vocabulary: Vocabulary | None = None  # that the model has
-        self._lock = threading.Lock()  # from the setting of a vocabulary to the result for it
+        self._last: Segmenter | None = None  # on the same model, with the vocabulary of the last request
+        self._lock = threading.Lock()  # the model answers one request at a time
 
     def segment(self, path: str | Path, tags: Sequence[str], title: str | None = None) -> Result:
         """Segment a picture.
@@ -64,12 +63,12 @@ class Service:
         vocabulary = vocabulary_of(names_of(tags), title, self.limits.max_names)
         image = open_picture(path, self.limits.max_pixels)
         with self._lock:
-            if vocabulary != self._vocabulary:
-                self._vocabulary = None  # the model's is unknown where an error comes between
-                self._segmenter.set_vocabulary(vocabulary)
-                self._vocabulary = vocabulary
-                _forget_words(self._segmenter.model.prompter.tokenizer)
-            return self._segmenter(image)
+            if self._last is None or vocabulary != self._last.vocabulary:
+                segmenter = Segmenter(self._segmenter.model, self._segmenter.cfg)
+                segmenter.set_vocabulary(vocabulary)
+                self._last = segmenter
+                _forget_words(segmenter.model.prompter.tokenizer)
+            return self._last(image)
 
 
 def _forget_words(tokenizer: Any) -> None:

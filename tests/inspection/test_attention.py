@@ -100,7 +100,7 @@ def test_the_layers_see_what_they_see_in_the_model(num_classes, segmenter, pictu
     wide_awake(model.sem_seg_head.escf)
     features = model.backbone(model.preprocess(made.inputs(picture)["image"], (64, 64)))
     layer = attention_layers(model)[1]
-    seen = look_at_attention(model, features, layer, num_classes, torch.arange(9), (0.9, 0.1))
+    seen = look_at_attention(model, model.text_embeddings, features, layer, num_classes, torch.arange(9), (0.9, 0.1))
     calls = []
     handle = layer.sfm.register_forward_hook(lambda _, arguments, output: calls.append(arguments))
     _, kept = model.sem_seg_head(features, model.text_embeddings, num_classes)

@@ -1,6 +1,8 @@
 import pytest
 import torch
 
+from errseg.data.vocabularies import load_vocabulary, vocabulary_names
+from errseg.errors import UsageError
 from errseg.modeling.text import Prompter, embed_vocabulary
 
 PROMPT = "A photo of a {} in the scene"
@@ -51,11 +53,51 @@ def test_prompts_that_cannot_be(templates, synonyms, message):
         Prompter(NAME, templates, synonyms)
 
 
-def test_equal_prompts_are_listed_once(caplog):
+@pytest.mark.parametrize(
+    ("first", "second", "synonyms"),
+    [
+        ("bag", "bag, purse", "first"),
+        ("bag, purse", "purse, bag", "mean"),
+        ("Red Car", " red  car", "first"),
+        ("caf\u00e9", "cafe\u0301", "first"),  # composed and decomposed
+        ("ｃａｒ", "car", "first"),  # full width
+        ("AT&amp;T", "at&t", "first"),
+    ],
+)
+def test_names_that_the_text_tower_cannot_tell_apart_are_refused(first, second, synonyms):
+    prompter = Prompter(NAME, (PROMPT, "{}"), synonyms)
+    with pytest.raises(UsageError, match=r"\(id 1\) and .* \(id 3\) are the same to the model") as error:
+        prompter.vocabulary(["dog", first, "cat", second])
+    assert repr(first) in str(error.value)
+    assert len(prompter.vocabulary(["dog", first, "cat"]).names) == 3
+
+
+def test_names_of_which_the_text_tower_reads_a_part_are_refused():
+    """Two that differ behind the last token it reads would be the same to it."""
+    prompter = Prompter(NAME, (PROMPT,))
+    long = "word " * 67
+    assert prompter.vocabulary([f"{long}a"]).tokens[0].count_nonzero() == 77  # as many as fit
+    for name in (f"{long}a b", f"{long}a c"):
+        with pytest.raises(UsageError, match="'word word .* gives a prompt of 78 tokens, .* reads 77; shorten it"):
+            prompter.vocabulary(["cat", name])
+
+
+def test_equal_names_of_a_published_label_set_are_listed_once(caplog):
+    names = load_vocabulary("ade20k_847").prompts
     for _ in range(2):
-        Prompter(NAME, (PROMPT,)).vocabulary(["bag", "cat", "bag, purse", "bag, sack"])
-    assert len(caplog.records) == 1
-    assert "0 (bag) = 2 (bag, purse) = 3 (bag, sack)" in caplog.text and "cat" not in caplog.text
+        vocabulary = Prompter(NAME, (PROMPT,)).vocabulary([*names, "unicorn"])
+    assert len(caplog.records) == 1 and caplog.text.count(" = ") == 10 and len(vocabulary.names) == 848
+    first, second = (i for i, name in enumerate(names) if name.split(",")[0] == "pot")
+    assert f"{first} ({names[first]}) = {second} ({names[second]})" in caplog.text
+    for changed in ([*names, "Pot"], [names[second], names[first]], names[: second + 1]):
+        with pytest.raises(UsageError, match="the same to the model"):
+            Prompter(NAME, (PROMPT,)).vocabulary(changed)
+
+
+@pytest.mark.parametrize("name", vocabulary_names())
+def test_the_vocabularies_of_this_package_are_taken(name):
+    names = load_vocabulary(name).prompts
+    assert Prompter(NAME, (PROMPT,)).vocabulary(names).names == names
 
 
 def test_more_classes_than_names_keeps_all(caplog):
