@@ -6,55 +6,74 @@ them is the name's. The vocabularies of this package are asked for as the paper 
 
 import csv
 import re
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from errseg.data import dataset_vocabulary
-from errseg.data.dataset_file import read_names_file
-from errseg.data.vocabularies import Vocabulary, load_vocabulary, vocabulary_names
+from errseg.data.names_file import find_names, read_names
+from errseg.data.vocabularies import Vocabulary, canonical, load_vocabulary, vocabulary_names
 from errseg.errors import UsageError
 
 __all__ = ["Names", "as_vocabulary", "clean_name", "names_from_file", "names_from_text"]
 
 JOINERS = dict.fromkeys((0x200C, 0x200D))  # invisible, and part of words in Persian and Hindi, and of emoji
-Names = Sequence[str] | Mapping[str, Sequence[str]] | str | Vocabulary
+FILES = (".txt", ".json")  # endings of files of names; a data-set file ends in .yaml
+MOST_NAMES = 1_000_000
+Names = Sequence[str] | Mapping[str, Sequence[str]] | Mapping[int, str] | str | Path | Vocabulary
 
 
 def as_vocabulary(names: Names) -> Vocabulary:
     """The classes, and what the model is asked for each.
 
     Args:
-        names: a list of names; or ``{"name": ["synonym", ...]}``; or the name of a vocabulary of this package, such as
-            ``"ade20k_150"``, of a registered data set, or of a data-set file (``.yaml``); or a vocabulary.
+        names: a list of names; or ``{"name": ["synonym", ...]}``; or a name for each id, ``{0: "cat", ...}``; or the
+            name of a vocabulary of this package, such as ``"ade20k_150"``, or of a registered data set; or the path of
+            a data-set file (``.yaml``) or of a file of names (``.txt``, ``.json``); or a vocabulary.
 
     Raises:
         UsageError: there are no names, one is blank or no text, or two are the same to the model.
     """
     if isinstance(names, Vocabulary):
         return names
-    if isinstance(names, str):
-        vocabulary = load_vocabulary(names) if names in vocabulary_names() else dataset_vocabulary(names)
-        if vocabulary is None:
-            known = ", ".join(vocabulary_names())
-            raise UsageError(
-                f"The names are the text {names!r}; give a list of names, or one of {known}, or a data set's name."
-            )
-        return vocabulary
-    if not isinstance(names, Iterable):
-        raise UsageError(f'The names are {names!r}; give a list of names, or {{"name": ["synonym", ...]}}.')
+    if isinstance(names, (str, Path)):
+        return _named(str(names))
+    if not isinstance(names, Iterable) or isinstance(names, (bytes, bytearray)):
+        raise UsageError(f'The names are {reprlib.repr(names)}; give a list of names, or {{"name": ["synonym", ...]}}.')
+    if isinstance(names, Mapping):
+        names = find_names(names, "The vocabulary").names
     classes = {}
-    for given in names:
+    for given in islice(names, MOST_NAMES + 1):
+        if len(classes) == MOST_NAMES:
+            raise UsageError(f"There are more than {MOST_NAMES} names to segment; leave some out.")
         name = clean_name(given)
         own = name.split(",")
         if isinstance(names, Mapping):
             own += _synonyms(name, names[given])
         if name in classes:
-            raise UsageError(f"The name {name!r} is there twice; keep one.")
+            raise UsageError(f"The name {reprlib.repr(name)} is there twice; keep one.")
         classes[name] = [clean_name(synonym) for synonym in own]
     if not classes:
         raise UsageError("There are no names to segment; give at least one.")
     return _vocabulary(classes)
+
+
+def _named(name: str) -> Vocabulary:
+    """The vocabulary of a name, or of a file's path."""
+    if name in vocabulary_names():
+        return load_vocabulary(name)
+    if name.lower().endswith(FILES):
+        return as_vocabulary(names_from_file(name))
+    vocabulary = dataset_vocabulary(name)
+    if vocabulary is None:
+        known = ", ".join(vocabulary_names())
+        raise UsageError(
+            f"The names are the text {reprlib.repr(name)}; give a list of names, or one of {known}, or a data set's "
+            "name, or a file of names (.txt, .json)."
+        )
+    return vocabulary
 
 
 def clean_name(name: Any) -> str:
@@ -64,12 +83,12 @@ def clean_name(name: Any) -> str:
         UsageError: it is blank, no text, or has characters that show nothing.
     """
     if not isinstance(name, str):
-        raise UsageError(f"The name {name!r} is no text; put it in quotes.")
+        raise UsageError(f"The name {reprlib.repr(name)} is no text; put it in quotes.")
     clean = " ".join(name.split())
     if not clean.replace(",", " ").strip():
-        raise UsageError(f"The name {name!r} is blank; give it a word, or leave it out.")
+        raise UsageError(f"The name {reprlib.repr(name)} is blank; give it a word, or leave it out.")
     if not clean.translate(JOINERS).isprintable():
-        raise UsageError(f"The name {name!r} has characters that cannot be shown; take them out.")
+        raise UsageError(f"The name {reprlib.repr(name)} has characters that cannot be shown; take them out.")
     return clean
 
 
@@ -91,19 +110,17 @@ def names_from_text(text: str) -> list[str]:
 
 
 def names_from_file(path: str | Path) -> Names:
-    """Names in a file: one a line in a text; a list, or an object ``{"name": ["synonym", ...]}``, in a ``.json``.
+    """Names in a file of any form of ``names_file.py``: one a line in a text; a list, a name for each id, or an object
+    ``{"name": ["synonym", ...]}``, in JSON or YAML.
 
     Blank lines do not count.
 
     Raises:
         UsageError: it is missing or cannot be read, or holds something else.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UsageError(f"The file of names {path} does not exist; give one with a name a line, or a .json list.")
-    content = read_names_file(path)
-    if path.suffix.lower() != ".json":
-        content = [line for line in content if line.strip()]
+    content = read_names(path).names
+    if isinstance(content, list):
+        content = [name for name in content if name != ""]  # a blank line
     if not isinstance(content, (list, dict)) or not content:
         raise UsageError(f"The file of names {path} holds no names; write one a line, or a .json list.")
     try:
@@ -127,8 +144,8 @@ def _vocabulary(classes: Mapping[str, Sequence[str]]) -> Vocabulary:
     for index, (name, synonyms) in enumerate(classes.items()):
         own = [part.strip() for synonym in synonyms for part in synonym.split(",") if part.strip()]
         for part in own:
-            prompts.setdefault(part.lower(), (part, index))
-        if all(prompts[part.lower()][1] != index for part in own):
-            other = list(classes)[prompts[own[0].lower()][1]]
+            prompts.setdefault(canonical(part), (part, index))
+        if all(prompts[canonical(part)][1] != index for part in own):
+            other = list(classes)[prompts[canonical(own[0])][1]]
             raise UsageError(f"The names {other!r} and {name!r} are the same to the model; keep one.")
     return Vocabulary(tuple(classes), *zip(*prompts.values(), strict=True))

@@ -2,7 +2,7 @@
 
     images: images             # folder, from the YAML file's own; sub-folders count too
     labels: labels             # folder; a label has its image's name, but for the ending
-    names: [sky, "red car"]    # of the ids 0, 1, …; or a file (.txt: a name per line, .json: a list), or ade20k_150
+    names: [sky, "red car"]    # of the ids 0, 1, …; or {0: sky, …}; or a file (see names_file.py), or ade20k_150
     ignore: 255                # id of the pixels that do not count
 
 and, where they are needed, ``label_offset`` (added to the ids of the files), ``reduce_zero_label`` (0 does not count,
@@ -14,7 +14,6 @@ as ``_mask.png``).
 """
 
 import difflib
-import json
 import os
 import reprlib
 from pathlib import Path
@@ -24,10 +23,11 @@ from errseg.errors import UsageError
 from errseg.safe_files import read_yaml
 
 from .label_keys import LabelKeys, cut, read_label_keys, short
+from .names_file import FoundNames, find_names, read_names
 from .pairing import IMAGE_ENDINGS, LABEL_ENDINGS
-from .vocabularies import Vocabulary, default_num_classes, load_vocabulary, vocabulary_names
+from .vocabularies import Vocabulary, canonical, default_num_classes, load_vocabulary, vocabulary_names
 
-__all__ = ["DatasetFile", "load_dataset_file", "read_names_file"]
+__all__ = ["DatasetFile", "load_dataset_file"]
 
 KINDS = {  # what each key takes; names is looked at by itself
     "images": (str, "a folder"),
@@ -69,7 +69,7 @@ def load_dataset_file(path: str) -> DatasetFile:
     """
     content = _read_yaml(path)
     _check_keys(path, content)
-    vocabulary = _read_names(path, content["names"])
+    vocabulary = _read_names(path, content)
     keys = read_label_keys(path, content, vocabulary.classes)
     count = len(vocabulary.prompts)
     return DatasetFile(
@@ -134,9 +134,9 @@ def _endings(path: str, key: str, content: dict[str, Any], default: tuple[str, .
     return (ending if "." in ending else f".{ending}",)
 
 
-def _read_names(path: str, names: Any) -> Vocabulary:
+def _read_names(path: str, content: dict[str, Any]) -> Vocabulary:
     """The vocabulary that the key ``names`` gives or points to."""
-    source = f"names in {path}"
+    source, names = f"names in {path}", content["names"]
     if isinstance(names, str):
         file = _beside(path, "names", names)
         if not os.path.isfile(file):
@@ -147,32 +147,33 @@ def _read_names(path: str, names: Any) -> Vocabulary:
                 "that name; "
                 f"give a list, a file, or one of {', '.join(vocabulary_names())}."
             )
-        names, source = read_names_file(file), str(file)
+        found, source = read_names(file), str(file)
+    else:
+        found = find_names(names, source)
+    names = found.names
     if not isinstance(names, list) or not names:
         raise UsageError(f"{source} holds no list of names; give one name for each id, in their order.")
+    _check_first_id(path, source, content, found)
     for index, name in enumerate(names):
         _check_name(source, index, name)
-    names = [name.strip() for name in names]
-    first = {name: index for index, name in reversed(list(enumerate(names)))}
+    names, first = [name.strip() for name in names], {}
     for index, name in enumerate(names):
-        if first[name] != index:
+        if first.setdefault(canonical(name), index) != index:
             raise UsageError(
-                f"{source} has {name!r} for the ids {first[name]} and {index}; give every class a name of its own."
+                f"{source} has {name!r} for the ids {first[canonical(name)]} and {index}; give every class a name of "
+                "its own, which differs in more than case and spaces."
             )
     return Vocabulary(tuple(names), tuple(names), tuple(range(len(names))))
 
 
-def read_names_file(file: Path) -> Any:
-    """What a file of names holds: the lines of a text, or whatever a ``.json`` file has.
-
-    Raises:
-        UsageError: it cannot be read.
-    """
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-        return json.loads(text) if file.suffix.lower() == ".json" else text.rstrip().splitlines()
-    except (OSError, RecursionError, ValueError) as error:  # of the encoding or the JSON
-        raise UsageError(f"The file of names {file} cannot be read ({error}); correct it, in UTF-8.") from error
+def _check_first_id(path: str, source: str, content: dict[str, Any], found: FoundNames) -> None:
+    """Raise UsageError where names of the ids 1 to T would be taken for those of other ids of the labels."""
+    offset = -1 if content.get("reduce_zero_label") else content.get("label_offset", 0)
+    if found.first_id and offset != -found.first_id and not {"values", "colors"} & content.keys():
+        raise UsageError(
+            f"{source} gives names to the ids {found.first_id} to {len(found.names) + found.first_id - 1}; add "
+            f"label_offset: {-found.first_id} to {path} where labels hold these ids, or begin at 0."
+        )
 
 
 def _check_name(source: str, index: int, name: Any) -> None:

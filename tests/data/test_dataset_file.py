@@ -67,6 +67,9 @@ def test_the_default_k_follows_the_papers(write, count, kept):
 def test_names_come_from_files_and_from_our_vocabularies(write, tmp_path):
     (tmp_path / "names.txt").write_text("\ufeffsky\n grass, lawn \r\nno\n1\n\n", encoding="utf-8")
     assert load_dataset_file(write(names="names.txt")).vocabulary.classes == ("sky", "grass, lawn", "no", "1")
+    (tmp_path / "data.yaml").write_text("path: x\nnc: 2\nnames:\n  0: sky\n  1: red car\n")  # ultralytics'
+    for names in ({0: "sky", 1: "red car"}, "data.yaml", {1: "sky", 2: "red car"}):  # labels hold 1 and 2, for the last
+        assert load_dataset_file(write(names=names)).vocabulary.classes == ("sky", "red car")
     (tmp_path / "names.json").write_text(json.dumps(NAMES))
     assert load_dataset_file(write(names="names.json")).vocabulary.classes == tuple(NAMES)
     assert load_dataset_file(write(names="ade20k_150")).vocabulary == load_vocabulary("ade20k_150")
@@ -100,7 +103,13 @@ def test_endings(write):
         ({"ignore": 2}, "ignore in .* is 2, which is also the id of the class 'grass, lawn'"),
         ({"ignore": 0, "label_offset": None}, "ignore in .* is 0, .* class 'sky'.*where ids start at 1"),
         ({"names": []}, "holds no list of names"),
-        ({"names": {0: "sky"}}, "holds no list of names; give one name for each id"),
+        ({"names": {"sky": ["heaven"]}}, "holds no list of names; give one name for each id"),
+        ({"names": {0: "sky", 2: "grass"}}, "names in .* gives names to 2 ids from 0 to 2, but none to 1"),
+        (
+            {"names": {1: "sky", 2: "lawn"}, "label_offset": None},
+            "the ids 1 to 2; add label_offset: -1 to .*towns.yaml",
+        ),
+        ({"names": ["sky", "grass", "Sky"]}, "has 'Sky' for the ids 0 and 2"),
         ({"names": 5}, "holds no list of names"),
         ({"names": ["sky", "grass", "sky "]}, "has 'sky' for the ids 0 and 2"),
         ({"names": ["sky", " "]}, "name of id 1 in .* is ' ', in which a name is blank"),
@@ -165,9 +174,12 @@ def test_a_missing_file_and_text_in_another_encoding(tmp_path, write):
     (tmp_path / "latin.yaml").write_bytes("names: [Stra\xdfe]".encode("latin-1"))
     with pytest.raises(UsageError, match="latin.yaml is no YAML"):
         load_dataset_file(str(tmp_path / "latin.yaml"))
-    for name, content in (("names.txt", b"Stra\xdfe"), ("names.json", b"[")):
+    for name, content, words in (
+        ("names.txt", b"Stra\xdfe", "cannot be read .*UTF-8"),
+        ("names.json", b"[", "no JSON"),
+    ):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(UsageError, match=f"{name} cannot be read .*UTF-8"):
+        with pytest.raises(UsageError, match=f"{name} (is )?{words}"):
             load_dataset_file(write(names=name))
     (tmp_path / "names.json").write_text('{"sky": 1}')
     with pytest.raises(UsageError, match="names.json holds no list"):

@@ -8,12 +8,13 @@ are not are ignored (COCO-Stuff-156, on the labels of COCO-Stuff).
 """
 
 import json
+import unicodedata
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["Vocabulary", "default_num_classes", "equal_names", "load_vocabulary", "vocabulary_names"]
+__all__ = ["Vocabulary", "canonical", "default_num_classes", "equal_names", "load_vocabulary", "vocabulary_names"]
 
 FOLDER = Path(__file__).parent
 # K by the length of the vocabulary, as the paper has it for its five data sets (Table XIII)
@@ -64,6 +65,11 @@ def _read(name: str) -> dict[str, Any]:
     return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
 
 
+def canonical(name: str) -> str:
+    """What of a name the model reads: no upper case, no further spaces, one form of a character of several forms."""
+    return " ".join(unicodedata.normalize("NFKC", name).lower().split())
+
+
 def equal_names(prompts: Sequence[str], synonyms: str = "first") -> list[list[int]]:
     """Groups of names that the model is asked for in the same words, so that the first of each wins every pixel.
 
@@ -76,6 +82,6 @@ def equal_names(prompts: Sequence[str], synonyms: str = "first") -> list[list[in
     """
     groups: dict[tuple[str, ...], list[int]] = {}
     for i, name in enumerate(prompts):
-        words = [part.strip() for part in name.split(",") if part.strip()]
+        words = [canonical(part) for part in name.split(",") if part.strip()]
         groups.setdefault(tuple(words[:1] if synonyms == "first" else words), []).append(i)
     return [ids for ids in groups.values() if len(ids) > 1]
