@@ -20,6 +20,7 @@ import errseg
 from errseg import fonts
 from errseg.api import Result, arguments
 from errseg.colors import colors_of
+from errseg.locking import LOCK
 from tests.conftest import TINY_CLIP, TINY_RUN, load_tool
 
 ROOT = Path(__file__).parents[1]
@@ -140,7 +141,7 @@ def test_folders_patterns_videos(predict, photos, tmp_path):
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     pictures = {f"{stem}{end}" for stem in ("a", "b", "deep/a") for end in ("_overlay.png", "_labels.png", ".json")}
     frames = {f"clip_frames/{number:06d}{end}" for number in range(6) for end in ("_labels.png", ".json")}
-    assert files == pictures | frames | {"clip_overlay.mp4", "predict.json"}
+    assert files == pictures | frames | {"clip_overlay.mp4", "predict.json", LOCK}
     assert "done    4" in out and "failed  1" in out
     assert err.splitlines()[-1].strip().startswith("The image photos/broken.jpg cannot be read")
     rate, shown = read_video(folder / "clip_overlay.mp4")

@@ -2,14 +2,23 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
 from .sources import Source, is_video
 
-__all__ = ["RECORD", "assign_places", "outputs"]
+__all__ = ["RECORD", "assign_places", "is_place", "outputs"]
 
 RECORD = "predict.json"  # in the output folder: what was done with what
 ENDINGS = {"overlay": "_overlay.png", "labels": "_labels.png", "json": ".json", "rle": "_rle.json"}
+
+
+def is_place(place: Any) -> bool:
+    """Whether a value is a path below the output folder: relative, with nothing that leads out of it."""
+    if not isinstance(place, str) or not place or "\0" in place:
+        return False
+    kind = PureWindowsPath if os.name == "nt" else PurePosixPath
+    return not kind(place).anchor and ".." not in kind(place).parts
 
 
 def outputs(place: str, video: bool, formats: Sequence[str] = tuple(ENDINGS)) -> list[str]:

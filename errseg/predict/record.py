@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import time
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -11,16 +12,18 @@ from typing import Any
 from errseg.api import Segmenter
 from errseg.atomic import replacing
 from errseg.config import as_data
-from errseg.errors import UsageError
+from errseg.errors import UsageError, short
 from errseg.evaluation.provenance import state_digest
 from errseg.evaluation.settings import settings_of
+from errseg.safe_files import read_bytes
 
-from .places import RECORD, outputs
+from .places import RECORD, is_place, outputs
 from .sources import Source
 
 __all__ = ["Record", "request_of"]
 
 SECONDS = 2.0  # between two writings of the record, or more where it is so long that writing it takes its time
+MOST_BYTES = 1 << 30
 PATHS = "surrogateescape"  # a path may be no UTF-8
 Request = dict[str, Any]
 
@@ -119,15 +122,33 @@ class Record:
 
     def _read(self) -> dict[str, Any]:
         path = self.folder / RECORD
-        if not path.exists():
+        if not os.path.lexists(path):
             return {"requests": {}, "done": {}}
         try:
-            content = json.loads(path.read_text(encoding="utf-8", errors=PATHS))
-            for entry in content["done"].values():
-                if not entry.keys() >= {"place", "stamp", "formats", "request"}:
-                    raise ValueError("an entry lacks a key")
-            content["requests"].items()
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            reason = f"{type(error).__name__}: {error}"
-            raise UsageError(f"{path} is no record of ours ({reason}); remove it, or give another --out.") from error
+            content = json.loads(read_bytes(path, "record", MOST_BYTES).decode("utf-8", PATHS))
+            wrong = _what_is_wrong(content)
+        except (ValueError, RecursionError) as error:  # UsageError too
+            wrong = short(error, 300)
+        if wrong:
+            raise UsageError(f"{path} is no record of ours ({wrong}); remove it, or give another --out.")
         return content
+
+
+def _what_is_wrong(content: Any) -> str:
+    """Why the content of a file is no record; empty for a record. Whoever wrote it, no output leaves the folder."""
+    if not isinstance(content, dict):
+        return "it holds no keys"
+    requests, done = content.get("requests"), content.get("done")
+    for key, value in (("requests", requests), ("done", done)):
+        if not isinstance(value, dict) or not all(isinstance(each, dict) for each in value.values()):
+            return f"its {key!r} is no object of objects"
+    for key, entry in done.items():
+        if not is_place(entry.get("place")):
+            return f"the place of {short(key)} is {short(repr(entry.get('place')))}, no path in the folder"
+        if not isinstance(entry.get("request"), str):
+            return f"the request of {short(key)} is no text"
+        for word, kind in (("stamp", int), ("formats", str)):
+            values = entry.get(word)
+            if not isinstance(values, list) or not all(isinstance(each, kind) for each in values):
+                return f"the {word} of {short(key)} is no list as we write it"
+    return ""

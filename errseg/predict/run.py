@@ -4,6 +4,7 @@ import errno
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from tqdm import tqdm
 
 from errseg.api import Result, Segmenter
 from errseg.errors import UsageError
+from errseg.locking import locked
 
 from .pictures import is_lack_of_memory, segment_pictures
 from .places import assign_places
@@ -61,8 +63,18 @@ def predict(model: Segmenter, sources: Sequence[Source], settings: Settings) -> 
         settings: what to make of them.
 
     Raises:
-        UsageError: the output folder or the disk does not take the outputs.
+        UsageError: another command is at work in the output folder, or it or the disk does not take the outputs.
     """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(settings.out, "--out"))
+        except OSError as error:
+            raise UsageError(f"--out {settings.out} cannot be written ({error}); give another.") from error
+        return _predict(model, sources, settings)
+
+
+def _predict(model: Segmenter, sources: Sequence[Source], settings: Settings) -> Outcome:
+    """The same, in a folder that is locked."""
     record = Record(settings.out, request_of(model, settings.background, settings.min_confidence), settings.every)
     run = _Run(model, settings, record, assign_places(sources, record.places()))
     todo = [each for each in sources if settings.overwrite or not record.is_done(each, settings.formats)]

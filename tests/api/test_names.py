@@ -1,6 +1,7 @@
 """Names as people give them."""
 
 import json
+from itertools import count
 
 import pytest
 
@@ -60,15 +61,32 @@ def test_names_of_data_sets(tmp_path):
         (["cat, dog", "dog, cat"], "are the same"),
         (["a\x00b"], "cannot be shown"),
         (["a\u202eb"], "cannot be shown"),
+        (b"cat", "names are b'cat'; give a list"),
+        (count(), "The name 0 is no text"),
+        ((f"name {i}" for i in count()), "more than 20 names"),
+        (["a" * 10**6, "a" * 10**6], "The name 'aaa.*aaa' is there twice"),
+        ({"caf\u00e9": [], "CAFE\u0301": []}, "are the same to the model"),
+        ({0: "cat", 2: "dog"}, "none to 1"),
+        ("gone.txt", "gone.txt does not exist"),
         (None, "names are None; give a list"),
         (3, "names are 3; give a list"),
         ({"cat": None}, "synonyms of 'cat' are None; give a list"),
     ],
     ids=str,
 )
-def test_what_is_no_vocabulary(names, words):
-    with pytest.raises(UsageError, match=words):
+def test_what_is_no_vocabulary(names, words, monkeypatch):
+    monkeypatch.setattr("errseg.api.names.MOST_NAMES", 20)
+    with pytest.raises(UsageError, match=words) as error:
         as_vocabulary(names)
+    assert len(str(error.value)) < 500
+
+
+def test_names_by_id_and_in_files(tmp_path):
+    (tmp_path / "names.txt").write_text("1 cat\n2 red car\n")
+    for names in ({0: "cat", 1: "red car"}, {"0": "cat", "1": "red car"}, tmp_path / "names.txt"):
+        assert as_vocabulary(names).classes == ("cat", "red car")
+    assert as_vocabulary(str(tmp_path / "names.txt")).prompts == ("cat", "red car")
+    assert as_vocabulary({"caf\u00e9": ["CAFE\u0301", "bar"]}).prompts == ("caf\u00e9", "bar")  # one synonym
 
 
 def test_joiners_are_letters_of_some_languages():

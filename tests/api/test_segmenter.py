@@ -175,6 +175,18 @@ def test_features_and_similarities(segmenter):
     assert model.names == ("cat", "dog")  # untouched by the names of a similarity
 
 
+def test_a_result_keeps_its_image(segmenter):
+    """The caller may use his array again, as for the next frame of a video."""
+    model, frame = segmenter(), picture()
+    before = frame.copy()
+    result, results = model(frame), model(iter([frame, frame[:, ::-1], frame[:, :, :1]]))
+    first = next(results)
+    frame[:] = 0
+    assert np.array_equal(result.image, before) and np.array_equal(first.image, before)
+    result.image[:] = 1
+    assert not frame.any() and not next(results).image.any()
+
+
 def test_long_thin_pictures(segmenter):
     model = segmenter()
     for size in ((1, 4000), (4000, 1), (3, 900)):
@@ -185,7 +197,10 @@ def test_wrong_uses(segmenter, build, tiny_cfg):
     model = segmenter()
     for arguments, words in (
         ({"batch_size": 0}, "batch_size = 0"),
+        ({"batch_size": "2"}, "batch_size = '2'"),
         ({"min_confidence": 2}, "min_confidence = 2"),
+        ({"min_confidence": float("nan")}, "min_confidence = nan"),
+        ({"min_confidence": "high"}, "min_confidence = 'high'"),
     ):
         with pytest.raises(UsageError, match=words):
             model(picture(), **arguments)
