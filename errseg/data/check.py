@@ -15,7 +15,7 @@ from .findings import Findings
 from .labels import LabelReader
 from .pair import PairReport, look_at_pair
 from .parallel import default_workers, parallel_map
-from .vocabularies import equal_names
+from .vocabularies import equal_names, load_vocabulary, vocabulary_names
 
 __all__ = ["DatasetReport", "check_dataset", "duplicate_names"]
 
@@ -102,9 +102,11 @@ def _note_names(report: DatasetReport, names: Sequence[str]) -> None:
     if duplicates:
         later = sum(len(ids) - 1 for ids in duplicates.values())
         listed = ", ".join(f"{name} ({', '.join(map(str, ids))})" for name, ids in duplicates.items())
+        published = tuple(names) in [load_vocabulary(name).prompts for name in vocabulary_names()]
+        accepted = "the paper's rule accepts" if published else "training and evaluation refuse"
         report.notes.append(
             f"{later} of the {len(names)} names have the first synonym of an earlier one and can never win over it, "
-            f"which the paper's rule accepts: {listed}."
+            f"which {accepted}: {listed}."
         )
 
 

@@ -23,7 +23,7 @@ import errseg
 from errseg.checkpoint import check_trainer
 from errseg.data import build_test_loader, build_train_loader
 from errseg.errors import UsageError
-from errseg.evaluation import VocabularyEvaluator
+from errseg.evaluation import VocabularyEvaluator, check_names
 from errseg.failures import explained
 from errseg.modeling.clip import RANDOM
 
@@ -95,6 +95,7 @@ class Trainer(DefaultTrainer):
         """The model, with the vocabulary of the training data."""
         model = errseg.build_model(cfg)
         model.set_vocabulary(MetadataCatalog.get(cfg.DATASETS.TRAIN[0]).stuff_classes)
+        check_names(model, cfg.DATASETS.TEST)
         return model
 
     @classmethod

@@ -1,8 +1,8 @@
 """Evaluation on the data sets of DATASETS.TEST, in the paper's terms."""
 
-from .evaluate import evaluate, evaluate_with
+from .evaluate import check_names, evaluate, evaluate_with
 from .evaluator import LabelMaps, VocabularyEvaluator
 from .metrics import SCORES
 from .report import results_table
 
-__all__ = ["SCORES", "LabelMaps", "VocabularyEvaluator", "evaluate", "evaluate_with", "results_table"]
+__all__ = ["SCORES", "LabelMaps", "VocabularyEvaluator", "check_names", "evaluate", "evaluate_with", "results_table"]

@@ -14,8 +14,9 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from errseg.data import SemSegMapper, build_test_loader, require_dataset
+from errseg.data import SemSegMapper, build_test_loader, dataset_vocabulary, require_dataset
 from errseg.data.vocabularies import equal_names
+from errseg.errors import UsageError
 from errseg.failures import explained
 from errseg.locking import locked
 
@@ -70,6 +71,7 @@ def evaluate(
         model = model.module
     for name in names:
         require_dataset(name)
+    check_names(model, names)
     held = nullcontext()
     if save_predictions and names:
         _claim(save_predictions, cfg, model, names)
@@ -77,6 +79,26 @@ def evaluate(
             held = locked(save_predictions, "--save-predictions")
     with explained(cfg.OUTPUT_DIR), explained(save_predictions or cfg.OUTPUT_DIR), held:
         return _evaluate(cfg, model, names, weights, save_predictions, build_loader)
+
+
+def check_names(model: nn.Module, names: Sequence[str]) -> None:
+    """Refuse data sets whose names the model cannot tell apart, before hours of work.
+
+    Args:
+        model: one that has a ``prompter``; others are not asked.
+        names: data sets; those that are not registered are left out.
+
+    Raises:
+        UsageError: as ``Prompter.vocabulary``.
+    """
+    prompter = getattr(model, "prompter", None)
+    for name in names if prompter else ():
+        vocabulary = dataset_vocabulary(name)
+        if vocabulary is not None:
+            try:
+                prompter.vocabulary(vocabulary.prompts)
+            except UsageError as error:
+                raise UsageError(f"{name}: {error}") from error
 
 
 def _evaluate(

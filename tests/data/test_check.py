@@ -118,7 +118,11 @@ def test_equal_first_synonyms_are_noted(tmp_path):
     path = str(write_dataset(tmp_path, names=["bag, handbag", "bag, sack", "bag"]))
     register_dataset_files([path])
     report = check_dataset(path, 1)
-    assert not report.problems and "2 of the 3 names" in report.notes[0] and "bag (0, 1, 2)" in report.notes[0]
+    assert not report.problems and "2 of the 3 names" in report.notes[0]
+    assert "training and evaluation refuse: bag (0, 1, 2)" in report.notes[0]
+    path = str(write_dataset(tmp_path, names="ade20k_847", ignore=65535, label_offset=None))
+    register_dataset_files([path])
+    assert "can never win over it, which the paper's rule accepts" in check_dataset(path, 1).notes[0]
 
 
 def test_the_background_is_seen_as_one_class(tmp_path):

@@ -11,6 +11,7 @@ from detectron2.engine import DefaultTrainer
 from PIL import Image
 
 import errseg
+from errseg.data import register_sem_seg
 from errseg.engine import Trainer, load_config
 from errseg.errors import UsageError
 
@@ -58,6 +59,14 @@ def train(cfg, resume=False):
     trainer.resume_or_load(resume)
     trainer.train()
     return trainer
+
+
+@pytest.mark.parametrize("split", ["TRAIN", "TEST"])
+def test_names_that_the_model_cannot_tell_apart_are_refused_at_the_start(cfg, split, tmp_path):
+    register_sem_seg("equal_names", tmp_path, tmp_path, ["bag, purse", "bag, sack"])
+    cfg.DATASETS[split] = ("equal_names",)
+    with pytest.raises(UsageError, match="the same to the model"):
+        Trainer(cfg)
 
 
 def test_a_run_leaves_losses_scores_and_checkpoints(cfg, tmp_path):

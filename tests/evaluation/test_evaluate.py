@@ -45,6 +45,20 @@ def test_scores_are_those_of_the_definition(cfg, tmp_path):
     assert model.history == [(1, 1), (3, 2), (1, 1)]
 
 
+def test_names_that_the_model_cannot_tell_apart_are_refused_before_anything_is_predicted(cfg, tmp_path, build):
+    label = np.uint8([[0, 1]])
+    for name, classes in (("good", ["cat", "dog"]), ("equal", ["bag, purse", "Bag, sack"]), ("long", ["a " * 99, "b"])):
+        write_set(tmp_path, name, [label], [label], classes=classes)
+    model = build()
+    for names, words in (
+        (["good", "equal"], "equal: .*'bag, purse'.* the same to the model"),
+        (["long"], "shorten it"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            evaluate(cfg, model, names)
+    assert len(model.vocabulary.names) == 8 and not (tmp_path / "output/evaluation.json").exists()
+
+
 def test_each_set_brings_vocabulary_k_and_ignore_label(cfg, tmp_path):
     names = [f"name {i}" for i in range(300)]
     label = np.uint16([[255, 299], [65535, 0]])
