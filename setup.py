@@ -30,8 +30,8 @@ setup(
         ]
     },
     install_requires=[
-        "torch>=2.4",
-        "torchvision>=0.19",
+        "torch>=2.6",
+        "torchvision>=0.21",
         "timm>=1.0.9",
         "open_clip_torch>=2.30,<4",
         "huggingface_hub",
@@ -43,18 +43,18 @@ setup(
         "termcolor",
         "tabulate",
         "tensorboard>=2.10",
-        "opencv-python-headless>=4.5",
+        "opencv-python-headless>=4.8.1.78",
         "pycocotools>=2.0.6",
-        "tqdm>=4.60",
+        "tqdm>=4.66.3",
         "numpy>=1.24,<3",
-        "pillow>=10",
+        "pillow>=10.3",
         "scipy>=1.10",
         "matplotlib>=3.6",
     ],
     extras_require={
         "heif": ["pillow-heif>=0.18"],  # pictures in HEIC and HEIF files
         "web": ["gradio>=6,<7", "starlette"],  # tools/web.py
-        "export": ["onnx>=1.16", "onnxscript>=0.5", "onnxruntime>=1.18"],  # tools/export.py --format onnx
+        "export": ["onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.18"],  # tools/export.py --format onnx
         "dev": ["pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6", "playwright>=1.45"],
     },
 )
