@@ -72,7 +72,7 @@ def test_names_of_data_sets(tmp_path):
         (3, "names are 3; give a list"),
         ({"cat": None}, "synonyms of 'cat' are None; give a list"),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:25],
 )
 def test_what_is_no_vocabulary(names, words, monkeypatch):
     monkeypatch.setattr("errseg.api.names.MOST_NAMES", 20)
