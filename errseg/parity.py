@@ -4,8 +4,9 @@ A fixture (``*.npz``) names the model size, the vocabulary, K and the resolution
 model's intermediate results, or a training batch with its loss and gradient norms.
 """
 
-import json
 import math
+import os
+import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +18,11 @@ from torch import Tensor, nn
 from .checkpoint import from_official
 from .checkpoint.official import to_official
 from .config import get_cfg
-from .errors import UsageError
+from .errors import UsageError, short
 from .modeling import ERRSeg
+from .safe_files import open_regular, read_json
 
+MAX_BYTES = 1 << 30  # of a fixture's arrays
 SIZES = {"base": "convnext_base_w_320", "large": "convnext_large_d_320"}
 LIMITS = {  # past these a fixture fails
     "max_logit_diff": 1e-3,
@@ -29,6 +32,28 @@ LIMITS = {  # past these a fixture fails
     "loss_diff": 1e-4,
     "max_grad_norm_diff": 1e-2,
 }
+
+
+def read_fixture(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """The arrays of a fixture.
+
+    Raises:
+        UsageError: the file is missing, no ``.npz`` of plain arrays, or larger than ``MAX_BYTES`` unpacked.
+    """
+    with os.fdopen(open_regular(path, "fixture"), "rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                size = sum(member.file_size for member in archive.infolist())
+            if size > MAX_BYTES:
+                raise UsageError(f"The fixture {path} has {size} bytes of arrays, more than {MAX_BYTES}, the limit.")
+            with np.load(file, allow_pickle=False) as arrays:
+                return dict(arrays)
+        except UsageError:
+            raise
+        except Exception as error:  # a damaged archive or array raises nearly anything
+            raise UsageError(
+                f"{path} is not a readable .npz of plain arrays ({short(error, 300)}); get the fixture again."
+            ) from error
 
 
 def rebuild_weights(shapes: dict[str, list[int]]) -> dict[str, Tensor]:
@@ -66,7 +91,7 @@ def fixture_model(fixture: dict[str, np.ndarray], key_tables: Path) -> nn.Module
     cfg.MODEL.ESCF.DROP_PATH = 0.0
     cfg.INPUT.RESOLUTION_TRAIN = cfg.INPUT.RESOLUTION_TEST = int(fixture["resolution"])
     model = ERRSeg(cfg)
-    shapes = json.loads((key_tables / f"official_state_dict_{size}.json").read_text())
+    shapes = read_json(key_tables / f"official_state_dict_{size}.json", "key table")
     model.load_state_dict(from_official(rebuild_weights(shapes)))
     return model
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from errseg import parity
+from errseg.errors import UsageError
 from errseg.parity import compare, passes
 
 ROOT = Path(__file__).parents[1]
@@ -36,6 +38,25 @@ def test_recorded_numbers(name):
 def test_limits(name, bad, good):
     assert passes(name, good) and not passes(name, bad) and passes("cost_embedding", bad)
     assert not passes(name, float("nan"))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "reason"),
+    [
+        (None, "is not a readable .npz"),
+        ({"x": np.zeros(3)}, "lacks model, K, resolution"),
+        ({"x": np.zeros(3), "large": np.zeros(1 << 18)}, "more than"),
+    ],
+)
+def test_what_is_no_fixture(tmp_path, monkeypatch, arrays, reason):
+    monkeypatch.setattr(parity, "MAX_BYTES", 1 << 20)
+    path = tmp_path / "fixture.npz"
+    if arrays is None:
+        path.write_bytes(b"PK\x03\x04 no more")
+    else:
+        np.savez_compressed(path, **arrays)
+    with pytest.raises(UsageError, match=reason):
+        dict(compare(parity.read_fixture(path), KEY_TABLES))
 
 
 def test_a_difference_fails_the_tool(tmp_path):

@@ -7,11 +7,9 @@ import argparse
 import sys
 from pathlib import Path
 
-import numpy as np
-
 import errseg  # noqa: F401  makes detectron2 importable
 from errseg.errors import UsageError
-from errseg.parity import LIMITS, compare, passes
+from errseg.parity import LIMITS, compare, passes, read_fixture
 
 KEY_TABLES = Path(__file__).parent.parent / "tests" / "data" / "parity"
 
@@ -26,14 +24,7 @@ def main() -> int:
     failed = []
     for path in args.fixtures:
         print(f"== {path}")
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                fixture = dict(archive)
-        except (OSError, ValueError) as error:
-            raise UsageError(
-                f"{path} is not a readable .npz of plain arrays ({error}); get the fixture again."
-            ) from error
-        for name, value in compare(fixture, args.key_tables):
+        for name, value in compare(read_fixture(path), args.key_tables):
             verdict = "" if name not in LIMITS else "ok" if passes(name, value) else f"FAILED (limit {LIMITS[name]:g})"
             print(f"{name:<28} {value:12.4e}  {verdict}".rstrip())
             if not passes(name, value):
