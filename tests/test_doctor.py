@@ -111,3 +111,15 @@ def test_command() -> None:
     assert run.returncode == 0, run.stdout + run.stderr
     for word in ("torch", "open_clip_torch", "detectron2", "GPU", "Nothing that errseg needs is missing."):
         assert word in run.stdout
+
+
+def test_little_shared_memory_has_a_remedy(doctor, monkeypatch) -> None:
+    for size, remedy in ((64 << 20, "--shm-size=8g"), (8 << 30, "")):
+        monkeypatch.setattr(doctor.shutil, "disk_usage", lambda folder, size=size: SimpleNamespace(total=size))
+        (finding,) = doctor.check_shared_memory()
+        assert remedy in finding.remedy and bool(remedy) == bool(finding.remedy) and not finding.missing
+    assert doctor.check_shared_memory.__defaults__ == ("/dev/shm",)
+
+
+def test_a_system_without_shared_memory(doctor) -> None:
+    assert doctor.check_shared_memory("no/such/folder") == []

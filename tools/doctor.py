@@ -9,11 +9,13 @@ import importlib.metadata
 import os
 import platform
 import re
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+SHARED_MEMORY = 1 << 30  # bytes that a few data workers fill
 OPTIONAL = {  # packages, and what alone needs them
     **dict.fromkeys(("pytest", "pytest-xdist", "ruff", "playwright"), "the tests need"),
     "gradio": "tools/web.py needs",
@@ -101,6 +103,16 @@ def check_gpus() -> list[Finding]:
     ]
 
 
+def check_shared_memory(folder: str = "/dev/shm") -> list[Finding]:
+    """Whether data workers can hand over their images: containers often have 64 MB of shared memory."""
+    try:
+        size = shutil.disk_usage(folder).total
+    except OSError:
+        return []  # a system without such a folder
+    remedy = "give the container more (docker run --shm-size=8g), or set DATALOADER.NUM_WORKERS 0"
+    return [Finding("shared memory", f"{size / 2**30:.2f} GB ({folder})", remedy if size < SHARED_MEMORY else "")]
+
+
 def check_datasets() -> list[Finding]:
     """errseg's registered data sets and whether their images and labels are on disk."""
     from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -119,7 +131,7 @@ def check_datasets() -> list[Finding]:
 def main() -> int:
     packages = check_packages(read_pins((ROOT / "requirements.txt").read_text(encoding="utf-8")))
     detectron2 = check_detectron2()
-    sections = {"Packages": packages, "Detectron2": detectron2, "Devices": check_gpus()}
+    sections = {"Packages": packages, "Detectron2": detectron2, "Devices": check_gpus() + check_shared_memory()}
     if not any(finding.missing for finding in detectron2):
         folder = os.environ.get("DETECTRON2_DATASETS", "datasets")
         sections[f"Data sets under {os.path.abspath(folder)} (DETECTRON2_DATASETS)"] = check_datasets()

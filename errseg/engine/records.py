@@ -82,7 +82,7 @@ class Records:
             self._take_over(self.path)
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Add a record, on disk when this returns.
+        """Add a record; a kill of this process does not lose it.
 
         Raises:
             OSError: the disk does not take it, or the file has been removed.
@@ -92,8 +92,6 @@ class Records:
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
 
     def _waiting(self, run: str) -> Path:
         return self.folder / f"{METRICS}.{run}"

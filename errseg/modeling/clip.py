@@ -12,7 +12,7 @@ from open_clip.model import resize_pos_embed, resize_text_pos_embed
 from open_clip.pretrained import download_pretrained, get_pretrained_cfg, list_pretrained_tags_by_model
 from torch import nn
 
-from ..errors import UsageError
+from ..errors import UsageError, short
 from ..weight_files import check_fit, read_weight_file, unwrap
 from .clip_config import model_config
 
@@ -96,18 +96,21 @@ def _download(name: str, tag: str) -> str | None:
         known = f"one of its tags ({', '.join(tags)})" if tags else "a file, for the model has no tags"
         raise UsageError(f"MODEL.CLIP.PRETRAINED = {tag!r} is neither a file nor a tag of {name}; give {known}.")
     offline = hub.HF_HUB_OFFLINE
-    try:
-        # Where the hub is out of reach, what is cached still loads, without a minute of retries
-        hub.HF_HUB_OFFLINE = offline or not _hub_reachable()
-        return download_pretrained(get_pretrained_cfg(name, tag))
-    except Exception as error:  # the hub library's own kinds are many
-        reason = " ".join(str(error).split())[:200]
-        logger.warning(
-            "MODEL.CLIP.PRETRAINED = %r could not be downloaded (%s); give a local file instead.", tag, reason
-        )
-        return None
-    finally:
-        hub.HF_HUB_OFFLINE = offline
+    reasons = []
+    # What is cached still loads where the hub is out of reach, without a minute of retries, and where the cache is
+    # read-only, in which the hub's library would note what it has asked for
+    for mode in dict.fromkeys((offline or not _hub_reachable(), True)):
+        try:
+            hub.HF_HUB_OFFLINE = mode
+            return download_pretrained(get_pretrained_cfg(name, tag))
+        except Exception as error:  # the hub library's own kinds are many
+            reasons.append(short(error, 200).rstrip(".") or type(error).__name__)
+        finally:
+            hub.HF_HUB_OFFLINE = offline
+    logger.warning(
+        "MODEL.CLIP.PRETRAINED = %r could not be downloaded (%s); give a local file instead.", tag, "; ".join(reasons)
+    )
+    return None
 
 
 def _hub_reachable(timeout_s: float = 3.0) -> bool:
