@@ -37,4 +37,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except UsageError as error:
-        sys.exit(f"check_parity.py: {error}")
+        print(f"check_parity.py: {error}", file=sys.stderr)
+        sys.exit(2)

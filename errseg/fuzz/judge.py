@@ -1,0 +1,158 @@
+"""Tries one case in a forked process, and judges what it did."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from errseg.errors import UsageError
+
+from .case import ACCEPT, REFUSE, Case
+
+__all__ = ["FAULTS", "MARK", "Outcome", "try_case"]
+
+MARK = "code-ran"  # a payload that runs makes a file of this name in the working folder
+FAULTS = ("code", "crash", "hang", "memory", "traceback", "silent", "wrongly refused", "wording")
+SECONDS = 5.0
+MAX_BYTES = 2 << 30
+GENEROUS = 6  # times SECONDS of wall time, for a process that has had less CPU time than SECONDS
+POLL = 0.005
+
+
+class Outcome(NamedTuple):
+    """What happened.
+
+    Attributes:
+        kind: "sentence" and "right" are as they should be; the others are FAULTS.
+        text: the sentence, or the end of the traceback.
+        wall: seconds.
+        cpu: seconds.
+        megabytes: the peak, above what the parent had.
+    """
+
+    kind: str
+    text: str
+    wall: float
+    cpu: float
+    megabytes: float
+
+
+def try_case(case: Case, folder: Path, seconds: float = SECONDS) -> Outcome:
+    """Run a case in a forked process and judge it.
+
+    Args:
+        case: is run in ``folder``.
+        folder: holds the input; what the process prints becomes ``printed.txt``.
+        seconds: of CPU time that it may take; of wall time, where the machine is busy, GENEROUS times as many.
+    """
+    before = _resident("self")
+    report = folder / "outcome.json"
+    start = time.monotonic()
+    child = os.fork()
+    if child == 0:
+        _run(case, folder, report)  # does not return
+    killed = ""
+    while True:
+        done, status, usage = os.wait4(child, os.WNOHANG)
+        if done:
+            break
+        wall, cpu = time.monotonic() - start, _cpu_seconds(child)
+        if not killed and (cpu > seconds or wall > GENEROUS * seconds or (wall > seconds and cpu < wall / 20)):
+            killed = "hang"
+        if not killed and _resident(child) - before > 2 * MAX_BYTES:
+            killed = "memory"
+        if killed:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child, signal.SIGKILL)
+        time.sleep(POLL)
+    wall, cpu = time.monotonic() - start, usage.ru_utime + usage.ru_stime
+    megabytes = max(0, usage.ru_maxrss * 1024 - before) / 2**20
+    kind, text = _judge(case, folder, report, killed, status)
+    if kind in ("sentence", "right") and megabytes * 2**20 > MAX_BYTES:
+        kind = "memory"
+    return Outcome(kind, text, wall, cpu, megabytes)
+
+
+def _judge(case: Case, folder: Path, report: Path, killed: str, status: int) -> tuple[str, str]:
+    printed = (folder / "printed.txt").read_text(errors="replace") if (folder / "printed.txt").exists() else ""
+    if (folder / MARK).exists():
+        return "code", (folder / MARK).read_text(errors="replace") or "a payload ran"
+    if killed:
+        return killed, printed[-500:]
+    if not report.exists():
+        return "crash", f"ended by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"status {status}"
+    kind, text = json.loads(report.read_text())
+    if "Traceback (most recent call last)" in printed and kind != "traceback":
+        return "traceback", printed[-1500:]
+    if kind == "sentence" and ("\n" in text.strip() or not text.strip()):
+        return "wording", text
+    if kind == "sentence" and case.right == ACCEPT:
+        return "wrongly refused", text
+    if kind == "right" and case.right == REFUSE:
+        return "silent", text
+    return kind, text
+
+
+def _run(case: Case, folder: Path, report: Path) -> None:
+    """The forked process: the outcome as the case has it goes to ``report``."""
+    os.setsid()
+    os.chdir(folder)
+    with open("printed.txt", "wb", buffering=0) as printed:
+        os.dup2(printed.fileno(), 1)
+        os.dup2(printed.fileno(), 2)
+    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
+    socket.socket.connect = socket.socket.connect_ex = _refuse_to_connect
+    try:
+        outcome = _outcome(case.run, case.wrong, Path("printed.txt"))
+        report.write_text(json.dumps(outcome))
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+
+def _outcome(run: Callable[[], Any], wrong: Callable[[Any], str | None], printed: Path) -> tuple[str, str]:
+    """The outcome that the result or the exception is; status 2 of a command line is a sentence."""
+    try:
+        try:
+            result = run()
+        except SystemExit as error:
+            if error.code == 2:
+                sys.stderr.flush()
+                return "sentence", "\n".join(printed.read_text(errors="replace").strip().splitlines()[-1:])
+            if error.code not in (None, 0, 1):
+                return "traceback", f"exit status {error.code!r}"
+            result = error.code
+        fault = wrong(result)
+        return ("silent", fault) if fault else ("right", f"{result!r:.200}")
+    except UsageError as error:
+        return "sentence", str(error)
+    except BaseException:  # whatever it is, it is the outcome
+        return "traceback", traceback.format_exc()[-2500:]
+
+
+def _refuse_to_connect(self, address):
+    if self.family != socket.AF_UNIX:
+        Path(MARK).write_text(f"a connection to {address} was tried")
+    raise ConnectionRefusedError(f"no connection to {address}")
+
+
+def _resident(process: int | str) -> int:
+    """Bytes of memory that a process has."""
+    with contextlib.suppress(OSError, IndexError):
+        return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
+
+
+def _cpu_seconds(process: int) -> float:
+    with contextlib.suppress(OSError, IndexError):
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return 0.0

@@ -1,0 +1,81 @@
+"""Files that errseg wrote, or that are compared with it: predict.json, evaluation.json, the fixtures of parity."""
+
+import io
+import json
+import pickle
+import sys
+from pathlib import Path
+from random import Random
+
+import numpy as np
+from PIL import Image
+
+from errseg.evaluation.compare import compare, load_run
+from errseg.fuzz.mutate import Payload, damage, odd_tree
+from errseg.predict import Settings, find_sources, predict
+
+from ..bench import Bench
+from ..case import EITHER, REFUSE, Case
+
+__all__ = ["evaluation_record", "fixture", "prediction_record"]
+
+RESULT = {"paper_name": "A", "classes": ["cat"], "iou": [0.5], "mIoU": 50.0, "pAcc": 50.0, "mAcc": 50.0}
+EVALUATION = {"results": {"a": RESULT}, "config": {"a": 1}, "versions": {}, "weights": {}, "date": "today"}
+
+
+def prediction_record(random: Random, bench: Bench, folder: Path) -> Case:
+    """The record of an output folder: no output leaves the folder."""
+    Image.new("RGB", (16, 16)).save(folder / "photo.png")
+    entry = {"place": "photo", "stamp": [1, 2, 1], "formats": ["json"], "request": "x"}
+    record = {"requests": {"x": {"names": []}}, "done": {str(folder / "photo.png"): entry}}
+    if random.random() < 0.2:
+        entry["place"] = random.choice(["../../x", "/tmp/x", "a/../../x", "..", 5, None, ""])
+        data, right = json.dumps(record), REFUSE
+    else:
+        data, right = json.dumps(odd_tree(record, random), default=repr), EITHER
+    (folder / "out").mkdir()
+    encoded = data.encode(errors="surrogatepass")
+    (folder / "out/predict.json").write_bytes(damage(encoded, random) if random.random() < 0.3 else encoded)
+    before = {*folder.iterdir()} | {folder / "printed.txt"}
+
+    def run():
+        return predict(bench.segmenter, find_sources(["photo.png"], Path("out")), Settings(Path("out"), ("json",)))
+
+    def wrong(outcome):
+        outside = {*folder.iterdir()} - before
+        return f"files outside of --out: {outside}" if outside else None
+
+    return Case("predict", repr(encoded[:120]), right, run, wrong)
+
+
+def evaluation_record(random: Random, bench: Bench, folder: Path) -> Case:
+    """Two evaluations that are compared."""
+    data = json.dumps(odd_tree(EVALUATION, random), default=repr).encode(errors="surrogatepass")
+    if random.random() < 0.3:
+        data = random.choice([damage(data, random), b"[" * 100_000])
+    (folder / "a.json").write_bytes(data)
+    (folder / "b.json").write_text(json.dumps(EVALUATION))
+    run = lambda: len(compare(load_run(Path("a.json")), load_run(Path("b.json")), 3))  # noqa: E731
+    return Case("compare_runs", repr(data[:120]), EITHER, run)
+
+
+def fixture(random: Random, bench: Bench, folder: Path) -> Case:
+    """The recorded numbers of a released model, at the command."""
+    stream = io.BytesIO()
+    arrays = {"model": np.array("large?"), "K": np.array(4), "resolution": np.array(64)}
+    arrays.pop(random.choice(list(arrays)))
+    if random.random() < 0.3:
+        arrays["x"] = np.array([Payload()], dtype=object)
+    np.savez(stream, **arrays)
+    data = random.choice([stream.getvalue(), damage(stream.getvalue(), random), pickle.dumps(Payload()), b"", b"<html>"])
+    (folder / "a.npz").write_bytes(data)
+    return Case("check_parity", repr(data[:40]), REFUSE, lambda: _command("check_parity", "a.npz"))
+
+
+def _command(tool: str, *arguments: str):
+    """The exit status of a command line of tools/, 2 as SystemExit has it."""
+    import runpy
+
+    sys.argv = [tool, *arguments]
+    path = Path(__file__).parents[3] / "tools" / f"{tool}.py"
+    runpy.run_path(str(path), run_name="__main__")
