@@ -161,6 +161,36 @@ def test_what_is_no_evaluation_is_named(compare, run, content):
     assert status == 2 and not out and "b/evaluation.json is no evaluation of errseg" in err and err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        (("results", "a150", "paper_name"), 5, "paper_name or the checksum of a150 is no text"),
+        (("results", "a150", "checksum"), None, "paper_name or the checksum of a150 is no text"),
+        (("results", "a150", "classes"), [1] * 5, "the classes of a150 are no list of names"),
+        (("results", "a150", "iou"), ["x"] * 5, "a150 lacks scores"),
+        (("results", "a150", "mIoU"), "x", "a150 lacks scores"),
+        (("results", "a150", "mIoU"), 1e308, "a150 lacks scores"),
+        (("config",), [1], "its config is no mapping"),
+        (("weights", "state_sha256"), 5, "state_sha256 of its weights is no text"),
+    ],
+)
+def test_a_value_of_another_type_is_named(compare, run, place, value, words):
+    other = copy.deepcopy(run)
+    node = other
+    for key in place[:-1]:
+        node = node[key]
+    node[place[-1]] = value
+    status, out, err = compare(run, other)
+    assert status == 2 and not out and "b/evaluation.json is no evaluation of errseg" in err and words in err
+
+
+def test_deep_nesting_and_long_paths_are_one_sentence(compare, run, tool, monkeypatch, capsys):
+    status, _, err = compare(run, "[" * 100_000)
+    assert status == 2 and "nests its values too deeply" in err and err.count("\n") == 1
+    monkeypatch.setattr(sys, "argv", ["compare_runs.py", "a" * 5000, "a\0b"])
+    assert tool.main() == 2 and "does not exist" in capsys.readouterr().err
+
+
 def test_mistakes_are_one_sentence(compare, tool, run, monkeypatch, capsys, tmp_path):
     other = copy.deepcopy(run)
     other["results"] = {"b": result("B", [1.0])}

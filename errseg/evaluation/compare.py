@@ -1,13 +1,14 @@
 """Two evaluations side by side: what differs in the scores, class by class, and whether they may be compared at all."""
 
-import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tabulate import tabulate
 
-from errseg.errors import UsageError
+from errseg.errors import UsageError, short
+from errseg.safe_files import read_json
 
 from .metrics import SCORES
 from .report import place_of
@@ -38,20 +39,50 @@ def load_run(path: Path) -> Run:
     Raises:
         UsageError: there is none, or it is no evaluation.
     """
-    file = path / FILE if path.is_dir() else path
-    if not file.is_file():
+    file = path / FILE if os.path.isdir(path) else path
+    if not os.path.isfile(file):  # os.path takes every path, those that are too long too
         raise UsageError(f"{file} does not exist; give an {FILE}, or the OUTPUT_DIR of an evaluation.")
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        for result in content["results"].values():
-            if len(result["iou"]) != len(result["classes"]) or not result.keys() >= {"paper_name", *SCORES}:
-                raise ValueError("a result lacks scores")
-        extras = [dict(content.get(key) or {}) for key in ("config", "versions", "weights")]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(
-            f"{file} is no evaluation of errseg ({type(error).__name__}: {error}); evaluate again."
-        ) from error
+        content = read_json(file, "evaluation")
+        wrong = _what_is_wrong(content)
+    except UsageError as error:
+        wrong = str(error).rstrip(".")
+    if wrong:
+        raise UsageError(f"{file} is no evaluation of errseg ({wrong}); evaluate again.")
+    extras = [content.get(key) or {} for key in ("config", "versions", "weights")]
     return Run(file, content["results"], *extras, str(content.get("date", "no date")))
+
+
+def _what_is_wrong(content: Any) -> str:
+    """Why the content of a file is no evaluation; empty for an evaluation."""
+    if not isinstance(content, dict) or not _is_mapping_of(content.get("results"), dict):
+        return "it has no results by data set"
+    for name, result in content["results"].items():
+        scores, classes, iou = [result.get(key, ...) for key in SCORES], result.get("classes"), result.get("iou")
+        if not isinstance(result.get("paper_name"), str) or not isinstance(result.get("checksum", ""), str):
+            return f"the paper_name or the checksum of {short(name)} is no text"
+        if not isinstance(classes, list) or not all(isinstance(each, str) for each in classes):
+            return f"the classes of {short(name)} are no list of names"
+        if not isinstance(iou, list) or len(iou) != len(classes):
+            return f"{short(name)} has not one IoU for each class"
+        if not all(_is_number_or_none(each) for each in scores + iou):
+            return f"{short(name)} lacks scores"
+    for key in ("config", "versions", "weights"):
+        if not isinstance(content.get(key) or {}, dict):
+            return f"its {key} is no mapping"
+    weights = content.get("weights") or {}
+    if not isinstance(weights.get("state_sha256") or "", str):
+        return "the state_sha256 of its weights is no text"
+    return ""
+
+
+def _is_mapping_of(value: Any, kind: type) -> bool:
+    return isinstance(value, dict) and all(isinstance(each, kind) for each in value.values())
+
+
+def _is_number_or_none(value: Any) -> bool:
+    """Whether a value is a score in percent, or None where there is none."""
+    return value is None or (type(value) in (int, float) and 0 <= value <= 100)
 
 
 def compare(a: Run, b: Run, top: int) -> str:
