@@ -10,6 +10,7 @@ import pytest
 from errseg import parity
 from errseg.errors import UsageError
 from errseg.parity import compare, passes
+from tests.conftest import load_tool
 
 ROOT = Path(__file__).parents[1]
 KEY_TABLES = Path(__file__).parent / "data" / "parity"
@@ -68,3 +69,11 @@ def test_a_difference_fails_the_tool(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
     assert "max_logit_diff" in done.stdout and "FAILED" in done.stdout
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", b"PK\x03\x04 cut off"])
+def test_what_is_no_fixture_is_a_sentence(tmp_path, monkeypatch, content):
+    (tmp_path / "a.npz").write_bytes(content)
+    monkeypatch.setattr(sys, "argv", ["check_parity.py", str(tmp_path / "a.npz")])
+    with pytest.raises(UsageError, match="a.npz is not a readable .npz of plain arrays"):
+        load_tool("check_parity").main()
