@@ -59,6 +59,7 @@ CHOICES = {
     "INPUT.MIN_SIZE_TRAIN_SAMPLING": ("choice", "range"),
     "INPUT.CROP.TYPE": ("relative", "relative_range", "absolute", "absolute_range"),
 }
+NEEDED = ("MODEL.DEVICE", "MODEL.CLIP.NAME", "OUTPUT_DIR")  # texts; every key of a configuration takes None
 ODD = ("MODEL.GUD.KERNEL_SIZE",)  # a convolution that keeps the size
 
 
@@ -79,6 +80,9 @@ def check_values(cfg: CfgNode) -> None:
     for key, choices in CHOICES.items():
         if _value(cfg, key) not in choices:
             raise UsageError(f"{key} = {short(repr(_value(cfg, key)))}; choose {' or '.join(choices)}.")
+    for key in NEEDED:
+        if _value(cfg, key) is None:
+            raise UsageError(f"{key} = None; give a text, or leave the key out.")
     for key in ODD:
         if _value(cfg, key) % 2 == 0:
             raise UsageError(f"{key} = {_value(cfg, key)}; give an odd number.")

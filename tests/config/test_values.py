@@ -19,6 +19,9 @@ def test_the_defaults_and_the_bounds_are_allowed():
 @pytest.mark.parametrize(
     ("key", "value"),
     [
+        ("MODEL.DEVICE", None),
+        ("MODEL.CLIP.NAME", None),
+        ("OUTPUT_DIR", None),
         ("MODEL.PIXEL_STD", [0.0, 1.0, 1.0]),
         ("MODEL.PIXEL_STD", [1.0, 1.0]),
         ("MODEL.PIXEL_MEAN", [float("nan"), 1.0, 1.0]),
