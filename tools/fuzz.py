@@ -4,9 +4,9 @@
     python tools/fuzz.py --minutes 30 --seed 5 --only picture --only weights
     python tools/fuzz.py --replay output/fuzz/picture-0-17
 
-Right is one sentence (UsageError), or a result that is right. Faults are code that runs or a connection that is tried,
-a crash, more than 5 s, more than 2 GB, another exception, and a wrong input that is accepted without a word. The input of
-each fault is kept under --out. Exit status 1 where there is a fault.
+Right is one sentence (UsageError), or a result that is right. Faults are code that runs or a connection that is
+tried, a crash, more than 5 s, more than 2 GB, another exception, and a wrong input that is accepted without a word.
+The input of each fault is kept under --out. Exit status 1 where there is a fault.
 """
 
 import argparse

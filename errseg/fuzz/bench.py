@@ -1,17 +1,25 @@
 """What the cases share: a tiny random model, built once, and its configuration as a file."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import torch
+from detectron2.config import CfgNode
 from PIL import Image
 
 import errseg
+from errseg.data import register_dataset_files
+from errseg.engine import Trainer
 
 __all__ = ["NAMES", "Bench"]
 
 NAMES = ["cat", "dog", "sea"]
+RUN = [
+    *("OUTPUT_DIR", "run", "DATASETS.TRAIN", ("set.yaml",), "DATASETS.TEST", (), "SOLVER.MAX_ITER", 1),
+    *("SOLVER.IMS_PER_BATCH", 1, "SOLVER.WARMUP_ITERS", 0, "INPUT.CROP.SIZE", [64, 64], "INPUT.MIN_SIZE_TRAIN", (64,)),
+]
 CLIP = {
     "embed_dim": 16,
     "vision_cfg": {"timm_model_name": "test_convnext", "timm_pool": "avg", "timm_proj": "linear", "image_size": 32},
@@ -27,6 +35,7 @@ class Bench:
         tree: the differences from the default configuration.
         cfg: the configuration.
         segmenter: the model with NAMES.
+        checkpoint: the file of a training run of one iteration.
     """
 
     def __init__(self, folder: Path):
@@ -52,10 +61,38 @@ class Bench:
         self.segmenter = errseg.Segmenter(errseg.build_model(self.cfg), self.cfg)
         self.segmenter.set_vocabulary(NAMES)
         self.segmenter(np.zeros((32, 32, 3), np.uint8))  # whatever is made at the first call is made
+        self.checkpoint = self._train(folder / "training")
 
     def weights(self) -> dict[str, torch.Tensor]:
         """A copy of the model's own."""
         return {key: value.clone() for key, value in self.segmenter.model.state_dict().items()}
+
+    def training_cfg(self, folder: Path) -> CfgNode:
+        """The configuration of a run in the working folder on the data set that is written into ``folder``."""
+        self.dataset(folder)
+        (folder / "set.yaml").write_text(f"images: images\nlabels: labels\nnames: {json.dumps(NAMES)}\n")
+        cfg = self.cfg.clone()
+        cfg.defrost()
+        cfg.merge_from_list(RUN)
+        return cfg
+
+    def _train(self, folder: Path) -> bytes:
+        """The checkpoint of a run of one iteration, made in a process of its own: autograd's threads stay there."""
+        folder.mkdir()
+        cfg = self.training_cfg(folder)
+        if os.fork() == 0:
+            try:
+                os.chdir(folder)
+                os.dup2(os.open("printed.txt", os.O_WRONLY | os.O_CREAT), 1)
+                os.dup2(1, 2)
+                register_dataset_files(["set.yaml"])
+                trainer = Trainer(cfg)
+                trainer.resume_or_load(resume=False)
+                trainer.train()
+            finally:
+                os._exit(0)
+        os.wait()
+        return (folder / "run/model_final.pth").read_bytes()
 
     def dataset(self, folder: Path) -> None:
         """Write a data set of one pair of files: ``images/a.png`` and ``labels/a.png``, ids 0 to 2."""

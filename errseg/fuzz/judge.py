@@ -44,13 +44,14 @@ class Outcome(NamedTuple):
     megabytes: float
 
 
-def try_case(case: Case, folder: Path, seconds: float = SECONDS) -> Outcome:
+def try_case(case: Case, folder: Path, seconds: float = SECONDS, max_bytes: int = MAX_BYTES) -> Outcome:
     """Run a case in a forked process and judge it.
 
     Args:
         case: is run in ``folder``.
         folder: holds the input; what the process prints becomes ``printed.txt``.
         seconds: of CPU time that it may take; of wall time, where the machine is busy, GENEROUS times as many.
+        max_bytes: of memory that it may take; with twice as many it is killed.
     """
     before = _resident("self")
     report = folder / "outcome.json"
@@ -66,7 +67,7 @@ def try_case(case: Case, folder: Path, seconds: float = SECONDS) -> Outcome:
         wall, cpu = time.monotonic() - start, _cpu_seconds(child)
         if not killed and (cpu > seconds or wall > GENEROUS * seconds or (wall > seconds and cpu < wall / 20)):
             killed = "hang"
-        if not killed and _resident(child) - before > 2 * MAX_BYTES:
+        if not killed and _resident(child) - before > 2 * max_bytes:
             killed = "memory"
         if killed:
             with contextlib.suppress(ProcessLookupError):
@@ -75,7 +76,7 @@ def try_case(case: Case, folder: Path, seconds: float = SECONDS) -> Outcome:
     wall, cpu = time.monotonic() - start, usage.ru_utime + usage.ru_stime
     megabytes = max(0, usage.ru_maxrss * 1024 - before) / 2**20
     kind, text = _judge(case, folder, report, killed, status)
-    if kind in ("sentence", "right") and megabytes * 2**20 > MAX_BYTES:
+    if kind in ("sentence", "right") and megabytes * 2**20 > max_bytes:
         kind = "memory"
     return Outcome(kind, text, wall, cpu, megabytes)
 
@@ -145,9 +146,10 @@ def _refuse_to_connect(self, address):
 
 
 def _resident(process: int | str) -> int:
-    """Bytes of memory that a process has."""
+    """Bytes of memory that a process has of its own, files that it maps aside: a fork has those only once it reads."""
     with contextlib.suppress(OSError, IndexError):
-        return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        fields = Path(f"/proc/{process}/statm").read_text().split()
+        return (int(fields[1]) - int(fields[2])) * os.sysconf("SC_PAGE_SIZE")
     return 0
 
 

@@ -10,10 +10,18 @@ from .judge import MARK
 
 __all__ = ["ODD", "YAML_TEXTS", "Payload", "damage", "odd_tree", "odd_value"]
 
+
+
+def _nine(number: int) -> str:
+    """Nine aliases of the collection before."""
+    return ", ".join([f"*a{number - 1}"] * 9)
+
+
 ODD = [
     *(None, True, -1, 0, 1e308, 10**30, -(10**9), 2**63, float("nan"), float("inf"), "", " ", "\0", "a" * 5000),
-    *([], {}, [[[]]], {"a": {"b": 1}}, [None], ["x", 3], {1: 2}, "../../x", "/dev/zero", "~nobody/x", "http://127.0.0.1:9/x"),
-    *("\u202ename", "né", "😀", "\ud800", "1e999", "!!int x", "2020-99-99", b"bytes"),
+    *([], {}, [[[]]], {"a": {"b": 1}}, [None], ["x", 3], {1: 2}, "../../x", "/dev/zero"),
+    *("~nobody/x", "http://127.0.0.1:9/x", "\u202ename", "né", "😀", "\ud800", "1e999", "!!int x"),
+    *("2020-99-99", b"bytes"),
 ]
 YAML_TEXTS = [
     f"MODEL: {{DEVICE: !!python/object/apply:os.system ['touch {MARK}']}}",
@@ -35,8 +43,8 @@ YAML_TEXTS = [
     "1: 2",
     "SEED: " + "[" * 3000 + "]" * 3000,
     "{" * 5000,
-    "\n".join(["a0: &a0 [x, x, x, x, x, x, x, x, x]"] + [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)]),
-    "\n".join(["a0: &a0 {k: 1}"] + [f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 9)}]}}" for i in range(1, 12)]),
+    "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(f"a{i}: &a{i} [{_nine(i)}]\n" for i in range(1, 12)),
+    "a0: &a0 {k: 1}\n" + "".join(f"a{i}: &a{i} {{<<: [{_nine(i)}]}}\n" for i in range(1, 12)),
     "SEED: &a [*a]",
     "\x00\x01\x02",
     "SEED: 1\nSEED: 2",

@@ -4,6 +4,7 @@ Each takes a seeded ``random.Random``, the :class:`errseg.fuzz.bench.Bench` and 
 returns the :class:`errseg.fuzz.case.Case`.
 """
 
+from .commands import command
 from .configs import clip_json, configuration, overrides
 from .datasets import dataset_file, index, label, names_file, vocabulary
 from .pictures import picture
@@ -27,4 +28,5 @@ KINDS = {
     "predict.json": prediction_record,
     "evaluation.json": evaluation_record,
     "fixture": fixture,
+    "command": command,
 }

@@ -10,6 +10,7 @@ import yaml
 
 import errseg
 from errseg.config import apply_overrides, get_cfg, load_config
+from errseg.errors import UsageError, short
 
 from ..bench import CLIP, Bench
 from ..case import EITHER, REFUSE, Case
@@ -25,7 +26,11 @@ KEYS = [
     *("INPUT.MIN_SIZE_TEST", "INPUT.SIZE_DIVISIBILITY", "SOLVER.MAX_ITER", "DATASETS.TRAIN", "DATASETS.TEST", "SEED"),
     *("OUTPUT_DIR", "VERSION", "NO.SUCH", "MODEL", "", "MODEL.", ".", "__class__"),
 ]
-NUMBERS = ["-1", "0", "1", "1e9", "nan", "inf", "[]", "()", "{}", "None", "'x'", "[[1]]", "0x10", "1_0", "__import__('os')"]
+TEXTS = [
+    *("-1", "0", "1", "2", "3", "64", "100", "1e9", "0.5", "nan", "inf", "[]", "()", "{}", "None", "'x'", "[[1]]"),
+    *("0x10", "1_0", "__import__('os')", "[1, 2, 3]", "[0.0, 0.0, 0.0]", "[nan, 1.0, 1.0]", "9" * 30, "1000000"),
+    *("-2147483648", "cuda", "meta", "cpu", "('set.yaml',)", "bfloat16", "float64"),
+]
 
 
 def configuration(random: Random, bench: Bench, folder: Path) -> Case:
@@ -47,7 +52,7 @@ def configuration(random: Random, bench: Bench, folder: Path) -> Case:
     (folder / "run/last_checkpoint").write_text("model_final.pth")
     doors = {
         "load_config": lambda: load_config(name),
-        "merge_from_file": lambda: get_cfg().merge_from_file(name),
+        "merge_from_file": lambda: _merge(name),
         "_BASE_": lambda: load_config("child.yaml"),
         "errseg.load": lambda: errseg.load(name, verbose=False),
         "run folder": lambda: errseg.load("run", verbose=False),
@@ -61,7 +66,7 @@ def overrides(random: Random, bench: Bench, folder: Path) -> Case:
     """KEY VALUE pairs, and the model that is built with them."""
     pairs: list[Any] = []
     for _ in range(random.choice([1, 1, 2])):
-        value = random.choice(NUMBERS) if random.random() < 0.5 else odd_value(random)
+        value = random.choice(TEXTS) if random.random() < 0.8 else odd_value(random)
         pairs += [random.choice(KEYS), value]
     if random.random() < 0.1:
         pairs.pop()
@@ -97,6 +102,14 @@ def clip_json(random: Random, bench: Bench, folder: Path) -> Case:
         return errseg.build_model(cfg)
 
     return Case("build_model", repr(data[:100]), right, run)
+
+
+def _merge(name: str) -> None:
+    """Detectron2's exceptions for a key and a value that do not fit are kept there."""
+    try:
+        get_cfg().merge_from_file(name)
+    except (KeyError, ValueError) as error:
+        raise UsageError(short(error)) from error
 
 
 def _yaml(tree: Any) -> bytes:

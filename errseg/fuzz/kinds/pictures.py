@@ -25,7 +25,10 @@ def picture(random: Random, bench: Bench, folder: Path) -> Case:
     kind = random.choice(list(MODES))
     mode = random.choice(MODES[kind])
     image = Image.fromarray(pixels)
-    image = image.convert("I").convert("I;16") if mode == "I;16" else image.convert("L" if mode in "FI" else "RGB").convert(mode)
+    if mode == "I;16":
+        image = Image.fromarray(pixels[..., 0].astype(np.uint16) * 257)
+    else:
+        image = image.convert("L" if mode in "FI" else "RGB").convert(mode)
     stream = io.BytesIO()
     image.save(stream, kind)
     data, right, wrong = stream.getvalue(), EITHER, lambda result: None

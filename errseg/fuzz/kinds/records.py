@@ -3,7 +3,6 @@
 import io
 import json
 import pickle
-import sys
 from pathlib import Path
 from random import Random
 
@@ -11,15 +10,17 @@ import numpy as np
 from PIL import Image
 
 from errseg.evaluation.compare import compare, load_run
-from errseg.fuzz.mutate import Payload, damage, odd_tree
+from errseg.evaluation.metrics import SCORES
 from errseg.predict import Settings, find_sources, predict
 
 from ..bench import Bench
 from ..case import EITHER, REFUSE, Case
+from ..mutate import Payload, damage, odd_tree
+from .commands import run_tool
 
 __all__ = ["evaluation_record", "fixture", "prediction_record"]
 
-RESULT = {"paper_name": "A", "classes": ["cat"], "iou": [0.5], "mIoU": 50.0, "pAcc": 50.0, "mAcc": 50.0}
+RESULT = {"paper_name": "A", "classes": ["cat"], "iou": [50.0], **dict.fromkeys(SCORES, 50.0), "checksum": "0" * 64}
 EVALUATION = {"results": {"a": RESULT}, "config": {"a": 1}, "versions": {}, "weights": {}, "date": "today"}
 
 
@@ -67,15 +68,7 @@ def fixture(random: Random, bench: Bench, folder: Path) -> Case:
     if random.random() < 0.3:
         arrays["x"] = np.array([Payload()], dtype=object)
     np.savez(stream, **arrays)
-    data = random.choice([stream.getvalue(), damage(stream.getvalue(), random), pickle.dumps(Payload()), b"", b"<html>"])
+    good = stream.getvalue()
+    data = random.choice([good, damage(good, random), pickle.dumps(Payload()), b"", b"<html>"])
     (folder / "a.npz").write_bytes(data)
-    return Case("check_parity", repr(data[:40]), REFUSE, lambda: _command("check_parity", "a.npz"))
-
-
-def _command(tool: str, *arguments: str):
-    """The exit status of a command line of tools/, 2 as SystemExit has it."""
-    import runpy
-
-    sys.argv = [tool, *arguments]
-    path = Path(__file__).parents[3] / "tools" / f"{tool}.py"
-    runpy.run_path(str(path), run_name="__main__")
+    return Case("check_parity", repr(data[:40]), REFUSE, lambda: run_tool("check_parity", "a.npz"))

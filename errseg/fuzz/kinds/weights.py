@@ -44,7 +44,8 @@ def weight_file(random: Random, bench: Bench, folder: Path) -> Case:
             weights[key] = value
         data = _saved({"model": weights})
     elif choice == "odd":
-        data = _saved(random.choice([None, [], torch.ones(2), {"model": odd_value(random)}, {"model": {"a": odd_value(random)}}]))
+        odd = odd_value(random)
+        data = _saved(random.choice([None, [], torch.ones(2), {"model": odd}, {"model": {"a": odd}}]))
     elif choice == "keys":
         data = _saved({"model": {random.choice([1, None, (1,), True]): torch.ones(1), **weights}})
     elif choice == "damaged":
@@ -52,11 +53,14 @@ def weight_file(random: Random, bench: Bench, folder: Path) -> Case:
     elif choice == "safetensors":
         data, name, right = damage(save(weights), random), "model.safetensors", EITHER
     elif choice == "pickle":
-        data = random.choice([pickle.dumps(Payload()), _saved({"model": weights, "x": Payload()}), pickle.dumps({"a": 1})])
+        contents = [Payload(), {"model": weights, "x": Payload()}, {"a": 1}]
+        data = random.choice([pickle.dumps(contents[0]), _saved(contents[1]), pickle.dumps(contents[2])])
     elif choice == "text":
-        data = random.choice([b"", b"<!DOCTYPE html><html>", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n"])
+        pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n"
+        data = random.choice([b"", b"<!DOCTYPE html><html>", pointer])
     else:
-        data = _saved({"model": {f"sem_seg_head.predictor.clip_model.{key}": weights[key], "text_projection": torch.ones(())}})
+        released = {f"sem_seg_head.clip_model.{key}": weights[key], "text_projection": torch.ones(())}
+        data = _saved({"model": released})
     (folder / name).write_bytes(data)
     if choice == "official":
         return Case("from_official", choice, REFUSE, lambda: from_official(load_state_dict_file(name)))
@@ -76,38 +80,40 @@ def weight_file(random: Random, bench: Bench, folder: Path) -> Case:
 
 def resume(random: Random, bench: Bench, folder: Path) -> Case:
     """The folder of a run with something odd in its checkpoint, its tag or its curve."""
-    cfg = bench.cfg.clone()
-    cfg.defrost()
-    cfg.OUTPUT_DIR = "run"
-    cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = ("set.yaml",), ()
-    bench.dataset(folder)
-    (folder / "set.yaml").write_text("images: images\nlabels: labels\nnames: [cat, dog, sea]\n")
+    cfg = bench.training_cfg(folder)
+    cfg.SOLVER.MAX_ITER = 2
     run_folder = folder / "run"
     run_folder.mkdir()
-    path = run_folder / "model_0000003.pth"
-    state: dict[str, Any] = {"model": bench.weights(), "iteration": 3, "trainer": {"iteration": 3, "_trainer": {}}}
-    what = random.choice(["trainer", "damaged", "tag", "metrics", "iteration", "optimizer"])
+    path = run_folder / "model_0000000.pth"
+    state = torch.load(io.BytesIO(bench.checkpoint), weights_only=True)
+    kinds = ["whole", "trainer", "damaged", "tag", "metrics", "iteration", "optimizer"]
+    what = random.choices(kinds, [1, 2, 1, 1, 1, 1, 2])[0]
     if what == "trainer":
-        state = odd_tree({**state, "model": {}}, random) | {"model": state["model"]}
+        state["trainer"] = odd_tree(state["trainer"], random)
     elif what == "iteration":
         state["iteration"] = odd_value(random)
     elif what == "optimizer":
-        optimizer = {"state": {0: {"step": 1, "exp_avg": torch.ones(2)}}, "param_groups": [{"params": [0]}]}
-        state["trainer"]["_trainer"] = {"iteration": 3, "optimizer": odd_tree(optimizer, random)}
+        inner = state["trainer"]["_trainer"]["optimizer"]
+        inner["state"] = odd_tree(inner["state"], random)
+        key = random.choice(list(inner["state"]) or [0])
+        inner["state"][key] = random.choice([{}, odd_value(random), {"step": torch.ones(()), "exp_avg": torch.ones(2)}])
     data = _saved(state)
     path.write_bytes(damage(data, random) if what == "damaged" else data)
-    tags = ["../x.pth", "/etc/passwd", "", "\0\xff", "model_0000003.pth\n", "none.pth", "run"]
-    (run_folder / "last_checkpoint").write_text(random.choice(tags) if what == "tag" else path.name, encoding="latin-1")
+    tags = ["../x.pth", "/etc/passwd", "", "\0\xff", "none.pth", "run"]
+    tag = random.choice(tags) if what == "tag" else path.name
+    (run_folder / "last_checkpoint").write_text(tag, encoding="latin-1")
     lines = ["", "\0\0", "{", "[]", json.dumps({"iteration": "x"}), '{"iteration": NaN}', "[" * 5000]
-    (run_folder / "metrics.json").write_text(random.choice(lines) + "\n")
+    if what == "metrics":
+        (run_folder / "metrics.json").write_text(random.choice(lines) + "\n")
 
     def run():
         register_dataset_files(["set.yaml"])
         trainer = Trainer(cfg)
         trainer.resume_or_load(resume=True)
-        return trainer.start_iter
+        trainer.train()
+        return trainer.iter
 
-    return Case("resume_or_load", what, EITHER, run)
+    return Case("resume", what, {"whole": ACCEPT, "tag": REFUSE}.get(what, EITHER), run)
 
 
 def _saved(content: Any) -> bytes:

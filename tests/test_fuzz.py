@@ -1,0 +1,84 @@
+"""The fuzzer: inputs of the cheap kinds show no fault, and a fault that is planted is found."""
+
+import os
+import random
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from errseg.errors import UsageError
+from errseg.fuzz import KINDS, Case, try_case
+from errseg.fuzz.bench import Bench
+from errseg.fuzz.case import ACCEPT, EITHER, REFUSE
+from errseg.fuzz.judge import MARK
+
+CHEAP = ("configuration", "CLIP JSON", "data-set file", "label", "names file", "index", "picture", "evaluation.json")
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield Bench(tmp_path_factory.mktemp("bench"))
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("kind", CHEAP)
+def test_no_fault(bench, tmp_path, kind):
+    outcomes = []
+    for number in range(6):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        case = KINDS[kind](random.Random(f"{kind} 0 {number}"), bench, folder)
+        outcomes.append(try_case(case, folder))
+    assert [outcome for outcome in outcomes if outcome.kind not in ("sentence", "right")] == []
+    assert any(outcome.kind == "sentence" for outcome in outcomes)
+
+
+def touch():
+    Path(MARK).touch()
+
+
+def connect():
+    with pytest.raises(OSError, match="no connection"):
+        socket.create_connection(("127.0.0.1", 9))
+
+
+def two_lines():
+    raise UsageError("One line.\nAnd another.")
+
+
+def sentence():
+    raise UsageError("The key x is wrong; correct it.")
+
+
+def spin():
+    while True:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("kind", "run", "right"),
+    [
+        ("code", touch, EITHER),
+        ("code", connect, EITHER),
+        ("crash", lambda: os.kill(os.getpid(), signal.SIGKILL), EITHER),
+        ("hang", spin, EITHER),
+        ("hang", lambda: time.sleep(60), EITHER),
+        ("memory", lambda: b"1" * (100 << 20), EITHER),
+        ("traceback", lambda: [][1], EITHER),
+        ("silent", lambda: 5, REFUSE),
+        ("silent", lambda: 6, EITHER),
+        ("wrongly refused", sentence, ACCEPT),
+        ("wording", two_lines, EITHER),
+        ("sentence", sentence, REFUSE),
+        ("right", lambda: 5, ACCEPT),
+    ],
+)
+def test_outcomes(tmp_path, kind, run, right):
+    case = Case("door", "planted", right, run, lambda result: "is 6" if result == 6 else None)
+    assert try_case(case, tmp_path, seconds=0.5, max_bytes=60 << 20).kind == kind
