@@ -108,7 +108,8 @@ def _run(case: Case, folder: Path, report: Path) -> None:
     with open("printed.txt", "wb", buffering=0) as printed:
         os.dup2(printed.fileno(), 1)
         os.dup2(printed.fileno(), 2)
-    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", errors="backslashreplace", closefd=False)  # noqa: SIM115  as Python's own
     socket.socket.connect = socket.socket.connect_ex = _refuse_to_connect
     try:
         outcome = _outcome(case.run, case.wrong, Path("printed.txt"))
