@@ -46,6 +46,7 @@ def read_fixture(path: str | os.PathLike) -> dict[str, np.ndarray]:
                 size = sum(member.file_size for member in archive.infolist())
             if size > MAX_BYTES:
                 raise UsageError(f"The fixture {path} has {size} bytes of arrays, more than {MAX_BYTES}, the limit.")
+            file.seek(0)
             with np.load(file, allow_pickle=False) as arrays:
                 return dict(arrays)
         except UsageError:
