@@ -1,5 +1,6 @@
 """The same function as the authors' released model: the recorded numbers, and the tool that compares with them."""
 
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,6 @@ import pytest
 from errseg import parity
 from errseg.errors import UsageError
 from errseg.parity import compare, passes
-from tests.conftest import load_tool
 
 ROOT = Path(__file__).parents[1]
 KEY_TABLES = Path(__file__).parent / "data" / "parity"
@@ -71,9 +71,10 @@ def test_a_difference_fails_the_tool(tmp_path):
     assert "max_logit_diff" in done.stdout and "FAILED" in done.stdout
 
 
-@pytest.mark.parametrize("content", [b"", b"<html>", b"PK\x03\x04 cut off"])
-def test_what_is_no_fixture_is_a_sentence(tmp_path, monkeypatch, content):
-    (tmp_path / "a.npz").write_bytes(content)
-    monkeypatch.setattr(sys, "argv", ["check_parity.py", str(tmp_path / "a.npz")])
-    with pytest.raises(UsageError, match="a.npz is not a readable .npz of plain arrays"):
-        load_tool("check_parity").main()
+def test_what_is_no_fixture_ends_the_tool_with_status_2(tmp_path, monkeypatch, capsys):
+    tool = ROOT / "tools/check_parity.py"
+    (tmp_path / "a.npz").write_bytes(b"<html>")
+    monkeypatch.setattr(sys, "argv", [str(tool), str(tmp_path / "a.npz")])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(tool), run_name="__main__")
+    assert ended.value.code == 2 and "a.npz" in capsys.readouterr().err
