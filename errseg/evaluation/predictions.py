@@ -98,8 +98,14 @@ class PredictionStore:
         """Write the predicted classes (H, W) of an image.
 
         Raises:
-            UsageError: the folder or the disk does not take it.
+            UsageError: the folder or the disk does not take it, or the folder's manifest has been removed.
         """
+        manifest = self.root.parent / MANIFEST
+        if not manifest.is_file():  # without it, no later run could take the folder
+            raise UsageError(
+                f"--save-predictions {manifest.parent} has lost its {MANIFEST} during the evaluation; see who removes "
+                "its files, or name another folder, and start again."
+            )
         picture, path = Image.fromarray(self.ids[classes].astype(self.dtype)), self.path(record)
         form = {"format": "TIFF", "compression": "tiff_deflate"} if self.suffix == ".tif" else {"format": "PNG"}
         try:

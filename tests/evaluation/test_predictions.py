@@ -1,6 +1,7 @@
 """Saved predictions: what is in the files, and how an interrupted evaluation goes on from them."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from PIL import Image
 from errseg.data import register_dataset_files, register_sem_seg
 from errseg.errors import UsageError
 from errseg.evaluation import evaluate
-from errseg.evaluation.predictions import PredictionStore, folder_of, label_ids
+from errseg.evaluation.predictions import MANIFEST, PredictionStore, folder_of, label_ids
 from errseg.evaluation.render import render_predictions
 
 from .oracle import LabelOracle, Oracle, random_set, write_set
@@ -174,9 +175,47 @@ def test_a_folder_that_cannot_be_written_is_named(cfg, tmp_path):
         evaluate(cfg, Oracle(), ["unwritten"], save_predictions=tmp_path / "file")
     with pytest.raises(UsageError, match="--save-predictions .*file/inside cannot be written"):
         evaluate(cfg, Oracle(), ["unwritten"], save_predictions=tmp_path / "file/inside")
-    store, record = PredictionStore(tmp_path / "file", "unwritten"), DatasetCatalog.get("unwritten")[0]
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    (saved / MANIFEST).write_text("{}")
+    (saved / "unwritten").write_text("a file in the place of the folder")
+    store, record = PredictionStore(saved, "unwritten"), DatasetCatalog.get("unwritten")[0]
     with pytest.raises(UsageError, match="The prediction .*0.png cannot be written .*make room"):
         store.write(record, np.zeros((2, 2), int))
+
+
+class Removing(Oracle):
+    """Its folder of predictions is emptied, or moved away, at its third image."""
+
+    def __init__(self, remove):
+        super().__init__()
+        self.remove = remove
+
+    def forward(self, batch):
+        if len(self.predicted) == 2:
+            self.remove()
+        return super().forward(batch)
+
+
+@pytest.mark.parametrize("way", ["removed", "moved", "emptied"])
+def test_a_folder_that_vanishes_ends_the_evaluation_and_is_not_made_anew(cfg, tmp_path, way):
+    name, saved = f"vanishing_{way}", tmp_path / "saved"
+    random_set(tmp_path, name, images=4, classes=5)
+
+    def remove():
+        if way == "moved":
+            saved.rename(tmp_path / "elsewhere")
+        else:
+            shutil.rmtree(saved)
+        if way == "emptied":
+            saved.mkdir()
+
+    with pytest.raises(UsageError, match="--save-predictions .*saved has lost its manifest.json .*see who removes"):
+        evaluate(cfg, Removing(remove), [name], save_predictions=saved)
+    assert not list(saved.rglob("*.png"))
+    model = Oracle()  # the folder that is left is taken again
+    evaluate(cfg, model, [name], save_predictions=saved)
+    assert len(model.predicted) == len(list(saved.rglob("*.png"))) == 4
 
 
 def test_a_data_set_file_gives_its_stem():
