@@ -116,8 +116,8 @@ def _load_file(config: Path, overrides: Sequence[Any], run: Path) -> CfgNode:
 
 def _last_checkpoint(run: Path) -> str:
     """The path of the weights that a training run ended with, or has reached."""
-    final = run / "model_final.pth"
-    newest = str(final) if final.is_file() else last_checkpoint(run)
+    final = run / "model_final.pth"  # may be an earlier run's, where a later one has not come to its end
+    newest = last_checkpoint(run) or (str(final) if final.is_file() else "")
     if not newest:
         raise UsageError(f"The run {run} has no checkpoint yet; give weights, or wait for one.")
     return newest
@@ -132,7 +132,7 @@ def _released(path: str, overrides: Sequence[Any]) -> CfgNode:
         )
     cfg = get_cfg()
     cfg.MODEL.CLIP.NAME = clip
-    cfg.merge_from_list(list(overrides))
+    apply_overrides(cfg, overrides)
     return cfg
 
 

@@ -19,10 +19,10 @@ import reprlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from errseg.errors import UsageError
+from errseg.errors import UsageError, short
 from errseg.safe_files import read_yaml
 
-from .label_keys import LabelKeys, cut, read_label_keys, short
+from .label_keys import LabelKeys, read_label_keys, shown
 from .names_file import FoundNames, find_names, read_names
 from .pairing import IMAGE_ENDINGS, LABEL_ENDINGS
 from .vocabularies import Vocabulary, canonical, default_num_classes, load_vocabulary, vocabulary_names
@@ -98,15 +98,15 @@ def _check_keys(path: str, content: dict[str, Any]) -> None:
         if key not in KINDS:
             near = difflib.get_close_matches(str(key), KINDS, n=1)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(KINDS)}."
-            raise UsageError(f"{path} has the unknown key {short(key)}; {hint}")
+            raise UsageError(f"{path} has the unknown key {shown(key)}; {hint}")
         kind, meaning = KINDS[key]
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)) or value == "":
-            raise UsageError(f"{key} in {path} is {short(value)}; give {meaning}.")
+            raise UsageError(f"{key} in {path} is {shown(value)}; give {meaning}.")
     missing = [key for key in REQUIRED if key not in content]
     if missing:
         raise UsageError(f"{path} lacks {', '.join(missing)}; add it: {' and '.join(REQUIRED)} are required.")
     if content.get("num_classes", 1) < 1:
-        raise UsageError(f"num_classes in {path} is {short(content['num_classes'])}; give {KINDS['num_classes'][1]}.")
+        raise UsageError(f"num_classes in {path} is {shown(content['num_classes'])}; give {KINDS['num_classes'][1]}.")
 
 
 def _beside(path: str, key: str, value: str) -> Path:
@@ -114,14 +114,14 @@ def _beside(path: str, key: str, value: str) -> Path:
     try:
         return Path(path).parent / Path(value).expanduser()
     except RuntimeError as error:
-        raise UsageError(f"{key} in {path} is {short(value)}, but that home is not known here; correct it.") from error
+        raise UsageError(f"{key} in {path} is {shown(value)}, but that home is not known here; correct it.") from error
 
 
 def _folder(path: str, key: str, value: str) -> Path:
     folder = _beside(path, key, value)
     if not os.path.isdir(folder):  # False for a path that no file system takes, too
         raise UsageError(
-            f"{key} in {path} is {short(value)}, but there is no folder {cut(os.path.abspath(folder))}; correct it: "
+            f"{key} in {path} is {shown(value)}, but there is no folder {short(os.path.abspath(folder))}; correct it: "
             "paths are relative to the file that names them."
         )
     return folder
@@ -143,8 +143,8 @@ def _read_names(path: str, content: dict[str, Any]) -> Vocabulary:
             if names in vocabulary_names():
                 return load_vocabulary(names)
             raise UsageError(
-                f"{source} is {short(names)}, but there is no file {cut(os.path.abspath(file))}, and no vocabulary of "
-                "that name; "
+                f"{source} is {shown(names)}, but there is no file {short(os.path.abspath(file))}, and no vocabulary "
+                "of that name; "
                 f"give a list, a file, or one of {', '.join(vocabulary_names())}."
             )
         found, source = read_names(file), str(file)

@@ -5,9 +5,9 @@ import re
 import reprlib
 from typing import Any, NamedTuple
 
-from errseg.errors import UsageError
+from errseg.errors import UsageError, short
 
-__all__ = ["Color", "LabelKeys", "cut", "read_label_keys", "short"]
+__all__ = ["Color", "LabelKeys", "read_label_keys", "shown"]
 
 LARGEST_ID = 65535
 EXIF = ("turned", "stored")
@@ -40,11 +40,11 @@ def read_label_keys(path: str, content: dict[str, Any], classes: tuple[str, ...]
     """
     _check_alone(path, content)
     if not 0 <= content.get("ignore", 0) <= LARGEST_ID:
-        raise UsageError(f"ignore in {path} is {short(content['ignore'])}; give a whole number from 0 to {LARGEST_ID}.")
+        raise UsageError(f"ignore in {path} is {shown(content['ignore'])}; give a whole number from 0 to {LARGEST_ID}.")
     exif = content.get("exif", "")
     if exif not in ("", *EXIF):
         raise UsageError(
-            f"exif in {path} is {short(exif)}; give turned where labels are drawn on images as they are shown, stored "
+            f"exif in {path} is {shown(exif)}; give turned where labels are drawn on images as they are shown, stored "
             "where they are drawn on the pixels as the files hold them."
         )
     free = 255 if len(classes) <= 255 else LARGEST_ID  # an ignore label that is no class
@@ -55,19 +55,14 @@ def read_label_keys(path: str, content: dict[str, Any], classes: tuple[str, ...]
     return LabelKeys(*_offset_ids(path, content, classes), None, exif, False)
 
 
-def short(value: object) -> str:
+def shown(value: object) -> str:
     """A value in a message, on one line and not too long."""
     if isinstance(value, str):
-        return repr(cut(value))
+        return repr(short(value, SHORT))
     try:
         return reprlib.repr(value)
     except ValueError:  # Python does not print a number of thousands of digits
         return "a number of thousands of digits"
-
-
-def cut(text: str) -> str:
-    """A text in a message, not too long."""
-    return text if len(text) <= SHORT else f"{text[:SHORT]}…"
 
 
 def _check_alone(path: str, content: dict[str, Any]) -> None:
@@ -88,7 +83,7 @@ def _offset_ids(path: str, content: dict[str, Any], classes: tuple[str, ...]) ->
     ignore, offset = content.get("ignore", 255), -1 if reduce else content.get("label_offset", 0)
     if abs(offset) > LARGEST_ID:
         raise UsageError(
-            f"label_offset in {path} is {short(offset)}; give a number from {-LARGEST_ID} to {LARGEST_ID}: label files "
+            f"label_offset in {path} is {shown(offset)}; give a number from {-LARGEST_ID} to {LARGEST_ID}: label files "
             "hold no larger ids."
         )
     raw_ids = {index - offset: index for index in range(len(classes)) if index >= offset}
@@ -114,7 +109,7 @@ def _values(path: str, content: dict[str, Any], classes: tuple[str, ...], ignore
     for value, meaning in content["values"].items():
         if not _is_number(value) or not 0 <= value <= LARGEST_ID:
             raise UsageError(
-                f"values in {path} names the value {short(value)}; give whole numbers from 0 to {LARGEST_ID}, as in "
+                f"values in {path} names the value {shown(value)}; give whole numbers from 0 to {LARGEST_ID}, as in "
                 "values: {0: background, 255: crack}."
             )
         label_map[value] = _class_of(path, "values", meaning, classes, ignored)
@@ -139,7 +134,7 @@ def _colors(path: str, colors: Any, classes: tuple[str, ...], ignored: int) -> d
         color = _color_of(written)
         if color is None:
             raise UsageError(
-                f"colors in {path} has {short(written)} for {short(meaning)}, which is no colour; give [255, 0, 0] or "
+                f"colors in {path} has {shown(written)} for {shown(meaning)}, which is no colour; give [255, 0, 0] or "
                 "'#ff0000', in quotes, as in colors: {cat: [255, 0, 0]}."
             )
         index = _class_of(path, "colors", meaning, classes, ignored)
@@ -173,7 +168,7 @@ def _class_of(path: str, key: str, meaning: object, classes: tuple[str, ...], ig
             return ignored
     near = difflib.get_close_matches(str(meaning), classes, n=1) if isinstance(meaning, str) else []
     hint = f"did you mean {near[0]!r}?" if near else f"give a name, an id from 0 to {len(classes) - 1}, or {IGNORE}."
-    raise UsageError(f"{key} in {path} names the class {short(meaning)}, which names does not have; {hint}")
+    raise UsageError(f"{key} in {path} names the class {shown(meaning)}, which names does not have; {hint}")
 
 
 def _is_number(value: object) -> bool:

@@ -15,7 +15,7 @@ __all__ = ["IMAGE_ENDINGS", "LABEL_ENDINGS", "find_files", "left_out", "pair_fil
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", *HEIF_ENDINGS)
 LABEL_ENDINGS = (".png", ".tif", ".tiff")
-LABEL_STUDIO = r"task-\d+-annotation-\d+-by-.*-tag-.+-\d+\."  # the task, and the class in place of the image
+LABEL_STUDIO = r"task-\d+-annotation-\d+-by-[^-]*-.+-\d+\."  # the task, and the class in place of the image
 
 
 def visible_files(folder: str | Path) -> Iterator[str]:
@@ -137,6 +137,6 @@ def _explain_parts(owner: str, labels: Sequence[str]) -> None:
     if parts:
         raise UsageError(
             f"{len(parts)} labels of the data set {owner} are masks of one class each, as Label Studio exports them "
-            f"(the first is {parts[0]}); merge those of each task into one file of class ids that has the name of the "
-            "task's image, which the JSON export tells."
+            f"(the first is {parts[0]}); python datasets/merge_label_studio.py MASKS EXPORT.json IMAGES --out LABELS "
+            "makes labels of them."
         )

@@ -146,7 +146,7 @@ class Trainer(DefaultTrainer):
     def build_hooks(self) -> list[hooks.HookBase]:
         """Timing, schedule, losses to metrics.json, checkpoints, evaluation, console and TensorBoard, in this order.
 
-        Losses are on disk before a checkpoint is, so that none is missing after a resume.
+        Losses are written before a checkpoint is, so that none is missing after a kill and a resume.
         """
         built = [hooks.IterationTimer(), hooks.LRScheduler()]
         if comm.is_main_process():

@@ -59,6 +59,16 @@ def test_a_run_that_goes_on(run):
         errseg.load(folder)
 
 
+def test_a_later_run_in_the_folder_of_an_ended_one(run):
+    """Its checkpoints are newer than the ``model_final.pth`` that the first run has left."""
+    folder, model = run
+    content = torch.load(folder / "model_final.pth", weights_only=True)
+    content["model"] = {key: value + value.is_floating_point() for key, value in content["model"].items()}
+    torch.save(content, folder / "model_0000009.pth")
+    (folder / "last_checkpoint").write_text("model_0000009.pth")
+    assert same(weights_of(errseg.load(folder, verbose=False)), content["model"])
+
+
 def test_what_is_random_is_said(tiny_cfg, capsys):
     errseg.load(tiny_cfg, device="cpu")
     said = capsys.readouterr().err
@@ -82,7 +92,9 @@ def test_a_released_checkpoint_alone(run, tmp_path, monkeypatch):
     monkeypatch.setattr(loading, "released_clip_name", lambda state_dict: seen.append(len(state_dict)) or "RN50")
     with pytest.raises(UsageError, match=r"MODEL\.BACKBONE\.NAME|RN50"):  # a name that no released model has
         errseg.load(tmp_path / "released.pth")
-    assert seen == [len(released)]
+    with pytest.raises(UsageError, match="no configuration key TEST.FLOP; did you mean TEST.FLIP"):
+        errseg.load(tmp_path / "released.pth", overrides=["TEST.FLOP", True])
+    assert seen == 2 * [len(released)]
     monkeypatch.undo()
     assert errseg.checkpoint.released_clip_name({"sem_seg_head.clip_model.text_projection": torch.empty(2, 640)})
     with pytest.raises(UsageError, match="no released checkpoint and has no config.yaml"):
