@@ -180,6 +180,7 @@ def _ending_children() -> Iterator[None]:
         for child in children:
             child.join(max(0, deadline - time.monotonic()))
             child.kill()
+            child.join()
         raise
     finally:
         if handles:
