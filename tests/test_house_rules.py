@@ -24,8 +24,9 @@ def name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def test_ruff() -> None:
-    run = subprocess.run([sys.executable, "-m", "ruff", "check", "-q", ROOT], capture_output=True, text=True)
+@pytest.mark.parametrize("command", [("check", "-q"), ("format", "--diff", "-q")], ids=["lint", "format"])
+def test_ruff(command: tuple[str, ...]) -> None:
+    run = subprocess.run([sys.executable, "-m", "ruff", *command, ROOT], capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
 
 

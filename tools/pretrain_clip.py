@@ -1,6 +1,6 @@
 """Pretrain the mini CLIP on the scenes of the mini world; MODEL.CLIP.PRETRAINED takes what it writes.
 
-    python tools/pretrain_clip.py --output output/mini/clip.pt
+python tools/pretrain_clip.py --output output/mini/clip.pt
 """
 
 import argparse
@@ -69,8 +69,11 @@ def pretrain(args: argparse.Namespace) -> None:
         probed = load_scenes(args.data, split, args.probe_scenes)
         logger.info(
             "%s names: %.1f %% of the crops named right among %d, CRM's recall %.1f %% with K = %d",
-            split, crop_accuracy(clip, tokenizer, probed), len(probed.names),
-            selection_recall(clip, tokenizer, probed, NUM_CLASSES_TEST[split]), NUM_CLASSES_TEST[split],
+            split,
+            crop_accuracy(clip, tokenizer, probed),
+            len(probed.names),
+            selection_recall(clip, tokenizer, probed, NUM_CLASSES_TEST[split]),
+            NUM_CLASSES_TEST[split],
         )
 
 

@@ -8,7 +8,8 @@ from .values import check_values
 __all__ = [
     "MAX_PIXELS",
     "Config",
-    "add_errseg_config", "check_values",
+    "add_errseg_config",
+    "check_values",
     "apply_overrides",
     "as_data",
     "get_cfg",

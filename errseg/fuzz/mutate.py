@@ -11,7 +11,6 @@ from .judge import MARK
 __all__ = ["ODD", "YAML_TEXTS", "Payload", "damage", "odd_tree", "odd_value"]
 
 
-
 def _nine(number: int) -> str:
     """Nine aliases of the collection before."""
     return ", ".join([f"*a{number - 1}"] * 9)

@@ -165,6 +165,7 @@ def _check(name: str):
 
 def _without_rows(rows: np.ndarray, size: tuple[int, int]) -> bytes:
     """A PNG of ``size`` whose data end before its last rows, though the file is whole."""
+
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 

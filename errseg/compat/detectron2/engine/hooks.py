@@ -23,7 +23,12 @@ from ..utils.events import EventWriter
 from .train_loop import HookBase
 
 __all__ = [
-    "BestCheckpointer", "EvalHook", "HookBase", "IterationTimer", "LRScheduler", "PeriodicCheckpointer",
+    "BestCheckpointer",
+    "EvalHook",
+    "HookBase",
+    "IterationTimer",
+    "LRScheduler",
+    "PeriodicCheckpointer",
     "PeriodicWriter",
 ]
 
