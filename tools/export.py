@@ -22,9 +22,9 @@ import errseg  # noqa: F401  makes detectron2 importable
 # isort: split
 from errseg.api import Segmenter
 from errseg.api.arguments import add_model, add_names, load_model, names_of
+from errseg.batch import find_sources
 from errseg.errors import UsageError
 from errseg.export import FORMATS, compare, export_model, runner_of
-from errseg.predict import find_sources
 
 EXAMPLE_VOCABULARY = "ade20k_150"  # of an open vocabulary, where no names are given
 

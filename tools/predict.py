@@ -20,10 +20,10 @@ import errseg  # noqa: F401  makes detectron2 importable
 from errseg.api.arguments import add_model, add_names, load_model, names_of
 from errseg.api.names import as_vocabulary, clean_name
 from errseg.api.result import FORMATS
+from errseg.batch import Settings, find_sources, predict
+from errseg.batch.report import classes_table, summary
 from errseg.errors import UsageError
 from errseg.fonts import letters_of_no_font
-from errseg.predict import Settings, find_sources, predict
-from errseg.predict.report import classes_table, summary
 
 
 def main() -> int:

@@ -23,8 +23,8 @@ from errseg.mini.datasets import NUM_CLASSES_TEST
 from errseg.mini.layout import data_root
 from errseg.mini.pretrain import Phase, train_contrastive, train_dense
 from errseg.mini.probe import crop_accuracy, selection_recall
-from errseg.modeling.clip import build_clip
-from errseg.modeling.text import tokenizer_of
+from errseg.modeling.clip.build import build_clip
+from errseg.modeling.clip.prompts import tokenizer_of
 
 logger = logging.getLogger("errseg.pretrain_clip")
 

@@ -17,11 +17,11 @@ import errseg  # noqa: F401  makes detectron2 importable
 from errseg.api import Segmenter
 from errseg.api.arguments import add_model, add_names, load_model, names_of
 from errseg.api.names import names_from_text
+from errseg.batch import assign_places, find_sources
+from errseg.batch.sources import problem
 from errseg.errors import UsageError
 from errseg.inspection import PARTS, attention_measures, inspect, save_inspection, summarize
 from errseg.inspection.point import click_point, read_point
-from errseg.predict import assign_places, find_sources
-from errseg.predict.sources import problem
 
 ENDINGS = tuple(f"_{name}.png" for name in ("cost", "crm", "attention", "class_attention", "guidance"))
 

@@ -13,7 +13,7 @@ from errseg.checkpoint import ERRSegCheckpointer, last_checkpoint, load_state_di
 from errseg.config import apply_overrides, get_cfg, load_config
 from errseg.errors import UsageError
 from errseg.modeling import ERRSeg, build_model
-from errseg.modeling.clip import RANDOM
+from errseg.modeling.clip.build import RANDOM
 from errseg.modeling.weights import WeightSources
 
 from .segmenter import Segmenter

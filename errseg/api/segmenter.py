@@ -22,10 +22,10 @@ from errseg.data.augmentation import build_augmentations
 from errseg.data.vocabularies import Vocabulary, default_num_classes
 from errseg.errors import UsageError
 from errseg.modeling import ERRSeg
-from errseg.modeling.crm import CRM
-from errseg.modeling.head import cost_map
-from errseg.modeling.output import labels_and_scores
-from errseg.modeling.text import embed_vocabulary
+from errseg.modeling.clip.prompts import embed_vocabulary
+from errseg.modeling.err_seg.crm import CRM
+from errseg.modeling.err_seg.head import cost_map
+from errseg.modeling.prediction import labels_and_scores
 from errseg.modeling.vocabulary import EncodedVocabulary
 
 from .choice import Choice, Choices

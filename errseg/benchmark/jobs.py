@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..modeling.plain import PlainForm
+from ..modeling.err_seg.plain import PlainForm
 from .cases import PRECISIONS, Case
 from .marks import Marks, clock_of
 

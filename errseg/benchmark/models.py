@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import errseg
 
 from ..checkpoint import ERRSegCheckpointer
-from ..modeling.text import Vocabulary
+from ..modeling.clip.prompts import Vocabulary
 from ..modeling.vocabulary import EncodedVocabulary
 from .cases import PRECISIONS
 from .names import NameList

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from detectron2.config import CfgNode
 
-from ..macs import count_macs
 from .cases import kept_classes
+from .macs import count_macs
 from .measure import Result
 
 Row = dict[str, Any]

@@ -1,8 +1,8 @@
 """Checkpoints: ours, written whole or not at all, and the authors' released ones."""
 
+from ..modeling.err_seg.released import from_official, is_official, released_clip_name, to_official
 from .checkpointer import ERRSegCheckpointer, load_state_dict_file
 from .last import last_checkpoint
-from .official import from_official, is_official, released_clip_name, to_official
 from .resume import check_trainer
 
 __all__ = [

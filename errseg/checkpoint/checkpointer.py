@@ -11,10 +11,10 @@ from detectron2.checkpoint import DetectionCheckpointer
 
 from ..atomic import replacing
 from ..errors import UsageError
+from ..modeling.err_seg.released import from_official, is_official
 from ..modeling.weights import WeightSources
 from ..weight_files import check_fit, read_weight_file, unwrap
 from .last import TAG, last_checkpoint
-from .official import from_official, is_official
 from .resume import check_optimizer
 
 logger = logging.getLogger(__name__)

@@ -25,7 +25,7 @@ from errseg.data import build_test_loader, build_train_loader
 from errseg.errors import UsageError
 from errseg.evaluation import VocabularyEvaluator, check_names
 from errseg.failures import explained
-from errseg.modeling.clip import RANDOM
+from errseg.modeling.clip.build import RANDOM
 
 from .changes import changes, describe, refuse, sets_optimizer, settings_to_save
 from .keys import require_read_keys

@@ -12,7 +12,7 @@ from errseg.errors import UsageError
 from errseg.mini.render import draw_scene
 from errseg.mini.world import SEEN
 from errseg.modeling import ERRSeg
-from errseg.modeling.output import labels_and_scores, place
+from errseg.modeling.prediction import labels_and_scores, place
 
 from .formats import Runner
 

@@ -11,7 +11,7 @@ import errseg
 from errseg.config import as_data
 from errseg.evaluation.provenance import file_digest, state_digest
 from errseg.modeling import ERRSeg
-from errseg.modeling.crm import KeepAll
+from errseg.modeling.err_seg.crm import KeepAll
 
 from .graph import IMAGES, LABELS, MOST_NAMES, SCORES, TEXT, ExportModule
 

@@ -13,7 +13,7 @@ from torch.fx import GraphModule
 
 from errseg.errors import UsageError
 from errseg.modeling import ERRSeg
-from errseg.modeling.crm import CRM
+from errseg.modeling.err_seg.crm import CRM
 from errseg.modeling.layers import resize
 
 __all__ = ["IMAGES", "LABELS", "MOST_NAMES", "SCORES", "TEXT", "ExportModule", "trace"]

@@ -6,7 +6,7 @@ Shapes: N maps of single classes, K classes, C channels, H x W locations, M keys
 import torch
 from torch import Tensor
 
-from errseg.modeling.escf import CFM, SFM, SSR
+from errseg.modeling.err_seg.escf import CFM, SFM, SSR
 from errseg.modeling.layers import Attention, guidance_share, with_share
 
 __all__ = ["attention_weights", "class_weights", "spatial_weights"]

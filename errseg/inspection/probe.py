@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from errseg.errors import UsageError
 from errseg.modeling import ERRSeg
-from errseg.modeling.escf import CFM, SFM
-from errseg.modeling.head import cost_map
-from errseg.modeling.output import labels_and_scores, picture_size, place
+from errseg.modeling.err_seg.escf import CFM, SFM
+from errseg.modeling.err_seg.head import cost_map
+from errseg.modeling.prediction import labels_and_scores, picture_size, place
 from errseg.modeling.views import View, Views
 from errseg.modeling.vocabulary import EncodedVocabulary
 

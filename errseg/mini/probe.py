@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from errseg.modeling.crm import CRM
+from errseg.modeling.err_seg.crm import CRM
 
 from .crops import CropSampler, Scenes, to_input
 from .pretrain import dense_embeddings, text_embeddings

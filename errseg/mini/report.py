@@ -28,7 +28,7 @@ from errseg.checkpoint import ERRSegCheckpointer
 from errseg.colors import colors_of
 from errseg.data.files import read_label, read_rgb
 from errseg.engine import load_config
-from errseg.modeling.output import label_map
+from errseg.modeling.prediction import label_map
 from errseg.visualization import overlay
 
 from .datasets import DATASET_NAMES

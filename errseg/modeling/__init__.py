@@ -9,10 +9,10 @@ from torch import nn
 
 from ..config import check_values
 from ..errors import UsageError, short
-from .clip import RANDOM
-from .encoder import ConvNeXtCLIP, ViTCLIP
-from .errseg import ERRSeg
-from .head import ERRSegHead
+from .clip.build import RANDOM
+from .clip.encoder import ConvNeXtCLIP, ViTCLIP
+from .err_seg.head import ERRSegHead
+from .err_seg.model import ERRSeg
 from .weights import WeightSources
 
 __all__ = ["ConvNeXtCLIP", "ERRSeg", "ERRSegHead", "ViTCLIP", "build_model", "check_device"]

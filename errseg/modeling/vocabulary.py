@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from .text import Prompter, Vocabulary, embed_vocabulary
+from .clip.prompts import Prompter, Vocabulary, embed_vocabulary
 
 
 @dataclass(frozen=True, eq=False)

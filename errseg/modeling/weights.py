@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from .clip import RANDOM
+from .clip.build import RANDOM
 
 PARTS = {  # first matching prefix of a parameter's name
     "backbone.clip.visual.": "CLIP image tower",

@@ -11,6 +11,7 @@ from errseg.benchmark.cases import Case, check_plain_fits, make_cases
 from errseg.benchmark.child import peak_memory
 from errseg.benchmark.inputs import image_batches, scene, training_batch
 from errseg.benchmark.jobs import Job, Prediction
+from errseg.benchmark.macs import count_macs
 from errseg.benchmark.marks import Marks
 from errseg.benchmark.models import Models, build, random_embeddings, set_embeddings
 from errseg.benchmark.names import NameList, name_list
@@ -20,7 +21,6 @@ from errseg.benchmark.tables import duration, main_table
 from errseg.benchmark.work import WorkCounter, count_work, measure_rates
 from errseg.engine import build_optimizer
 from errseg.errors import UsageError
-from errseg.macs import count_macs
 
 FORTY = name_list("random:40", 6)
 

@@ -8,11 +8,11 @@ from PIL import Image
 
 from errseg.benchmark import measure
 from errseg.benchmark.inputs import scene
+from errseg.benchmark.macs import count_macs
 from errseg.benchmark.models import build
 from errseg.benchmark.names import MADE_UP_NUM_CLASSES, made_up_names, name_list
 from errseg.benchmark.work import Rates
 from errseg.errors import UsageError
-from errseg.macs import count_macs
 
 KEYS = {
     "kind", "form", "compiled", "vocabulary", "num_names", "num_classes_kept", "precision", "batch", "resolution",

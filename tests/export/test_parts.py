@@ -9,7 +9,7 @@ from errseg.export.check import drawn_pictures
 from errseg.export.describe import describe
 from errseg.export.formats import runner_of, write_program
 from errseg.export.graph import AnyNumberCRM, ExportModule, label_dtype
-from errseg.modeling.crm import CRM
+from errseg.modeling.err_seg.crm import CRM
 
 
 @pytest.mark.parametrize(("top", "num_names"), [(1, 9), (3, 2), (3, 9), (5, 4), (5, 30)])

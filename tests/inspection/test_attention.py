@@ -6,7 +6,7 @@ import torch
 from errseg.inspection.attention import attention_weights, class_weights, spatial_weights, token_weights
 from errseg.inspection.probe import attention_layers, look_at_attention
 from errseg.modeling import layers
-from errseg.modeling.escf import CFM, SFM
+from errseg.modeling.err_seg.escf import CFM, SFM
 from errseg.modeling.layers import guidance_share
 
 K, C, H, W = 3, 32, 6, 4

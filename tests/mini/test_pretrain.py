@@ -22,8 +22,8 @@ from errseg.mini.pretrain import (
     train_dense,
 )
 from errseg.mini.probe import crop_accuracy, selection_recall
-from errseg.modeling.clip import build_clip
-from errseg.modeling.text import tokenizer_of
+from errseg.modeling.clip.build import build_clip
+from errseg.modeling.clip.prompts import tokenizer_of
 
 ROOT = Path(__file__).parents[2]
 

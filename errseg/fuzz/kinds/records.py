@@ -9,9 +9,9 @@ from random import Random
 import numpy as np
 from PIL import Image
 
+from errseg.batch import Settings, find_sources, predict
 from errseg.evaluation.compare import compare, load_run
 from errseg.evaluation.metrics import SCORES
-from errseg.predict import Settings, find_sources, predict
 
 from ..bench import Bench
 from ..case import EITHER, REFUSE, Case

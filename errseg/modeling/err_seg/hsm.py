@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import resize
+from ..layers import resize
 
 
 def project(cost: Tensor, proj: nn.Conv2d, fuse: nn.Conv2d) -> Tensor:

@@ -4,16 +4,17 @@ import open_clip
 import pytest
 import torch
 
-from errseg.modeling import layers, plain
-from errseg.modeling.crm import CRM
-from errseg.modeling.encoder import ConvNeXtCLIP
-from errseg.modeling.escf import CFM, CSR, ESCF, SFM
-from errseg.modeling.gud import GUD
-from errseg.modeling.hsm import HSM, SingleScale
-from errseg.modeling.plain import PlainForm
-from errseg.modeling.text_tower import encode_prompts, shared_length
+from errseg.modeling import layers
+from errseg.modeling.clip.encoder import ConvNeXtCLIP
+from errseg.modeling.clip.text_tower import encode_prompts, shared_length
+from errseg.modeling.err_seg import plain
+from errseg.modeling.err_seg.crm import CRM
+from errseg.modeling.err_seg.escf import CFM, CSR, ESCF, SFM
+from errseg.modeling.err_seg.gud import GUD
+from errseg.modeling.err_seg.hsm import HSM, SingleScale
+from errseg.modeling.err_seg.plain import PlainForm
 from tests.conftest import NAMES
-from tests.modeling.test_errseg import ABLATIONS
+from tests.modeling.err_seg.test_model import ABLATIONS
 
 B, K, C, H, W = 2, 3, 32, 6, 4
 

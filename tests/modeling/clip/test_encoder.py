@@ -6,10 +6,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from errseg.errors import UsageError
-from errseg.modeling.clip import build_clip, load_clip_weights
-from errseg.modeling.encoder import ConvNeXtCLIP, ViTCLIP
+from errseg.modeling.clip.build import build_clip, load_clip_weights
+from errseg.modeling.clip.encoder import ConvNeXtCLIP, ViTCLIP
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[2] / "data"
 IMAGES = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
 
 

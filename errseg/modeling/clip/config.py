@@ -15,12 +15,12 @@ from typing import Any
 import open_clip
 import timm
 
-from ..errors import UsageError
-from ..safe_files import read_json
+from ...errors import UsageError
+from ...safe_files import read_json
 
 __all__ = ["model_config"]
 
-CHECKOUT = Path(__file__).parents[2]
+CHECKOUT = Path(__file__).parents[3]
 MAX_BYTES = 1 << 20
 TOKENS = 49408  # of open_clip's own tokenizer
 TOWERS = {"vision_cfg": open_clip.CLIPVisionCfg, "text_cfg": open_clip.CLIPTextCfg}

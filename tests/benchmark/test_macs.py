@@ -2,8 +2,8 @@
 
 import pytest
 
+from errseg.benchmark.macs import count_macs
 from errseg.config import get_cfg
-from errseg.macs import count_macs
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import json
 import pytest
 
 from errseg.errors import UsageError
-from errseg.modeling.clip import build_clip
-from errseg.modeling.clip_config import model_config
+from errseg.modeling.clip.build import build_clip
+from errseg.modeling.clip.config import model_config
 from tests.conftest import TINY_CLIP
 
 

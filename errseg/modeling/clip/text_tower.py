@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 
-from .layers import call
+from ..layers import call
 
 
 def encode_prompts(clip: nn.Module, tokens: Tensor, run: Callable = call) -> Tensor:

@@ -13,13 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..layers import Attention, StarMLP, resize
+from ..prediction import DROPPED_LOGIT, picture_size
 from .crm import KeepAll
 from .escf import CSR, ESCF, SFM, SSR
 from .gud import GUD, Guidance
 from .head import cost_map
 from .hsm import HSM
-from .layers import Attention, StarMLP, resize
-from .output import DROPPED_LOGIT, picture_size
 
 
 class PlainForm(nn.Module):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from errseg.modeling import clip
+from errseg.modeling.clip import build as clip
 
 
 @pytest.mark.parametrize("reachable", [True, False])

@@ -12,9 +12,9 @@ from open_clip.model import resize_pos_embed, resize_text_pos_embed
 from open_clip.pretrained import download_pretrained, get_pretrained_cfg, list_pretrained_tags_by_model
 from torch import nn
 
-from ..errors import UsageError, short
-from ..weight_files import check_fit, read_weight_file, unwrap
-from .clip_config import model_config
+from ...errors import UsageError, short
+from ...weight_files import check_fit, read_weight_file, unwrap
+from .config import model_config
 
 logger = logging.getLogger(__name__)
 

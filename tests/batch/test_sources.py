@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from errseg.batch import sources
+from errseg.batch.places import assign_places, outputs
+from errseg.batch.sources import Source, find_sources
 from errseg.errors import UsageError
-from errseg.predict import sources
-from errseg.predict.places import assign_places, outputs
-from errseg.predict.sources import Source, find_sources
 
 
 @pytest.fixture

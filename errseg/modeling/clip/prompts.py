@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import UsageError
-from .clip_config import model_config
+from ...errors import UsageError
+from .config import model_config
 
 logger = logging.getLogger(__name__)
 

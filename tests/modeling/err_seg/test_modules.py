@@ -4,9 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from errseg.modeling.escf import CFM, CSR, ESCF, SFM
-from errseg.modeling.gud import GUD, HeadOnly
-from errseg.modeling.hsm import HSM, SingleScale
+from errseg.modeling.err_seg.escf import CFM, CSR, ESCF, SFM
+from errseg.modeling.err_seg.gud import GUD, HeadOnly
+from errseg.modeling.err_seg.hsm import HSM, SingleScale
 from errseg.modeling.layers import Attention, PlainMLP, StarMLP, resize
 
 B, K, C, H, W = 2, 3, 16, 6, 4

@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from errseg.modeling import output
-from errseg.modeling.output import Part, dense_scores, label_map
+from errseg.modeling import prediction as output
+from errseg.modeling.prediction import Part, dense_scores, label_map
 from tests.conftest import NAMES
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from ..config import get_cfg
-from ..errors import UsageError
-from ..modeling import ERRSeg
+from ...config import get_cfg
+from ...errors import UsageError
+from .. import ERRSeg
 
 PREFIX = "sem_seg_head.clip_model."  # what tells a released checkpoint from ours
 SIZES = {640: "convnext_base_w_320", 768: "convnext_large_d_320"}  # text dimension -> CLIP model

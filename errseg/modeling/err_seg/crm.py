@@ -6,7 +6,7 @@ Shapes: B images, T classes of the vocabulary, K classes kept, H x W locations a
 import torch
 from torch import Tensor, nn
 
-from ..errors import UsageError
+from ...errors import UsageError
 
 
 class CRM(nn.Module):

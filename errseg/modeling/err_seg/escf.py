@@ -10,8 +10,8 @@ import torch
 from timm.layers import DropPath
 from torch import Tensor, nn
 
-from ..errors import UsageError
-from .layers import (
+from ...errors import UsageError
+from ..layers import (
     Attention,
     PlainMLP,
     ReLU6,

@@ -3,7 +3,7 @@ import torch
 
 from errseg.data.vocabularies import load_vocabulary, vocabulary_names
 from errseg.errors import UsageError
-from errseg.modeling.text import Prompter, embed_vocabulary
+from errseg.modeling.clip.prompts import Prompter, embed_vocabulary
 
 PROMPT = "A photo of a {} in the scene"
 NAME = "convnext_base_w_320"

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from ..errors import UsageError
-from .layers import ReLU6, StopGradient, call, guidance_share, in_parts, resize, with_share
+from ...errors import UsageError
+from ..layers import ReLU6, StopGradient, call, guidance_share, in_parts, resize, with_share
 
 
 def groups(channels: int) -> int:

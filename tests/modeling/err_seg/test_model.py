@@ -13,7 +13,7 @@ from errseg.errors import UsageError
 from errseg.modeling.losses import dense_binary_cross_entropy
 from tests.conftest import NAMES
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[2] / "data"
 ABLATIONS = [
     (),
     ("MODEL.HSM.ENABLED", False),

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from errseg.modeling.crm import CRM, KeepAll
+from errseg.modeling.err_seg.crm import CRM, KeepAll
 
 
 def literal_scores(cost, top, coefficient):

@@ -11,13 +11,13 @@ from detectron2.config import configurable
 from detectron2.modeling import META_ARCH_REGISTRY, build_backbone, build_sem_seg_head
 from torch import Tensor, nn
 
-from ..errors import UsageError
-from .layers import match_gradient_strides, resize
-from .losses import dense_binary_cross_entropy
-from .output import Part, dense_scores, image_size, label_map, picture_size, place
-from .text import Prompter, embed_vocabulary
-from .views import View, Views
-from .vocabulary import EncodedVocabulary, OpenVocabularyModel
+from ...errors import UsageError
+from ..clip.prompts import Prompter, embed_vocabulary
+from ..layers import match_gradient_strides, resize
+from ..losses import dense_binary_cross_entropy
+from ..prediction import Part, dense_scores, image_size, label_map, picture_size, place
+from ..views import View, Views
+from ..vocabulary import EncodedVocabulary, OpenVocabularyModel
 
 
 @META_ARCH_REGISTRY.register()

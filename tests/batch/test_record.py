@@ -5,10 +5,10 @@ import json
 import pytest
 
 import errseg
+from errseg.batch import Settings, predict
+from errseg.batch.record import Record
 from errseg.errors import UsageError
 from errseg.locking import locked
-from errseg.predict import Settings, predict
-from errseg.predict.record import Record
 
 ENTRY = {"place": "a", "stamp": [1, 2], "formats": ["json"], "request": "x"}
 

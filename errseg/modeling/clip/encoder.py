@@ -15,9 +15,9 @@ from open_clip.transformer import VisionTransformer
 from timm.models.convnext import ConvNeXt
 from torch import Tensor, nn
 
-from ..errors import UsageError
-from .clip import RANDOM, build_clip, load_clip_weights
-from .layers import StopGradient, call, recompute, resize
+from ...errors import UsageError
+from ..layers import StopGradient, call, recompute, resize
+from .build import RANDOM, build_clip, load_clip_weights
 from .text_tower import encode_prompts
 
 

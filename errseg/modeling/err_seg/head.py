@@ -10,11 +10,11 @@ from detectron2.config import configurable
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY, ShapeSpec
 from torch import Tensor, nn
 
+from ..layers import call, recompute, resize, without_autocast
 from .crm import CRM, KeepAll
 from .escf import ESCF
 from .gud import GUD, HeadOnly
 from .hsm import HSM, SingleScale
-from .layers import call, recompute, resize, without_autocast
 
 GUIDANCE_LIMIT = 16.0  # feature maps are clamped to +- this where they guide
 
