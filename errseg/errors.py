@@ -1,6 +1,10 @@
 """The error of a wrong key, path or file."""
 
-__all__ = ["UsageError", "short"]
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["ArgumentError", "UsageError", "arguments_from", "short"]
 
 
 class UsageError(ValueError):
@@ -14,3 +18,33 @@ def short(value: object, most: int = 100) -> str:
     """A value as a part of a message: in one line, of ``most`` characters and a mark where more are left out."""
     text = " ".join(str(value).split())
     return text if len(text) <= most else f"{text[:most]}…"
+
+
+class ArgumentError(UsageError):
+    """An argument of a constructor is wrong.
+
+    The message names arguments in braces, as in ``"{num_heads} = 3 does not divide {dim} = 128; choose a divisor."``.
+    A constructor knows no configuration key: where keys are read, ``arguments_from`` puts them in the braces' place.
+    """
+
+    def __init__(self, message: str):
+        super().__init__(re.sub(r"\{(\w+)\}", r"\1", message))
+        self.message = message
+
+
+@contextmanager
+def arguments_from(section: str = "", **keys: str) -> Iterator[None]:
+    """Let an ``ArgumentError`` within name the configuration keys that its arguments were read from.
+
+    Args:
+        section: such as "MODEL.ESCF": ``num_heads`` becomes ``MODEL.ESCF.NUM_HEADS``.
+        keys: the keys of arguments that are called otherwise.
+    """
+    try:
+        yield
+    except ArgumentError as error:
+
+        def key(match: re.Match) -> str:
+            return keys.get(match[1], f"{section}.{match[1].upper()}" if section else match[1])
+
+        raise UsageError(re.sub(r"\{(\w+)\}", key, error.message)) from error

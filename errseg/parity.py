@@ -15,11 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .checkpoint import from_official
+from .checkpoint import from_official, to_official
 from .config import get_cfg
 from .errors import UsageError, short
 from .modeling import ERRSeg
-from .modeling.err_seg.released import to_official
 from .safe_files import open_regular, read_json
 
 MAX_BYTES = 1 << 30  # of a fixture's arrays

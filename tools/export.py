@@ -54,7 +54,7 @@ def export(args: argparse.Namespace) -> None:
     )
     if pictures:
         # An open vocabulary's K may exceed its example
-        if done.num_classes != segmenter.encoded.vocabulary.num_classes:
+        if done.num_classes != segmenter.encoded.num_kept:
             segmenter.set_vocabulary(names_of(args) or EXAMPLE_VOCABULARY, done.num_classes)
         print(compare(runner_of(done.file, torch.get_num_threads()), segmenter, pictures, args.open_vocabulary))
 

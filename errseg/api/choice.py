@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from errseg.data.vocabularies import Vocabulary
-from errseg.modeling.vocabulary import EncodedVocabulary, OpenVocabularyModel
+from errseg.modeling.vocabulary import EncodedNames, VocabularyHolder
 
 __all__ = ["Choice", "Choices"]
 
@@ -14,12 +14,12 @@ __all__ = ["Choice", "Choices"]
 class Choice:
     """Names, and their text embeddings. Only the embeddings change, and only where the model's weights do."""
 
-    def __init__(self, vocabulary: Vocabulary, encoded: EncodedVocabulary):
+    def __init__(self, vocabulary: Vocabulary, encoded: EncodedNames):
         self.vocabulary = vocabulary
         self.classes = torch.tensor(vocabulary.prompt_classes, dtype=torch.int32)  # of each prompt
         self._encoded = encoded
 
-    def encoded(self, model: OpenVocabularyModel) -> EncodedVocabulary:
+    def encoded(self, model: VocabularyHolder) -> EncodedNames:
         """The names as the model has encoded them; anew where weights were loaded or trained since."""
         self._encoded = encoded = model.up_to_date(self._encoded)
         return encoded

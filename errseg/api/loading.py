@@ -9,12 +9,11 @@ from typing import Any
 import torch
 from detectron2.config import CfgNode
 
-from errseg.checkpoint import ERRSegCheckpointer, last_checkpoint, load_state_dict_file, released_clip_name
-from errseg.config import apply_overrides, get_cfg, load_config
+from errseg.checkpoint import last_checkpoint, load_state_dict_file, released_config
+from errseg.config import apply_overrides, load_config
 from errseg.errors import UsageError
-from errseg.modeling import ERRSeg, build_model
+from errseg.modeling import OpenVocabularySegmenter, build, system_of_model
 from errseg.modeling.clip.build import RANDOM
-from errseg.modeling.weights import WeightSources
 
 from .segmenter import Segmenter
 
@@ -57,25 +56,22 @@ def load(
     if cfg.MODEL.WEIGHTS:
         cfg.MODEL.CLIP.PRETRAINED = ""  # a checkpoint brings CLIP's weights too
     cfg.freeze()
-    model = build_model(cfg)
-    sources = WeightSources.of(model)
-    if cfg.MODEL.WEIGHTS:
-        ERRSegCheckpointer(model).load(cfg.MODEL.WEIGHTS, checkpointables=[])
-        sources = WeightSources.checkpoint(cfg.MODEL.WEIGHTS)
+    model = build(cfg, cfg.MODEL.WEIGHTS)
     if verbose:
-        print(_account(model, sources), file=sys.stderr)
+        print(_account(model), file=sys.stderr)
     return Segmenter(model, cfg)
 
 
-def _account(model: ERRSeg, sources: WeightSources) -> str:
+def _account(model: OpenVocabularySegmenter) -> str:
     """What was loaded, in a line; where not all parts are from one file, a line for each."""
     size = sum(parameter.numel() for parameter in model.parameters()) / 1e6
-    what = f"ERR-Seg, {size:.1f} million parameters, {model.precision}, on {model.device}"
-    first = next(iter(sources.values()))
-    if set(sources.values()) == {first} and not first.startswith(RANDOM):
+    sources, system = model.weight_sources, system_of_model(model)
+    what = f"{system.name}, {size:.1f} million parameters, {model.precision}, on {model.device}"
+    first = next(iter(sources.values()), RANDOM)
+    if set(sources.values()) == {first} and not sources.has_random:
         return f"Loaded {first}: {what}."
     lines = [f"{what}, its weights from:", *(f"  {part:<18} {source}" for part, source in sources.items())]
-    if any(source.startswith(RANDOM) for source in sources.values()):
+    if sources.has_random:
         lines.append("Random parts know nothing: give weights, for predictions that mean something.")
     return "\n".join(lines)
 
@@ -125,13 +121,11 @@ def _last_checkpoint(run: Path) -> str:
 
 def _released(path: str, overrides: Sequence[Any]) -> CfgNode:
     """The configuration of a released checkpoint: the defaults are the paper's."""
-    clip = released_clip_name(load_state_dict_file(path)["model"])
-    if clip is None:
+    cfg = released_config(load_state_dict_file(path)["model"])
+    if cfg is None:
         raise UsageError(
             f"{path} is no released checkpoint and has no config.yaml beside it; give its configuration (*.yaml) too."
         )
-    cfg = get_cfg()
-    cfg.MODEL.CLIP.NAME = clip
     apply_overrides(cfg, overrides)
     return cfg
 

@@ -19,14 +19,11 @@ from PIL import Image
 from torch import Tensor
 
 from errseg.data.augmentation import build_augmentations
-from errseg.data.vocabularies import Vocabulary, default_num_classes
+from errseg.data.vocabularies import Vocabulary
 from errseg.errors import UsageError
-from errseg.modeling import ERRSeg
-from errseg.modeling.clip.prompts import embed_vocabulary
-from errseg.modeling.err_seg.crm import CRM
-from errseg.modeling.err_seg.head import cost_map
-from errseg.modeling.prediction import labels_and_scores
-from errseg.modeling.vocabulary import EncodedVocabulary
+from errseg.modeling import OpenVocabularySegmenter, system_of, system_of_model
+from errseg.modeling.prediction import ViewPrediction, labels_and_confidences
+from errseg.modeling.vocabulary import EncodedNames
 
 from .choice import Choice, Choices
 from .images import read_image
@@ -51,11 +48,11 @@ class Segmenter:
         cfg: its configuration.
     """
 
-    def __init__(self, model: ERRSeg, cfg: CfgNode):
+    def __init__(self, model: OpenVocabularySegmenter, cfg: CfgNode):
         """
         Args:
             model: built from ``cfg``; it is put into evaluation mode.
-            cfg: ``INPUT.MIN_SIZE_TEST``, ``INPUT.MAX_SIZE_TEST`` and ``MODEL.CRM.NUM_CLASSES_TEST`` count.
+            cfg: ``INPUT.MIN_SIZE_TEST``, ``INPUT.MAX_SIZE_TEST`` and ``INPUT.MAX_PIXELS`` count.
         """
         self.model = model.eval()
         self.cfg = cfg
@@ -83,7 +80,7 @@ class Segmenter:
         return () if vocabulary is None else vocabulary.classes
 
     @property
-    def encoded(self) -> EncodedVocabulary:
+    def encoded(self) -> EncodedNames:
         """What the model is asked for, with text embeddings and K.
 
         Raises:
@@ -97,8 +94,8 @@ class Segmenter:
         Args:
             names: a list of names, in which commas separate synonyms; or ``{"name": ["synonym", ...]}``; or the name of
                 a vocabulary of this package, such as ``"ade20k_150"``; or the path of a file of names.
-            num_classes: K, the names (synonyms count) that CRM keeps; 0 for all; None for the configuration's
-                ``MODEL.CRM.NUM_CLASSES_TEST``, or, where that is 0, what the paper takes for so many names.
+            num_classes: K, the names (synonyms count) that the system keeps for a picture; 0 for all; None for the
+                configuration's (ERR-Seg: ``MODEL.CRM.NUM_CLASSES_TEST``), or else the paper's for so many names.
 
         Raises:
             UsageError: there are no names; one is blank, longer than the text tower reads, or the same as another.
@@ -106,9 +103,8 @@ class Segmenter:
         vocabulary = as_vocabulary(names)
         if num_classes is None:
             count = len(vocabulary.prompts)
-            num_classes = min(self.cfg.MODEL.CRM.NUM_CLASSES_TEST, count) or default_num_classes(count)
-        tokenised = self.model.prompter.vocabulary(vocabulary.prompts, operator.index(num_classes))
-        encoded = self.model.encode(tokenised)
+            num_classes = min(system_of(self.cfg).num_kept(self.cfg, count, None), count)
+        encoded = self.model.encode(self.model.tokenize(vocabulary.prompts, operator.index(num_classes)))
         self.model.use(encoded)
         self._choices.make(Choice(vocabulary, encoded))
 
@@ -180,10 +176,7 @@ class Segmenter:
             UsageError: it cannot be read, or the model is in training mode.
         """
         self._check_mode()
-        side = self.model.views.resolution
-        features = self.model.backbone(self.model.preprocess(self.inputs(image)["image"], (side, side)))
-        dense = features[self.model.sem_seg_head.embeddings[0]]
-        return torch.nn.functional.normalize(dense.float(), dim=1).squeeze(0)
+        return self.model.dense_embedding(self.inputs(image)["image"])
 
     @torch.no_grad()
     def embed_text(self, names: Names) -> Tensor:
@@ -196,10 +189,9 @@ class Segmenter:
             UsageError: as ``set_vocabulary``.
         """
         vocabulary = as_vocabulary(names)
-        prompts = self.model.prompter.vocabulary(vocabulary.prompts)
-        owner = torch.tensor(vocabulary.prompt_classes)[prompts.owner]
-        prompts = replace(prompts, names=vocabulary.classes, owner=owner)
-        return embed_vocabulary(prompts, self.model.backbone.encode_text)
+        tokenized = self.model.tokenize(vocabulary.prompts)
+        owner = torch.tensor(vocabulary.prompt_classes)[tokenized.owner]
+        return self.model.encode_names(replace(tokenized, names=vocabulary.classes, owner=owner))
 
     @torch.no_grad()
     def similarity(self, image: Picture, names: Names) -> Tensor:
@@ -213,7 +205,7 @@ class Segmenter:
             UsageError: the picture cannot be read, or as ``set_vocabulary``.
         """
         text = self.embed_text(names)
-        return cost_map(self.embed(image).unsqueeze(0), text).squeeze(0)
+        return torch.einsum("dhw,td->thw", self.embed(image), text.float())
 
     # ---- the work ----
 
@@ -258,24 +250,18 @@ class Segmenter:
     def _predict(self, choice: Choice, inputs: list[dict]) -> Iterator[tuple[np.ndarray, np.ndarray, list[KeptName]]]:
         """Label maps, confidences and what CRM kept, of a batch."""
         self._check_mode()
-        encoded, crm = choice.encoded(self.model), self.model.sem_seg_head.crm
-        ranking = crm if isinstance(crm, CRM) else CRM()
+        encoded = choice.encoded(self.model)
+        shows_ranking = "ranking" in system_of_model(self.model).shows
         several = any(len(self.model.views.of(*each["image"].shape[-2:])) > 1 for each in inputs)
         for batch in [[each] for each in inputs] if several else [inputs]:
-            ranks: list[Tensor] = []  # CRM's points per location, (B, T) of each batch of views
             with torch.inference_mode():
-                parts = self.model.parts(
-                    batch, encoded, lambda costs, ranks=ranks: ranks.append(ranking.scores(costs) / costs[0, 0].numel())
-                )
-            rank = torch.cat(ranks)
-            rank = rank.mean(0, keepdim=True) if several else rank
-            for views, points, each in zip(parts, rank, batch, strict=True):
-                labels, scores = labels_and_scores(views, (each["height"], each["width"]))
-                kept = _kept(choice.vocabulary, torch.cat([view.kept for view in views]).unique(), points)
+                predicted = self.model.predict_views(batch, encoded, show=shows_ranking)
+            for views, each in zip(predicted, batch, strict=True):
+                labels, scores = labels_and_confidences(views, (each["height"], each["width"]))
                 labels = labels.cpu()
                 for rows in labels.split(1024):  # in place: a large picture's label map is not copied
                     rows.copy_(choice.classes[rows])
-                yield labels.numpy(), scores.cpu().numpy(), kept
+                yield labels.numpy(), scores.cpu().numpy(), _kept(choice.vocabulary, views)
 
 
 def _own_array(array: np.ndarray, picture: Picture) -> np.ndarray:
@@ -283,8 +269,13 @@ def _own_array(array: np.ndarray, picture: Picture) -> np.ndarray:
     return array.copy() if isinstance(picture, np.ndarray) and np.may_share_memory(array, picture) else array
 
 
-def _kept(vocabulary: Vocabulary, ids: Tensor, points: Tensor) -> list[KeptName]:
-    """The names that CRM kept, best first: their ids, and the points of every name."""
+def _kept(vocabulary: Vocabulary, views: list[ViewPrediction]) -> list[KeptName]:
+    """The names that the system kept for a picture, best first; without a ranking, in the vocabulary's order."""
+    ids = torch.cat([view.kept for view in views]).unique()
+    if "ranking" not in views[0].shown:
+        owners = dict.fromkeys(vocabulary.prompt_classes[index] for index in ids.tolist())
+        return [KeptName(vocabulary.classes[owner], None) for owner in owners]
+    points = torch.stack([view.shown["ranking"] for view in views]).mean(0)
     best: dict[int, float] = {}
     for index, score in zip(ids.tolist(), points[ids].tolist(), strict=True):
         owner = vocabulary.prompt_classes[index]

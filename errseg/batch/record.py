@@ -34,7 +34,7 @@ def request_of(model: Segmenter, background: str | None, min_confidence: float) 
     return {
         "weights": state_digest(model.model.state_dict().items()),
         "names": [list(vocabulary.classes), list(vocabulary.prompts), list(vocabulary.prompt_classes)],
-        "K": model.encoded.vocabulary.num_classes,
+        "K": model.encoded.num_kept,
         "background": None if background is None else [background, min_confidence],
         "configuration": settings_of(as_data(model.cfg)),
     }

@@ -121,4 +121,6 @@ def check_plain_fits(case: Case, size: tuple[int, int], memory: int | None = Non
 def kept_classes(cfg: CfgNode, vocabulary: NameList) -> int:
     """K that a model really keeps."""
     total = len(vocabulary.names)
-    return min(vocabulary.num_classes or total, total) if cfg.MODEL.CRM.ENABLED else total
+    if not cfg.MODEL.CRM.ENABLED:
+        return total
+    return min(vocabulary.num_classes or total, total)

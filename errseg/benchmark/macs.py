@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..modeling import ERRSeg
+from ..modeling import build_on_meta
 from ..modeling.err_seg.escf import ESCF
 from ..modeling.err_seg.plain import PlainForm, fuse_plainly
 
@@ -24,15 +24,11 @@ def count_macs(cfg, num_names: int, num_classes: int, form: str = "fast") -> dic
     Returns:
         "total", the whole model from pixels to logits; "escf_layers", ESCF's layers alone (Table X).
     """
-    cfg = cfg.clone()
-    cfg.defrost()
-    cfg.MODEL.DEVICE = "meta"
-    cfg.MODEL.CLIP.PRETRAINED = ""
     size = cfg.INPUT.RESOLUTION_TEST
     with torch.device("meta"), torch.no_grad():
-        model = ERRSeg(cfg).eval()
+        model = build_on_meta(cfg)
         images, text = torch.empty(1, 3, size, size), torch.empty(num_names, model.backbone.embed_dim)
-        segment = model.segment if form == "fast" else PlainForm(model).logits
+        segment = model.logits if form == "fast" else PlainForm(model).logits
         with FlopCounterMode(display=False) as total:
             segment(images, text, num_classes)
         with FlopCounterMode(display=False) as layers:

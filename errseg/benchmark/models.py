@@ -11,8 +11,8 @@ from torch import Tensor, nn
 import errseg
 
 from ..checkpoint import ERRSegCheckpointer
-from ..modeling.clip.prompts import Vocabulary
-from ..modeling.vocabulary import EncodedVocabulary
+from ..modeling.clip.prompts import TokenizedNames
+from ..modeling.vocabulary import EncodedNames
 from .cases import PRECISIONS
 from .names import NameList
 
@@ -64,10 +64,11 @@ class Models:
 
 def set_embeddings(model: nn.Module, vocabulary: NameList, embeddings: Tensor) -> None:
     """Give a model a vocabulary whose text embeddings are known: (T, D) of unit length."""
-    num_classes = min(vocabulary.num_classes or len(vocabulary.names), len(vocabulary.names))
+    count = len(vocabulary.names)
+    num_kept = min(vocabulary.num_classes or count, count)
     no_tokens = torch.zeros(0, 1, dtype=torch.long)
-    untokenised = Vocabulary(tuple(vocabulary.names), num_classes, no_tokens, no_tokens[:, 0])
-    model.use(EncodedVocabulary(untokenised, embeddings))
+    untokenized = TokenizedNames(tuple(vocabulary.names), num_kept, no_tokens, no_tokens[:, 0])
+    model.use(EncodedNames(untokenized, embeddings))
 
 
 def random_embeddings(model: nn.Module, names: Sequence[str]) -> Tensor:

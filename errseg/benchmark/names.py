@@ -3,12 +3,15 @@
 import random
 from typing import NamedTuple
 
+from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 
+from ..config import get_cfg
 from ..data import dataset_vocabulary
 from ..data.benchmarks import BENCHMARKS
 from ..data.vocabularies import load_vocabulary, vocabulary_names
 from ..errors import UsageError
+from ..modeling import system_of
 
 RANDOM = "random:"
 MADE_UP_NUM_CLASSES = 48  # K, as A-847's
@@ -23,21 +26,25 @@ class NameList(NamedTuple):
     num_classes: int  # K; 0: all
 
 
-def name_list(label: str, num_classes: int | None = None) -> NameList:
+def name_list(label: str, num_classes: int | None = None, cfg: CfgNode | None = None) -> NameList:
     """The vocabulary of a word of the command line.
 
     Args:
         label: a file of errseg/data/vocabularies, a registered data set, a data-set file, or ``random:N``.
-        num_classes: K; None: that of the vocabulary's data set.
+        num_classes: K; None: that of ``cfg``'s system for the vocabulary's data set.
+        cfg: the configuration; None: the default.
 
     Raises:
         UsageError: there is no such vocabulary.
     """
-    names, own_num_classes = _find(label)
-    return NameList(label, tuple(names), own_num_classes if num_classes is None else num_classes)
+    names, recommended = _find(label)
+    if num_classes is None:
+        cfg = get_cfg() if cfg is None else cfg
+        num_classes = system_of(cfg).num_kept(cfg, len(names), recommended)
+    return NameList(label, tuple(names), num_classes)
 
 
-def _find(label: str) -> tuple[list[str] | tuple[str, ...], int]:
+def _find(label: str) -> tuple[list[str] | tuple[str, ...], int | None]:
     if label.startswith(RANDOM):
         count = label.removeprefix(RANDOM)
         if not count.isdecimal() or not 0 < int(count) <= 10**6:
@@ -45,10 +52,10 @@ def _find(label: str) -> tuple[list[str] | tuple[str, ...], int]:
         return made_up_names(int(count)), MADE_UP_NUM_CLASSES
     if label in vocabulary_names():
         row = next((row for row in BENCHMARKS if row.vocabulary == label), None)
-        return load_vocabulary(label).prompts, row.num_classes_test if row else 0
+        return load_vocabulary(label).prompts, row.num_kept if row else None
     vocabulary = dataset_vocabulary(label)
     if vocabulary:
-        return vocabulary.prompts, MetadataCatalog.get(label).get("num_classes_test", 0)
+        return vocabulary.prompts, MetadataCatalog.get(label).get("num_classes_test")
     known = ", ".join(vocabulary_names())
     raise UsageError(f"--vocabulary has {label!r}; give one of {known}, {RANDOM}N, or a registered data set.")
 

@@ -41,7 +41,7 @@ def make_job(
     from ..engine.optimizer import build_gradient_clipper, build_optimizer
 
     names = case.vocabulary.names
-    model.num_classes_train = case.vocabulary.num_classes or len(names)
+    model.num_kept_train = case.vocabulary.num_classes or len(names)
     model.train().set_vocabulary(names)
     batch = training_batch(case.batch, cfg.INPUT.RESOLUTION_TRAIN, len(names), model.ignore_label)
     return TrainingStep(case, model, optimizer or build_optimizer(cfg, model), build_gradient_clipper(cfg), batch)

@@ -1,8 +1,9 @@
 """Checkpoints: ours, written whole or not at all, and the authors' released ones."""
 
-from ..modeling.err_seg.released import from_official, is_official, released_clip_name, to_official
-from .checkpointer import ERRSegCheckpointer, load_state_dict_file
+from ..weight_files import load_state_dict_file
+from .checkpointer import ERRSegCheckpointer
 from .last import last_checkpoint
+from .released import from_official, is_official, released_clip_name, released_config, to_official
 from .resume import check_trainer
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "last_checkpoint",
     "load_state_dict_file",
     "released_clip_name",
+    "released_config",
     "to_official",
 ]

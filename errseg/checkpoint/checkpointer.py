@@ -2,7 +2,6 @@
 
 import logging
 import os
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -11,32 +10,13 @@ from detectron2.checkpoint import DetectionCheckpointer
 
 from ..atomic import replacing
 from ..errors import UsageError
-from ..modeling.err_seg.released import from_official, is_official
-from ..modeling.weights import WeightSources
-from ..weight_files import check_fit, read_weight_file, unwrap
+from ..modeling.build import fitting_weights, note_checkpoint
+from ..modeling.segmenter import OpenVocabularySegmenter
+from ..weight_files import load_state_dict_file
 from .last import TAG, last_checkpoint
 from .resume import check_optimizer
 
 logger = logging.getLogger(__name__)
-
-
-def load_state_dict_file(path: str, expected: Collection[str] = ()) -> dict[str, Any]:
-    """Read a checkpoint as data: ``*.safetensors``, or a torch file of tensors, numbers, strings and containers.
-
-    Args:
-        path: of the file.
-        expected: names of the model's parameters and buffers: what begins with them is not taken for a wrapper's.
-
-    Returns:
-        A dict with the state dict under "model", freed of what wraps it, and whatever a training run saved beside it.
-
-    Raises:
-        UsageError: there is no such file.
-        UsageError: it is damaged, or holds something else than weights.
-    """
-    if "://" not in path and not os.path.lexists(path):
-        raise UsageError(f"MODEL.WEIGHTS = {path!r}: there is no such file; give a checkpoint's path.")
-    return unwrap(read_weight_file(path), path, expected)
 
 
 class ERRSegCheckpointer(DetectionCheckpointer):
@@ -44,7 +24,7 @@ class ERRSegCheckpointer(DetectionCheckpointer):
 
     A file is written under a temporary name and renamed, so that a crash leaves the last whole one. Files are read as
     data, never as pickled code. Loading is strict: keys that are missing, unknown or of another shape, and values that
-    are not finite, are an error that names them. A released ERR-Seg checkpoint is recognised and renamed.
+    are not finite, are an error that names them. A released checkpoint is recognised and renamed.
     """
 
     def save(self, name: str, **kwargs: Any) -> None:
@@ -101,27 +81,16 @@ class ERRSegCheckpointer(DetectionCheckpointer):
             return {}
         own = self.model.state_dict()
         content = load_state_dict_file(path, own.keys())
-        weights = self._fitting(path, content.pop("model"), own)
+        weights = fitting_weights(path, content.pop("model"), own)
         if checkpointables is None:
             checkpointables = [key for key in self.checkpointables if key in content]
         states = {key: self._checked_state(path, key, content) for key in checkpointables}
         self.model.load_state_dict(weights)
         for key, state in states.items():
             self.checkpointables[key].load_state_dict(state)
-        if hasattr(self.model, "backbone"):
-            logger.info(WeightSources.checkpoint(path).describe(self.model))
+        if isinstance(self.model, OpenVocabularySegmenter):
+            note_checkpoint(self.model, path)
         return content
-
-    def _fitting(self, path: str, weights: dict[str, torch.Tensor], own: dict[str, torch.Tensor]) -> dict[str, Any]:
-        """The weights under the model's names, once they are known to fit it."""
-        if is_official(weights):
-            try:
-                weights = from_official(weights)
-            except UsageError as error:
-                raise UsageError(f"{path}: {error}") from error
-        remedy = "use the configuration it was trained with, or, for a CLIP model's weights, MODEL.CLIP.PRETRAINED"
-        check_fit(weights, own, f"MODEL.WEIGHTS = {path!r}", remedy)
-        return weights
 
     def _checked_state(self, path: str, key: str, content: dict[str, Any]) -> Any:
         """What a checkpoint holds for a checkpointable, taken out of ``content`` and checked."""

@@ -1,6 +1,6 @@
 """The configuration: its keys, and its files, which are read as plain data on every Detectron2."""
 
-from .keys import MAX_PIXELS, add_errseg_config
+from .keys import MAX_PIXELS, add_errseg_config, register_keys
 from .loading import apply_overrides, get_cfg, load_config
 from .node import Config, as_data, read_tree
 from .values import check_values
@@ -15,4 +15,5 @@ __all__ = [
     "get_cfg",
     "load_config",
     "read_tree",
+    "register_keys",
 ]

@@ -1,19 +1,41 @@
-"""Every key that errseg adds to Detectron2's configuration, declared once with its meaning.
+"""The keys that errseg adds to Detectron2's configuration for every system, declared once with their meaning.
+
+A system's own keys are in its folder, such as ``modeling/err_seg/config.py``; every configuration has them too.
 
 A comment names the table or figure of the paper that a key drives. An unknown key in a YAML file or on a command line
 is an error that names it (Detectron2's ``merge_from_file`` and ``merge_from_list``).
 """
 
+from collections.abc import Callable, Mapping
+
 import torch
 from detectron2.config import CfgNode
 
-__all__ = ["MAX_PIXELS", "add_errseg_config"]
+__all__ = ["MAX_PIXELS", "add_errseg_config", "key_ranges", "register_keys"]
 
 MAX_PIXELS = 64_000_000  # 8,000 × 8,000
+Range = tuple[float, float]
+_SYSTEMS: dict[str, tuple[Callable[[CfgNode], None], Mapping[str, Range]]] = {}
+
+
+def register_keys(system: str, add_config: Callable[[CfgNode], None], ranges: Mapping[str, Range]) -> None:
+    """Let every configuration have the keys of a system.
+
+    Args:
+        system: its meta-architecture.
+        add_config: declares its keys, in place.
+        ranges: the least and the largest value of its numeric keys.
+    """
+    _SYSTEMS[system] = (add_config, ranges)
+
+
+def key_ranges() -> dict[str, Range]:
+    """The least and the largest value of the systems' numeric keys."""
+    return {key: limits for _, ranges in _SYSTEMS.values() for key, limits in ranges.items()}
 
 
 def add_errseg_config(cfg: CfgNode) -> None:
-    """Declare errseg's keys in ``cfg``, in place."""
+    """Declare errseg's keys, and those of every system, in ``cfg``, in place."""
     model, solver, inputs, test = cfg.MODEL, cfg.SOLVER, cfg.INPUT, cfg.TEST
 
     model.META_ARCHITECTURE = "ERRSeg"
@@ -33,39 +55,6 @@ def add_errseg_config(cfg: CfgNode) -> None:
     model.CLIP.DROP_PATH = 0.0  # stochastic depth of a ConvNeXt trunk
     model.CLIP.FINETUNE_IMAGE = True  # train the image tower's depth-wise, MLP and layer-scale weights (Tables II, XII)
     model.CLIP.FINETUNE_TEXT = True  # train the text tower's attention input and first MLP weights (Tables II, XII)
-
-    # Hierarchical Semantic Module (III-B)
-    model.HSM = CfgNode()
-    model.HSM.ENABLED = True  # False: the cost map of stage 4 alone (Table V)
-    model.HSM.STAGE4_GRADIENT = "both"  # which dense embedding trains stage 4: both, E16 or E32 (Table VI)
-
-    # Channel Reduction Module (III-C)
-    model.CRM = CfgNode()
-    model.CRM.ENABLED = True  # False: every class stays (Table V)
-    model.CRM.NUM_CLASSES_TRAIN = 32  # K in training (Fig. 7)
-    model.CRM.NUM_CLASSES_TEST = 0  # K at test; 0: the data set's own (Table XIII)
-    model.CRM.TOP_CATEGORIES = 3  # classes that score at each location (Table VII)
-    model.CRM.SCORE_COEFFICIENT = 0.1  # the r-th best class of a location scores coefficient ** r (Fig. 6)
-
-    # Efficient Semantic Context Fusion (III-D)
-    model.ESCF = CfgNode()
-    model.ESCF.ENABLED = True  # Table V
-    model.ESCF.SFM = True  # Spatial-level Fusion Module (Table VIII)
-    model.ESCF.CFM = True  # Class-level Fusion Module (Table VIII)
-    model.ESCF.SSR_RATIO = 2  # Spatial-level Sequence Reduction of keys and values; 1: none (Table X)
-    model.ESCF.CSR_RATIO = 2  # Class-level Sequence Reduction by average pooling; 1: none (Table X)
-    model.ESCF.STAR = True  # the star operation in the MLPs, or a plain MLP (Table IX)
-    model.ESCF.NUM_LAYERS = 4
-    model.ESCF.DIM = 128  # width of the cost embedding; HSM's and GUD's widths are fractions and multiples of it
-    model.ESCF.NUM_HEADS = 4
-    model.ESCF.DROP_PATH = 0.025  # of layer 1; layer i drops i times as often, layer 0 never
-
-    # Gradual Upsampling Decoder (III-E)
-    model.GUD = CfgNode()
-    model.GUD.ENABLED = True  # Table V
-    model.GUD.GUIDANCE_OS16 = True  # guide the first stage with the stride-16 features (Table XI, top)
-    model.GUD.STOP_GRADIENT = True  # the guidance does not train the image encoder (Table XI, middle)
-    model.GUD.KERNEL_SIZE = 3  # of the refining convolutions (Table XI, bottom)
 
     # Names to prompts
     model.PROMPT = CfgNode()
@@ -91,3 +80,6 @@ def add_errseg_config(cfg: CfgNode) -> None:
     solver.OPTIMIZER = "AdamW"
     solver.CLIP_MULTIPLIER = 0.01  # learning rate of CLIP's parameters over that of the others
     solver.ACCUMULATION_STEPS = 1  # an iteration's images go through the model in this many parts
+
+    for add_config, _ in _SYSTEMS.values():
+        add_config(cfg)

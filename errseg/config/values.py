@@ -7,6 +7,8 @@ from detectron2.config import CfgNode
 
 from errseg.errors import UsageError, short
 
+from .keys import key_ranges
+
 __all__ = ["check_values"]
 
 INFINITY = math.inf
@@ -17,16 +19,6 @@ RANGES = {  # the least and the largest value, of a number or of each of several
     "MODEL.CLIP.DROP": SHARE,
     "MODEL.CLIP.DROP_PATH": SHARE,
     "MODEL.SEM_SEG_HEAD.IGNORE_VALUE": (0, 65535),
-    "MODEL.CRM.NUM_CLASSES_TRAIN": (1, 1_000_000),
-    "MODEL.CRM.NUM_CLASSES_TEST": (0, 1_000_000),
-    "MODEL.CRM.SCORE_COEFFICIENT": SHARE,
-    "MODEL.ESCF.SSR_RATIO": (1, 64),
-    "MODEL.ESCF.CSR_RATIO": (1, 1024),
-    "MODEL.ESCF.NUM_LAYERS": (1, 64),
-    "MODEL.ESCF.DIM": (8, 4096),
-    "MODEL.ESCF.NUM_HEADS": (1, 256),
-    "MODEL.ESCF.DROP_PATH": SHARE,
-    "MODEL.GUD.KERNEL_SIZE": (1, 31),
     "INPUT.RESOLUTION_TRAIN": (64, 8192),
     "INPUT.RESOLUTION_TEST": (-INFINITY, 8192),  # views.py says what is too small
     "INPUT.MIN_SIZE_TRAIN": (0, 100_000),
@@ -60,7 +52,6 @@ CHOICES = {
     "INPUT.CROP.TYPE": ("relative", "relative_range", "absolute", "absolute_range"),
 }
 NEEDED = ("MODEL.DEVICE", "MODEL.CLIP.NAME", "OUTPUT_DIR")  # texts; every key of a configuration takes None
-ODD = ("MODEL.GUD.KERNEL_SIZE",)  # a convolution that keeps the size
 
 
 def check_values(cfg: CfgNode) -> None:
@@ -69,7 +60,7 @@ def check_values(cfg: CfgNode) -> None:
     Raises:
         UsageError: a value is out of its range, or is none of those to choose from.
     """
-    for key, (least, most) in RANGES.items():
+    for key, (least, most) in (RANGES | key_ranges()).items():
         value = _value(cfg, key)
         numbers = value if isinstance(value, (list, tuple)) else [value]
         if not all(_is_number(number) and least <= number <= most for number in numbers):
@@ -83,9 +74,6 @@ def check_values(cfg: CfgNode) -> None:
     for key in NEEDED:
         if _value(cfg, key) is None:
             raise UsageError(f"{key} = None; give a text, or leave the key out.")
-    for key in ODD:
-        if _value(cfg, key) % 2 == 0:
-            raise UsageError(f"{key} = {_value(cfg, key)}; give an odd number.")
 
 
 def _value(cfg: CfgNode, key: str) -> Any:

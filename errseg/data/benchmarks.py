@@ -26,17 +26,17 @@ class Benchmark(NamedTuple):
     name: str  # registered name
     paper_name: str
     vocabulary: str  # a file of errseg/data/vocabularies
-    num_classes_test: int  # K, the classes that CRM keeps at test (IV-C, Table XIII)
     image_root: str
     sem_seg_root: str
     domain: str  # "in" or "out" as IV-A3 divides the evaluation sets (Table IV); "": it does not speak of the set
     num_images: int  # image and label pairs of the whole set
     sem_seg_ext: str = "png"
     ignore_label: int = 255
+    num_kept: int | None = None  # K, for systems that select names; None: the system's own choice
 
 
-# The paper gives no K for COCO-Stuff, which it only trains on: this is training's. VOC with background takes that of
-# PC-59, which has as many names, and its domain from VOC without.
+# ERR-Seg's paper gives no K for COCO-Stuff, which it only trains on: this is training's. VOC with background has its
+# domain from VOC without.
 # DeOP's split of COCO-Stuff: 15 classes are ignored in training, and their names are not asked for; the rows of 156
 # read the files of the rows of 171, with other ids. A model trained on it meets the 15 among all names in
 # coco_2017_test_stuff_all_sem_seg (the per-class results name them), and is watched, without them, on the 156.
@@ -44,26 +44,26 @@ _COCO, _VOC10, _VOC12 = "coco-stuff", "VOCdevkit/VOC2010", "VOCdevkit/VOC2012"
 _A150, _A847 = "ADEChallengeData2016", "ADE20K_2021_17_01"
 # fmt: off
 BENCHMARKS = (
-    Benchmark("coco_2017_train_stuff_all_sem_seg", "COCO-Stuff train", "coco_stuff_171", 32,
-              f"{_COCO}/images/train2017", f"{_COCO}/annotations_detectron2/train2017", "", 118287),
-    Benchmark("coco_2017_test_stuff_all_sem_seg", "COCO-Stuff", "coco_stuff_171", 32,
-              f"{_COCO}/images/val2017", f"{_COCO}/annotations_detectron2/val2017", "", 5000),
-    Benchmark("coco_2017_train_stuff_156_sem_seg", "COCO-Stuff-156 train", "coco_stuff_156", 32,
-              f"{_COCO}/images/train2017", f"{_COCO}/annotations_detectron2/train2017", "", 118287),
-    Benchmark("coco_2017_test_stuff_156_sem_seg", "COCO-Stuff-156", "coco_stuff_156", 32,
-              f"{_COCO}/images/val2017", f"{_COCO}/annotations_detectron2/val2017", "", 5000),
-    Benchmark("ade20k_full_sem_seg_freq_val_all", "A-847", "ade20k_847", 48,
+    Benchmark("coco_2017_train_stuff_all_sem_seg", "COCO-Stuff train", "coco_stuff_171",
+              f"{_COCO}/images/train2017", f"{_COCO}/annotations_detectron2/train2017", "", 118287, num_kept=32),
+    Benchmark("coco_2017_test_stuff_all_sem_seg", "COCO-Stuff", "coco_stuff_171",
+              f"{_COCO}/images/val2017", f"{_COCO}/annotations_detectron2/val2017", "", 5000, num_kept=32),
+    Benchmark("coco_2017_train_stuff_156_sem_seg", "COCO-Stuff-156 train", "coco_stuff_156",
+              f"{_COCO}/images/train2017", f"{_COCO}/annotations_detectron2/train2017", "", 118287, num_kept=32),
+    Benchmark("coco_2017_test_stuff_156_sem_seg", "COCO-Stuff-156", "coco_stuff_156",
+              f"{_COCO}/images/val2017", f"{_COCO}/annotations_detectron2/val2017", "", 5000, num_kept=32),
+    Benchmark("ade20k_full_sem_seg_freq_val_all", "A-847", "ade20k_847",
               f"{_A847}/images_detectron2/validation", f"{_A847}/annotations_detectron2/validation",
               "out", 2000, "tif", 65535),
-    Benchmark("context_459_test_sem_seg", "PC-459", "pascal_context_459", 48,
+    Benchmark("context_459_test_sem_seg", "PC-459", "pascal_context_459",
               f"{_VOC10}/JPEGImages", f"{_VOC10}/annotations_detectron2/pc459_val", "out", 5104, "tif", 459),
-    Benchmark("ade20k_150_test_sem_seg", "A-150", "ade20k_150", 32,
+    Benchmark("ade20k_150_test_sem_seg", "A-150", "ade20k_150",
               f"{_A150}/images/validation", f"{_A150}/annotations_detectron2/validation", "out", 2000),
-    Benchmark("context_59_test_sem_seg", "PC-59", "pascal_context_59", 24,
+    Benchmark("context_59_test_sem_seg", "PC-59", "pascal_context_59",
               f"{_VOC10}/JPEGImages", f"{_VOC10}/annotations_detectron2/pc59_val", "in", 5104),
-    Benchmark("voc_2012_test_sem_seg", "PAS-20", "voc_20", 16,
+    Benchmark("voc_2012_test_sem_seg", "PAS-20", "voc_20",
               f"{_VOC12}/JPEGImages", f"{_VOC12}/annotations_detectron2/val", "in", 1449),
-    Benchmark("voc_2012_test_background_sem_seg", "PAS-20b", "voc_21", 24,
+    Benchmark("voc_2012_test_background_sem_seg", "PAS-20b", "voc_21",
               f"{_VOC12}/JPEGImages", f"{_VOC12}/annotations_detectron2_bg/val", "in", 1449),
 )
 # fmt: on
@@ -85,7 +85,7 @@ def register_all(root: str | Path | None = None) -> None:
             vocabulary.classes,
             sem_seg_ext=row.sem_seg_ext,
             ignore_label=row.ignore_label,
-            num_classes_test=row.num_classes_test,
+            num_classes_test=row.num_kept,
             paper_name=row.paper_name,
             prompts=vocabulary.prompts,
             prompt_classes=vocabulary.prompt_classes,
@@ -104,7 +104,7 @@ def register_sem_seg(
     image_ext: str = "jpg",
     sem_seg_ext: str = "png",
     ignore_label: int = 255,
-    num_classes_test: int = 0,
+    num_classes_test: int | None = 0,
     paper_name: str | None = None,
     prompts: Sequence[str] | None = None,
     prompt_classes: Sequence[int] | None = None,
@@ -124,7 +124,7 @@ def register_sem_seg(
         image_ext: extension of the images, without its dot.
         sem_seg_ext: extension of the labels, without its dot.
         ignore_label: label id of the pixels that do not count, after ``label_map``.
-        num_classes_test: K, the classes that CRM keeps at test; 0: all.
+        num_classes_test: K, for systems that select names; 0: all; None: the system's own choice.
         paper_name: name in tables of results; None: ``name``.
         prompts: names that the model is asked for; None: ``classes``.
         prompt_classes: class of each prompt.

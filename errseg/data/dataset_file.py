@@ -25,7 +25,7 @@ from errseg.safe_files import read_yaml
 from .label_keys import LabelKeys, read_label_keys, shown
 from .names_file import FoundNames, find_names, read_names
 from .pairing import IMAGE_ENDINGS, LABEL_ENDINGS
-from .vocabularies import Vocabulary, canonical, default_num_classes, load_vocabulary, vocabulary_names
+from .vocabularies import Vocabulary, canonical, load_vocabulary, vocabulary_names
 
 __all__ = ["DatasetFile", "load_dataset_file"]
 
@@ -55,7 +55,7 @@ class DatasetFile(NamedTuple):
     vocabulary: Vocabulary
     ignore_label: int  # among class ids
     label_map: dict[int, int] | None  # id in the files to class id or ignore_label; None: as they are
-    num_classes_test: int
+    num_classes_test: int | None
     image_endings: tuple[str, ...]
     label_endings: tuple[str, ...]
     label_keys: LabelKeys
@@ -71,7 +71,7 @@ def load_dataset_file(path: str) -> DatasetFile:
     _check_keys(path, content)
     vocabulary = _read_names(path, content)
     keys = read_label_keys(path, content, vocabulary.classes)
-    count = len(vocabulary.prompts)
+    num_kept = content.get("num_classes")
     return DatasetFile(
         path,
         _folder(path, "images", content["images"]),
@@ -79,7 +79,7 @@ def load_dataset_file(path: str) -> DatasetFile:
         vocabulary,
         keys.ignore_label,
         keys.label_map,
-        min(content.get("num_classes", default_num_classes(count)), count),
+        None if num_kept is None else min(num_kept, len(vocabulary.prompts)),
         _endings(path, "image_ext", content, IMAGE_ENDINGS),
         _endings(path, "label_ext", content, LABEL_ENDINGS),
         keys,

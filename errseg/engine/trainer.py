@@ -19,12 +19,12 @@ from detectron2.utils.events import CommonMetricPrinter, EventWriter, Tensorboar
 from detectron2.utils.logger import setup_logger
 from torch import nn
 
-import errseg
 from errseg.checkpoint import check_trainer
 from errseg.data import build_test_loader, build_train_loader
 from errseg.errors import UsageError
 from errseg.evaluation import VocabularyEvaluator, check_names
 from errseg.failures import explained
+from errseg.modeling import build_model
 from errseg.modeling.clip.build import RANDOM
 
 from .changes import changes, describe, refuse, sets_optimizer, settings_to_save
@@ -93,7 +93,7 @@ class Trainer(DefaultTrainer):
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:
         """The model, with the vocabulary of the training data."""
-        model = errseg.build_model(cfg)
+        model = build_model(cfg)
         model.set_vocabulary(MetadataCatalog.get(cfg.DATASETS.TRAIN[0]).stuff_classes)
         check_names(model, cfg.DATASETS.TEST)
         return model

@@ -19,6 +19,7 @@ from errseg.data.vocabularies import equal_names
 from errseg.errors import UsageError
 from errseg.failures import explained
 from errseg.locking import locked
+from errseg.modeling import system_of
 
 from .evaluator import LabelMaps, VocabularyEvaluator
 from .metrics import SCORES, scores_of, worst_confusions
@@ -48,7 +49,7 @@ def evaluate(
 ) -> dict[str, Result]:
     """Evaluate on registered data sets; log the table and write the files of ``report.py`` into OUTPUT_DIR.
 
-    Each set brings its vocabulary, ignore label and, unless MODEL.CRM.NUM_CLASSES_TEST is given, its K. The model gets
+    Each set brings its vocabulary, ignore label and, where it recommends one, its K. The model gets
     its own vocabulary and mode back. What a set yields is on disk before the next one begins.
 
     Args:
@@ -85,18 +86,18 @@ def check_names(model: nn.Module, names: Sequence[str]) -> None:
     """Refuse data sets whose names the model cannot tell apart, before hours of work.
 
     Args:
-        model: one that has a ``prompter``; others are not asked.
+        model: one that has ``tokenize``; others are not asked.
         names: data sets; those that are not registered are left out.
 
     Raises:
-        UsageError: as ``Prompter.vocabulary``.
+        UsageError: as the model's ``tokenize``.
     """
-    prompter = getattr(model, "prompter", None)
-    for name in names if prompter else ():
+    tokenize = getattr(model, "tokenize", None)
+    for name in names if tokenize else ():
         vocabulary = dataset_vocabulary(name)
         if vocabulary is not None:
             try:
-                prompter.vocabulary(vocabulary.prompts)
+                tokenize(vocabulary.prompts)
             except UsageError as error:
                 raise UsageError(f"{name}: {error}") from error
 
@@ -127,7 +128,7 @@ def _evaluate(
                 logger.info(scores_line(results[name]))  # the table waits for all sets
     finally:
         if previous is not None:
-            model.set_vocabulary(previous.names, num_classes=previous.num_classes)
+            model.set_vocabulary(previous.names, num_classes=previous.num_kept)
     if results:
         logger.info("Results\n%s", results_table(results, row))
         logger.info("Written to %s, and details to the folder beside it", Path(cfg.OUTPUT_DIR) / "evaluation.json")
@@ -163,7 +164,7 @@ def evaluate_with(
                 logger.info("Results of %s: %s", name, dict(results[name]))
     finally:
         if previous is not None:
-            model.set_vocabulary(previous.names, num_classes=previous.num_classes)
+            model.set_vocabulary(previous.names, num_classes=previous.num_kept)
     return results
 
 
@@ -181,12 +182,12 @@ def _set_vocabulary(cfg: CfgNode, model: nn.Module, name: str) -> int:
     """Give the model a data set's vocabulary; returns K."""
     metadata = MetadataCatalog.get(name)
     prompts = metadata.get("prompts", metadata.stuff_classes)
-    num_classes = cfg.MODEL.CRM.NUM_CLASSES_TEST or metadata.get("num_classes_test", 0)  # 0: all
-    model.set_vocabulary(prompts, num_classes=num_classes)
-    num_classes = min(num_classes or len(prompts), len(prompts))
+    num_kept = system_of(cfg).num_kept(cfg, len(prompts), metadata.get("num_classes_test"))  # 0: all
+    model.set_vocabulary(prompts, num_classes=num_kept)
+    num_kept = min(num_kept or len(prompts), len(prompts))
     title = metadata.get("paper_name", name)
-    logger.info("Evaluating %s (%s): %d names, K = %d", title, name, len(prompts), num_classes)
-    return num_classes
+    logger.info("Evaluating %s (%s): %d names, K = %d", title, name, len(prompts), num_kept)
+    return num_kept
 
 
 def _run(

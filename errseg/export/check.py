@@ -12,7 +12,7 @@ from errseg.errors import UsageError
 from errseg.mini.render import draw_scene
 from errseg.mini.world import SEEN
 from errseg.modeling import ERRSeg
-from errseg.modeling.prediction import labels_and_scores, place
+from errseg.modeling.prediction import labels_and_confidences
 
 from .formats import Runner
 
@@ -46,9 +46,9 @@ def predict(model: ERRSeg, images: np.ndarray, text: Tensor, num_classes: int) -
     size = images.shape[-2:]
     predicted = []
     for image in map(torch.from_numpy, images):
-        logits, kept = model.segment(model.preprocess(image, size), text, num_classes)
+        prediction = model.segment(model.preprocess(image, size), text, num_classes)
         (view,) = model.views.of(*size)
-        predicted.append(labels_and_scores([place(logits[0], kept[0], view, {"image": image})], size))
+        predicted.append(labels_and_confidences([prediction.of_view(0, view, {"image": image})], size))
     labels, scores = zip(*predicted, strict=True)
     return torch.stack(labels).numpy(), torch.stack(scores).numpy()
 

@@ -78,9 +78,9 @@ def export_model(
         if len(text) < 2:
             raise UsageError("An open vocabulary's example has one name; give two or more.")
         names, classes = [names[index] for index in classes], None  # a name for each row
-        num_classes = num_classes or max(encoded.vocabulary.num_classes, LEAST_CLASSES)
+        num_classes = num_classes or max(encoded.num_kept, LEAST_CLASSES)
     else:
-        num_classes = encoded.vocabulary.num_classes
+        num_classes = encoded.num_kept
     with new_folder(folder) as temporary:
         say(f"Tracing the model at {model.views.resolution} x {model.views.resolution} …")
         module = ExportModule(model, num_classes, None if open_vocabulary else text, classes)

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from errseg.modeling.err_seg.escf import CFM, SFM, SSR
-from errseg.modeling.layers import Attention, guidance_share, with_share
+from errseg.modeling.err_seg.guidance import guidance_share, with_share
+from errseg.modeling.err_seg.layers import Attention
 
 __all__ = ["attention_weights", "class_weights", "spatial_weights"]
 

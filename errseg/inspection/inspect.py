@@ -9,7 +9,7 @@ import torch
 
 from errseg.api.segmenter import Segmenter
 from errseg.errors import UsageError
-from errseg.modeling.vocabulary import EncodedVocabulary
+from errseg.modeling.vocabulary import EncodedNames
 
 from .arrays import Attention, ClassAttention, Guidance, Inspection, Ranking, SpatialAttention
 from .probe import Overview, as_array, attention_layers, look_at_attention, overview, require_layer
@@ -62,14 +62,14 @@ def inspect(
         attention = _attention(model, encoded, run, number, spatial, point, picture.shape[:2])
     return Inspection(
         picture,
-        encoded.vocabulary.names,
+        encoded.names,
         run.labels,
         run.confidence,
         as_array(run.kept),
         tuple(shown),
         point,
         {name: as_array(cost) for name, cost in run.cost.items()} if "cost" in wanted else None,
-        _ranking(run, encoded.vocabulary.num_classes) if "crm" in wanted else None,
+        _ranking(run, encoded.num_kept) if "crm" in wanted else None,
         attention,
         _guidance(run) if "guidance" in wanted else None,
     )
@@ -97,7 +97,7 @@ def _wanted(model, what: Sequence[str] | None) -> list[str]:
 
 def _ids(segmenter: Segmenter, show: Sequence[str]) -> tuple[int, ...]:
     """Ids of names among those that the model is asked for; a class with synonyms stands for all of them."""
-    prompts = {name.strip().lower(): (index,) for index, name in enumerate(segmenter.encoded.vocabulary.names)}
+    prompts = {name.strip().lower(): (index,) for index, name in enumerate(segmenter.encoded.names)}
     for index, name in enumerate(segmenter.names):
         own = tuple(i for i, owner in enumerate(segmenter.vocabulary.prompt_classes) if owner == index)
         prompts.setdefault(name.strip().lower(), own)
@@ -149,7 +149,7 @@ def _guidance(run: Overview) -> Guidance:
 
 def _attention(
     model,
-    encoded: EncodedVocabulary,
+    encoded: EncodedNames,
     run: Overview,
     number: int,
     shown: Sequence[int],
@@ -157,7 +157,7 @@ def _attention(
     size: tuple[int, int],
 ) -> Attention:
     """With CRM's choice, and with every name, unless that is the same."""
-    layers, num_names = attention_layers(model), len(encoded.vocabulary.names)
+    layers, num_names = attention_layers(model), len(encoded.names)
     place = ((point[0] + 0.5) / size[1], (point[1] + 0.5) / size[0])
     spatial, classes = [], []
     for num_classes in (len(run.kept), num_names)[: 1 + (len(run.kept) < num_names)]:

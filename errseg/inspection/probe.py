@@ -16,9 +16,9 @@ from errseg.errors import UsageError
 from errseg.modeling import ERRSeg
 from errseg.modeling.err_seg.escf import CFM, SFM
 from errseg.modeling.err_seg.head import cost_map
-from errseg.modeling.prediction import labels_and_scores, picture_size, place
+from errseg.modeling.prediction import Prediction, labels_and_confidences, picture_size
 from errseg.modeling.views import View, Views
-from errseg.modeling.vocabulary import EncodedVocabulary
+from errseg.modeling.vocabulary import EncodedNames
 
 from .attention import class_weights, spatial_weights
 
@@ -54,7 +54,7 @@ def as_array(x: Tensor) -> np.ndarray:
 
 
 @torch.no_grad()
-def overview(model: ERRSeg, encoded: EncodedVocabulary, inputs: dict) -> Overview:
+def overview(model: ERRSeg, encoded: EncodedNames, inputs: dict) -> Overview:
     """Run the model on one image, seen as a whole, and keep what passes by.
 
     Args:
@@ -74,8 +74,10 @@ def overview(model: ERRSeg, encoded: EncodedVocabulary, inputs: dict) -> Overvie
             watched.append((stage.guidance.proj, lambda _, output, name=name: seen["decoder"].update({name: output})))
     features = model.backbone(model.see(inputs["image"], view))
     with _watching(watched):
-        logits, kept = head(features, encoded.text, encoded.vocabulary.num_classes)
-    labels, confidence = labels_and_scores([place(logits[0], kept[0], view, inputs)], picture_size(inputs))
+        logits, kept = head(features, encoded.text, encoded.num_kept)
+    labels, confidence = labels_and_confidences(
+        [Prediction(logits.float().sigmoid(), kept).of_view(0, view, inputs)], picture_size(inputs)
+    )
     scores = None
     if hasattr(head.crm, "scores"):
         scores = head.crm.scores(seen["ranked"])[0] / seen["ranked"][0, 0].numel()

@@ -22,12 +22,11 @@ from matplotlib.patches import Patch
 from tabulate import tabulate
 from torch import nn
 
-import errseg
 from errseg.atomic import replacing
-from errseg.checkpoint import ERRSegCheckpointer
 from errseg.colors import colors_of
 from errseg.data.files import read_label, read_rgb
 from errseg.engine import load_config
+from errseg.modeling import build
 from errseg.modeling.prediction import label_map
 from errseg.visualization import overlay
 
@@ -43,9 +42,7 @@ PICTURED = 5  # scenes of each set
 
 def load_model(cfg: CfgNode, weights: Path) -> nn.Module:
     """The trained model, ready to predict."""
-    model = errseg.build_model(cfg).eval()
-    ERRSegCheckpointer(model).load(str(weights))
-    return model
+    return build(cfg, str(weights))
 
 
 @torch.no_grad()
@@ -62,10 +59,10 @@ def predict(model: nn.Module, dataset: str, count: int) -> list[dict[str, np.nda
         image = read_rgb(record["file_name"])
         pixels = torch.from_numpy(image.transpose(2, 0, 1).copy())
         inputs = {"image": pixels, "height": image.shape[0], "width": image.shape[1]}
-        [parts] = model.parts([inputs])
-        prediction = label_map(parts, image.shape[:2])
+        [views] = model.predict_views([inputs])
+        prediction = label_map(views, image.shape[:2])
         truth = read_label(record["sem_seg_file_name"]).astype(np.int64)
-        kept = torch.cat([part.kept for part in parts]).unique()
+        kept = torch.cat([view.kept for view in views]).unique()
         scenes.append({"image": image, "truth": truth, "prediction": prediction.numpy(), "kept": kept.numpy()})
     return scenes
 

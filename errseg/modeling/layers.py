@@ -1,9 +1,8 @@
-"""Layers that several modules of the paper share.
+"""Layers and helpers that several systems share.
 
 Shapes: N sequences, L tokens, C channels.
 """
 
-import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -13,8 +12,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ..errors import UsageError
-
 CACHED = 1 << 19  # elements of a cost embedding that a CPU works on at a time: 2 MiB of float32
 
 
@@ -23,74 +20,6 @@ class StopGradient(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x.detach()
-
-
-def guidance_share(layer: nn.Module, guidance: Tensor) -> Tensor:
-    """What a layer on ``[x ; guidance]`` makes of the guidance, bias included.
-
-    A linear layer or convolution of a concatenation is a sum of one on each part, so that the part of a guidance that
-    many sequences share is computed once. ``with_share`` adds the part of x.
-
-    Args:
-        layer: an ``nn.Linear`` ((..., G) -> (..., C)) or ``nn.Conv2d`` ((N, G, h, w) -> (N, C, h', w')).
-        guidance: its last G input channels.
-    """
-    width = guidance.shape[_channels(layer)]
-    return _apply(layer, guidance, layer.weight[:, -width:], layer.bias)
-
-
-def with_share(layer: nn.Module, x: Tensor, share: Tensor | None) -> Tensor:
-    """``layer([x ; guidance])``, given the guidance's share of it; where that is None, ``layer(x)``.
-
-    Args:
-        layer: as ``guidance_share``'s.
-        x: its first input channels.
-        share: is broadcast over the first dimension of what the layer makes of ``x``, (N, ...), seen as (B, N / B, ...)
-            where the share is (B, 1, ...).
-    """
-    if share is None:
-        return layer(x)
-    y = _apply(layer, x, layer.weight[:, : x.shape[_channels(layer)]], None)
-    return y.unflatten(0, (share.shape[0], -1)).add_(share).flatten(0, 1)
-
-
-def _channels(layer: nn.Module) -> int:
-    return 1 if isinstance(layer, nn.Conv2d) else -1
-
-
-def _apply(layer: nn.Module, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    if isinstance(layer, nn.Conv2d):
-        return F.conv2d(x, weight, bias, layer.stride, layer.padding)
-    return F.linear(x, weight, bias)
-
-
-class Attention(nn.Module):
-    """Multi-head attention whose queries and keys see a guidance beside the content.
-
-    Holds the projections; SFM and CFM compute queries, keys and values with them.
-
-    Args:
-        dim: C, the width of values and output.
-        guided_dim: width of the queries' and keys' inputs.
-        num_heads: heads; must divide C.
-    """
-
-    def __init__(self, dim: int, guided_dim: int, num_heads: int):
-        super().__init__()
-        if dim % num_heads:
-            raise UsageError(
-                f"MODEL.ESCF.NUM_HEADS = {num_heads} does not divide MODEL.ESCF.DIM = {dim}; choose a divisor."
-            )
-        self.num_heads = num_heads
-        self.q = nn.Linear(guided_dim, dim)
-        self.k = nn.Linear(guided_dim, dim)
-        self.v = nn.Linear(dim, dim)
-        self.proj = nn.Linear(dim, dim)
-
-    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Projected queries (N, L, C), keys and values (N, M, C) -> (N, L, C)."""
-        q, k, v = (x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in (q, k, v))
-        return self.proj(attend(q, k, v).transpose(1, 2).flatten(2))
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -117,36 +46,6 @@ class ReLU6(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return relu6(x)
-
-
-class StarMLP(nn.Module):
-    """``W3 (relu6(W1 x) * (W2 x))``: the star operation in place of an MLP's first layer (Eqs. 22-24)."""
-
-    def __init__(self, dim: int, hidden_dim: int):
-        super().__init__()
-        self.fc1 = nn.Linear(dim, hidden_dim)
-        self.fc2 = nn.Linear(dim, hidden_dim)
-        self.fc3 = nn.Linear(hidden_dim, dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., C) -> (..., C)."""
-        return in_parts(self._star, x)
-
-    def _star(self, x: Tensor) -> Tensor:
-        return self.fc3(relu6(self.fc1(x), inplace=True) * self.fc2(x))
-
-
-class PlainMLP(nn.Module):
-    """``W3 relu6(W1 x)``: what the star operation is compared with in Table IX."""
-
-    def __init__(self, dim: int, hidden_dim: int):
-        super().__init__()
-        self.fc1 = nn.Linear(dim, hidden_dim)
-        self.fc3 = nn.Linear(hidden_dim, dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., C) -> (..., C)."""
-        return self.fc3(relu6(self.fc1(x)))
 
 
 def in_parts(function: Callable[..., Tensor], x: Tensor, *shared: Tensor | None) -> Tensor:
@@ -220,21 +119,3 @@ def resize(x: Tensor, size: tuple[int, int], align_corners: bool = False) -> Ten
 def without_autocast(device: torch.device) -> AbstractContextManager:
     """A context in which autocast lowers no precision (there is none on the meta device)."""
     return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
-
-
-def init_transformer_weights(module: nn.Module) -> None:
-    """Initialise one module of a transformer block; for ``nn.Module.apply``.
-
-    Linear layers: truncated normal of deviation 0.02; convolutions: normal of fan-out; norms: identity; biases: zero.
-    """
-    if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02)
-    elif isinstance(module, nn.Conv2d):
-        fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
-        nn.init.normal_(module.weight, std=math.sqrt(2.0 / fan_out))
-    elif isinstance(module, nn.LayerNorm):
-        nn.init.ones_(module.weight)
-    else:
-        return
-    if module.bias is not None:
-        nn.init.zeros_(module.bias)

@@ -1,10 +1,11 @@
-"""From the kept classes' scores to a label map, or to dense scores of every name, at the size of the picture.
+"""Predictions: what a system says about a batch of views, and how views become label maps, confidences or dense scores.
 
-Shapes: T names of the vocabulary, K classes kept, U classes kept in any view, h x w the logits' size, H x W the
-picture's.
+Shapes: B views, T names of the vocabulary, K names kept, U names kept in any view, h x w the size of a view's scores,
+H x W the picture's.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -13,17 +14,59 @@ from torch import Tensor
 from .layers import resize
 from .views import View
 
-DROPPED_LOGIT = -100.0  # of the classes that CRM dropped
 BLOCK = 1 << 25  # scores at full size that are in memory at once: 128 MiB
 
 
-class Part(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a system says about a batch of views.
+
+    Scores are not negative, the highest one wins, and they are resized linearly. They need not be probabilities.
+
+    Attributes:
+        scores: (B, K, h, w) float32 scores of the names kept.
+        kept: (B, K) int64 ids of the names kept, ascending.
+        dropped: the score of the names that are not kept.
+        total: (B, 1, h, w), what a score is divided by to give a confidence in [0, 1]; None: the score is one itself.
+        shown: what else the system shows, by the names in its record (``System.shows``), each (B, ...).
+    """
+
+    scores: Tensor
+    kept: Tensor
+    dropped: float = 0.0
+    total: Tensor | None = None
+    shown: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def of_view(self, index: int, view: View, inputs: dict) -> "ViewPrediction":
+        """The prediction of one view at its place in the picture.
+
+        Args:
+            index: of the view in the batch.
+            view: what the encoder saw.
+            inputs: of the image, as the model takes them.
+        """
+        (height, width), size = image_size(inputs), picture_size(inputs)
+        rows, cols = (
+            tuple(round(edge * to / length) for edge in edges)
+            for edges, length, to in ((view.rows, height, size[0]), (view.cols, width, size[1]))
+        )
+        scores, total = self.scores[index], None if self.total is None else self.total[index]
+        if view.flipped:
+            scores, total = scores.flip(-1), None if total is None else total.flip(-1)
+        shown = {name: value[index] for name, value in self.shown.items()}
+        return ViewPrediction(scores, self.kept[index], rows, cols, self.dropped, total, shown)
+
+
+class ViewPrediction(NamedTuple):
     """The prediction of one view: what it says about a rectangle of the picture."""
 
-    scores: Tensor  # (K, h, w), probabilities
+    scores: Tensor  # (K, h, w)
     kept: Tensor  # (K,), ascending ids
     rows: tuple[int, int]  # first and one past the last, in pixels of the picture
     cols: tuple[int, int]
+    dropped: float = 0.0
+    total: Tensor | None = None  # (1, h, w)
+    shown: Mapping[str, Tensor] = {}
 
 
 def image_size(inputs: dict) -> tuple[int, int]:
@@ -43,91 +86,89 @@ def _number(size: int | Tensor) -> int:
     return int(size) if isinstance(size, Tensor) else size
 
 
-def place(logits: Tensor, kept: Tensor, view: View, inputs: dict) -> Part:
-    """The prediction of a view in its place in the picture: (K, h, w) logits, (K,) ids -> its Part."""
-    scores = logits.float().sigmoid()
-    (height, width), size = image_size(inputs), picture_size(inputs)
-    rows, cols = (
-        tuple(round(edge * to / length) for edge in edges)
-        for edges, length, to in ((view.rows, height, size[0]), (view.cols, width, size[1]))
-    )
-    return Part(scores.flip(-1) if view.flipped else scores, kept, rows, cols)
+def label_map(views: Sequence[ViewPrediction], size: tuple[int, int]) -> Tensor:
+    """The best name of every pixel: views that cover a picture of ``size`` (H, W) -> (H, W) int64 ids.
 
-
-def label_map(parts: Sequence[Part], size: tuple[int, int]) -> Tensor:
-    """The best name of every pixel: parts that cover a picture of ``size`` (H, W) -> (H, W) int64 ids.
-
-    Where several parts cover a pixel, their scores are averaged. Memory grows neither with T nor, but for the result,
-    with H x W: blocks of rows are resized one after the other.
+    Where several views cover a pixel, their scores are averaged. Memory does not grow with T. Apart from the result, it
+    does not grow with H x W either: blocks of rows are resized one after the other.
     """
-    ids = _union(parts)
-    blocks = [ids[scores.argmax(0)] for _, scores in _blocks(parts, ids, size)]
+    ids = _union(views)
+    blocks = [ids[scores.argmax(0)] for _, scores in _blocks(views, ids, size)]
     return torch.cat(blocks)
 
 
-def labels_and_scores(parts: Sequence[Part], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """``label_map``'s ids (H, W) int32, and the score of each pixel's best name: (H, W), 0 to 1.
+def labels_and_confidences(views: Sequence[ViewPrediction], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """``label_map``'s ids (H, W) int32, and the confidence in each pixel's best name: (H, W), 0 to 1.
 
-    Each is written in place block by block: a large picture takes little more than the two results.
+    Both are written block by block: a large picture takes little more memory than the two results.
     """
-    ids, first_scores = _union(parts), parts[0].scores
+    has_total = views[0].total is not None
+    if has_total:  # it is resized and averaged as the scores are: one more channel behind them
+        views = [each._replace(scores=torch.cat([each.scores, each.total])) for each in views]
+    ids, first_scores = _union(views), views[0].scores
     labels = torch.empty(size, dtype=torch.int32, device=first_scores.device)
     best = first_scores.new_empty(size)
-    for (first, last), scores in _blocks(parts, ids, size):
-        places = scores.argmax(0)
+    for (first, last), scores in _blocks(views, ids, size, has_total):
+        places = scores[: len(ids)].argmax(0)
         labels[first:last] = ids[places]
-        best[first:last] = scores.gather(0, places.unsqueeze(0)).squeeze(0)
+        confidence = scores.gather(0, places.unsqueeze(0)).squeeze(0)
+        if has_total:
+            confidence = (confidence / scores[-1].clamp(min=torch.finfo(scores.dtype).tiny)).clamp(0, 1)
+        best[first:last] = confidence
     return labels, best
 
 
-def dense_scores(parts: Sequence[Part], size: tuple[int, int], num_names: int) -> Tensor:
-    """Scores of every name at every pixel: parts that cover a picture of ``size`` (H, W) -> (T, H, W).
+def dense_scores(views: Sequence[ViewPrediction], size: tuple[int, int], num_names: int) -> Tensor:
+    """Scores of every name at every pixel: views that cover a picture of ``size`` (H, W) -> (T, H, W).
 
-    A name that no view kept has the score of the logit -100, nearly 0.
+    A name that no view kept has the score ``dropped``.
     """
-    ids = _union(parts)
-    dropped = torch.full_like(parts[0].scores[0, 0, 0], DROPPED_LOGIT).sigmoid()
-    dense = dropped.expand(num_names, *size).clone()
-    for (first, last), scores in _blocks(parts, ids, size):
+    ids, first_scores = _union(views), views[0].scores
+    dense = first_scores.new_full((), views[0].dropped).expand(num_names, *size).clone()
+    for (first, last), scores in _blocks(views, ids, size):
         dense[ids, first:last] = scores
     return dense
 
 
-def _union(parts: Sequence[Part]) -> Tensor:
+def _union(views: Sequence[ViewPrediction]) -> Tensor:
     """(U,) ascending."""
-    return parts[0].kept if len(parts) == 1 else torch.cat([part.kept for part in parts]).unique()
+    return views[0].kept if len(views) == 1 else torch.cat([view.kept for view in views]).unique()
 
 
-def _blocks(parts: Sequence[Part], ids: Tensor, size: tuple[int, int]) -> Iterator[tuple[tuple[int, int], Tensor]]:
-    """Blocks of rows from the top down: (first, last) and the mean scores (U, last - first, W)."""
+def _blocks(
+    views: Sequence[ViewPrediction], ids: Tensor, size: tuple[int, int], has_total: bool = False
+) -> Iterator[tuple[tuple[int, int], Tensor]]:
+    """Blocks of rows, from the top down: (first, last) and the mean scores (U, last - first, W), then the total."""
     height, width = size
     step = max(BLOCK // (len(ids) * width), 1)
     for first in range(0, height, step):
         rows = (first, min(first + step, height))
-        yield rows, _whole_rows(parts[0], rows) if len(parts) == 1 else _mean(parts, ids, rows, width)
+        yield rows, _whole_rows(views[0], rows) if len(views) == 1 else _mean(views, ids, rows, width, has_total)
 
 
-def _mean(parts: Sequence[Part], ids: Tensor, rows: tuple[int, int], width: int) -> Tensor:
+def _mean(views: Sequence[ViewPrediction], ids: Tensor, rows: tuple[int, int], width: int, has_total: bool) -> Tensor:
     first, last = rows
-    total = parts[0].scores.new_zeros(len(ids), last - first, width)
-    covering = parts[0].scores.new_zeros(last - first, width)
-    for part in parts:
-        top, bottom = max(first, part.rows[0]), min(last, part.rows[1])
-        if top < bottom and part.cols[0] < part.cols[1]:  # a window may be narrower than a pixel of a small picture
-            place = (slice(top - first, bottom - first), slice(*part.cols))
-            slots = torch.searchsorted(ids, part.kept)
-            total[(slots, *place)] += _whole_rows(part, (top, bottom))
+    total = views[0].scores.new_zeros(len(ids) + has_total, last - first, width)
+    covering = views[0].scores.new_zeros(last - first, width)
+    for view in views:
+        top, bottom = max(first, view.rows[0]), min(last, view.rows[1])
+        if top < bottom and view.cols[0] < view.cols[1]:  # a window may be narrower than a pixel of a small picture
+            place = (slice(top - first, bottom - first), slice(*view.cols))
+            slots = torch.searchsorted(ids, view.kept)
+            if has_total:
+                slots = torch.cat([slots, slots.new_tensor([len(ids)])])
+            total[(slots, *place)] += _whole_rows(view, (top, bottom))
             covering[place] += 1
     return total / covering
 
 
-def _whole_rows(part: Part, rows: tuple[int, int]) -> Tensor:
-    """Some rows of the picture as a part that is resized as a whole sees them: (K, rows, the part's columns)."""
-    scores = part.scores
-    height, width = part.rows[1] - part.rows[0], part.cols[1] - part.cols[0]
-    if rows == part.rows:
+def _whole_rows(view: ViewPrediction, rows: tuple[int, int]) -> Tensor:
+    """Some rows of the picture, as resizing the whole view gives them: (K, rows, the view's columns)."""
+    scores = view.scores
+    height, width = view.rows[1] - view.rows[0], view.cols[1] - view.cols[0]
+    if rows == view.rows:
         return _resize(scores, (height, width))
-    y = torch.arange(rows[0] - part.rows[0], rows[1] - part.rows[0], device=scores.device, dtype=torch.float32)
+    y = torch.arange(rows[0] - view.rows[0], rows[1] - view.rows[0], device=scores.device, dtype=torch.float32)
     y = ((y + 0.5) * (scores.shape[1] / height) - 0.5).clamp(min=0)  # align_corners=False
     above = y.long().clamp(max=scores.shape[1] - 1)
     below = (above + 1).clamp(max=scores.shape[1] - 1)

@@ -1,6 +1,6 @@
 """The views of a test image that the encoder sees: one square, as the paper, or what other papers of the field do.
 
-A view is a rectangle of the image, resized. The predictions of several views are averaged (``output.py``).
+A view is a rectangle of the image, resized. The predictions of several views are averaged (``prediction.py``).
 """
 
 import math
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..errors import UsageError
+from ..errors import ArgumentError, arguments_from
 
 LARGEST_ASPECT = math.sqrt(8)  # an image longer than 8 times its width is squeezed to that: the area stays
 MULTIPLE = 32  # of the encoder's coarsest stride, for the sides of all views but the paper's square
@@ -36,7 +36,7 @@ class Views:
         window_overlap: least share of a window that its neighbour covers too, 0 to below 1.
 
     Raises:
-        UsageError: a value that gives no view.
+        ArgumentError: a value that gives no view.
     """
 
     resolution: int
@@ -48,15 +48,29 @@ class Views:
 
     def __post_init__(self):
         if self.resolution < 64:
-            raise UsageError(
-                f"INPUT.RESOLUTION_TEST = {self.resolution} is too small for four strides; give 64 or more."
-            )
+            raise ArgumentError(f"{{resolution}} = {self.resolution} is too small for four strides; give 64 or more.")
         if not self.scales or not all(isinstance(x, (int, float)) and x > 0 for x in self.scales):
-            raise UsageError(f"TEST.SCALES = {tuple(self.scales)} gives no view; give positive factors such as (1.0,).")
+            raise ArgumentError(
+                f"{{scales}} = {tuple(self.scales)} gives no view; give positive factors such as (1.0,)."
+            )
         if not 0 <= self.window_overlap < 1:
-            raise UsageError(f"TEST.WINDOW_OVERLAP = {self.window_overlap}; give a share from 0 to below 1.")
+            raise ArgumentError(f"{{window_overlap}} = {self.window_overlap}; give a share from 0 to below 1.")
         if self.keep_aspect and self.sliding_window:
-            raise UsageError("TEST.KEEP_ASPECT and TEST.SLIDING_WINDOW are both True; set the first False.")
+            raise ArgumentError("{keep_aspect} and {sliding_window} are both True; set the first False.")
+
+    @classmethod
+    def from_config(cls, cfg) -> "Views":
+        """The views that INPUT.RESOLUTION_TEST and TEST ask for."""
+        test = cfg.TEST
+        with arguments_from("TEST", resolution="INPUT.RESOLUTION_TEST"):
+            return cls(
+                cfg.INPUT.RESOLUTION_TEST,
+                test.SCALES,
+                test.FLIP,
+                test.KEEP_ASPECT,
+                test.SLIDING_WINDOW,
+                test.WINDOW_OVERLAP,
+            )
 
     def of(self, height: int, width: int) -> list[View]:
         """The views of an image of ``height`` x ``width`` pixels."""

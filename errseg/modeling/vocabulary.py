@@ -1,8 +1,6 @@
-"""The vocabulary of a model: names and their text embeddings, which are replaced together or not at all.
+"""The vocabulary of a model: names and their text embeddings.
 
-A call reads them once and passes them on, so that another thread that sets a vocabulary meanwhile changes no answer.
-
-Shapes: T names, D text dimension.
+Shapes: T names of the vocabulary, K names kept, D text dimension.
 """
 
 from collections.abc import Sequence
@@ -11,46 +9,83 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from .clip.prompts import Prompter, Vocabulary, embed_vocabulary
+from .clip.prompts import Prompter, TokenizedNames, embed_names
 
 
 @dataclass(frozen=True, eq=False)
-class EncodedVocabulary:
-    """Names and their text embeddings. It never changes.
+class EncodedNames:
+    """Names and their text embeddings, which are replaced together or not at all. It never changes.
+
+    A call reads it once and passes it on, so that another thread that sets a vocabulary meanwhile changes no answer.
 
     Attributes:
-        vocabulary: the names.
+        tokenized: the names.
         text: (T, D) of unit length; None while training changes the text tower at every step.
         version: of the text tower that encoded them; None for embeddings of another source, which never go stale.
     """
 
-    vocabulary: Vocabulary
+    tokenized: TokenizedNames
     text: Tensor | None
     version: int | None = None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The T names, as they were given."""
+        return self.tokenized.names
 
-class OpenVocabularyModel(nn.Module):
-    """A model with a vocabulary.
+    @property
+    def num_kept(self) -> int:
+        """K at test."""
+        return self.tokenized.num_kept
 
-    Sub-classes have ``backbone`` (``encode_text``, ``text_is_trained``), ``prompter``, ``num_classes_test`` and
-    ``device``.
+
+class VocabularyHolder(nn.Module):
+    """A model that holds a vocabulary.
+
+    A subclass has a ``prompter`` and a ``backbone`` with ``encode_text`` and ``text_is_trained``, or else its own
+    ``tokenize``, ``encode_names`` and ``text_is_trained``. It has a ``device``.
     """
 
     backbone: nn.Module
     prompter: Prompter
-    num_classes_test: int
     device: torch.device
+    num_kept_test: int = 0  # K at test where ``set_vocabulary`` gives none; 0 for all
 
     def __init__(self):
         super().__init__()
-        self._encoded: EncodedVocabulary | None = None
+        self._encoded: EncodedNames | None = None
         self._text_version = 0  # counts the changes of the text tower
         self.register_load_state_dict_post_hook(_weights_were_loaded)
 
+    # ---- the system's choice ----
+
+    def tokenize(self, names: Sequence[str], num_kept: int = 0) -> TokenizedNames:
+        """Check names and turn them into what ``encode_names`` takes.
+
+        Args:
+            names: T names.
+            num_kept: K; 0 for all T.
+
+        Raises:
+            UsageError: see ``Prompter.tokenize``.
+        """
+        return self.prompter.tokenize(names, num_kept)
+
+    def encode_names(self, tokenized: TokenizedNames) -> Tensor:
+        """Text embeddings: (T, D) of unit length, with gradients where the caller keeps them."""
+        return embed_names(tokenized, self.backbone.encode_text)
+
     @property
-    def vocabulary(self) -> Vocabulary | None:
+    def text_is_trained(self) -> bool:
+        """Whether training changes the text embeddings."""
+        return self.backbone.text_is_trained
+
+    # ---- the vocabulary that is set ----
+
+    @property
+    def vocabulary(self) -> TokenizedNames | None:
         """The names that are set; None before ``set_vocabulary``."""
-        return None if self._encoded is None else self._encoded.vocabulary
+        return None if self._encoded is None else self._encoded.tokenized
 
     @property
     def text_embeddings(self) -> Tensor | None:
@@ -62,33 +97,33 @@ class OpenVocabularyModel(nn.Module):
         self._encoded = replace(self.encoded(), text=text, version=self._text_version)
 
     def set_vocabulary(self, names: Sequence[str], num_classes: int | None = None) -> None:
-        """Choose the names to segment, and encode them unless training changes the text tower at every step.
+        """Choose the names to segment. They are encoded now, unless training changes the text tower at every step.
 
-        The embeddings are kept until the vocabulary, the weights loaded or the mode changes; whoever changes the text
-        tower's parameters by hand calls this again. Where it fails, the vocabulary of before stays. Calls that run in
-        other threads keep the vocabulary that they began with.
+        The embeddings are kept until the vocabulary, the loaded weights or the mode changes. After a change of the text
+        tower's parameters by hand, call this again. If it fails, the earlier vocabulary stays. Calls that run in other
+        threads keep the vocabulary that they began with.
 
         Args:
             names: T names; each may hold comma-separated synonyms.
-            num_classes: K at test; None for ``MODEL.CRM.NUM_CLASSES_TEST``, 0 for all T.
+            num_classes: K at test; 0 for all T; None for ``num_kept_test``.
 
         Raises:
-            UsageError: no names; one is blank, longer than the text tower reads, or the same to it as another.
+            UsageError: there are no names; one is blank, longer than the text tower reads, or equal to another for it.
         """
-        vocabulary = self.prompter.vocabulary(names, self.num_classes_test if num_classes is None else num_classes)
-        self._encoded = self._changing(vocabulary) if self._text_changes_now() else self.encode(vocabulary)
+        tokenized = self.tokenize(names, self.num_kept_test if num_classes is None else num_classes)
+        self._encoded = self._changing(tokenized) if self._text_changes_now() else self.encode(tokenized)
 
-    def use(self, encoded: EncodedVocabulary) -> None:
+    def use(self, encoded: EncodedNames) -> None:
         """Choose names that are encoded already."""
         self._encoded = encoded
 
-    def encode(self, vocabulary: Vocabulary) -> EncodedVocabulary:
+    def encode(self, tokenized: TokenizedNames) -> EncodedNames:
         """The text embeddings of some names; the vocabulary that is set stays."""
         version = self._text_version  # before the weights are read
         with torch.inference_mode(False), torch.no_grad():  # kept, so of use in training later too
-            return EncodedVocabulary(vocabulary, embed_vocabulary(vocabulary, self.backbone.encode_text), version)
+            return EncodedNames(tokenized, self.encode_names(tokenized), version)
 
-    def encoded(self) -> EncodedVocabulary:
+    def encoded(self) -> EncodedNames:
         """The vocabulary that is set, for one call.
 
         Raises:
@@ -96,48 +131,55 @@ class OpenVocabularyModel(nn.Module):
         """
         return self.up_to_date(self._held())
 
-    def up_to_date(self, encoded: EncodedVocabulary) -> EncodedVocabulary:
+    def up_to_date(self, encoded: EncodedNames) -> EncodedNames:
         """The same names with embeddings of the present weights, on the model's device; ``encoded`` if it is that."""
         if encoded.text is None or encoded.version not in (None, self._text_version):
-            return self.encode(encoded.vocabulary)
+            return self.encode(encoded.tokenized)
         if encoded.text.device != self.device:
             return replace(encoded, text=encoded.text.to(self.device))
         return encoded
 
-    def train(self, mode: bool = True) -> "OpenVocabularyModel":
-        """As ``nn.Module.train``; text embeddings that training makes stale are dropped, and made anew for tests."""
+    # ---- stale embeddings ----
+
+    def train(self, mode: bool = True) -> "VocabularyHolder":
+        """As ``nn.Module.train``. Drop the text embeddings that training makes stale; encode again for tests."""
         trains = self.training or mode
         super().train(mode)
-        if trains and self.backbone.text_is_trained:
+        if trains and self.text_is_trained:
             self._text_has_changed()
         return self
 
-    def _apply(self, *args, **kwargs) -> "OpenVocabularyModel":
+    def _apply(self, *args, **kwargs) -> "VocabularyHolder":
         super()._apply(*args, **kwargs)
         if self.text_embeddings is not None:
             self._encoded = replace(self._encoded, text=args[0](self.text_embeddings))
         return self
 
-    def _held(self) -> EncodedVocabulary:
+    def _held(self) -> EncodedNames:
         if self._encoded is None:
             raise RuntimeError("The model has no vocabulary; call model.set_vocabulary(names) first.")
         return self._encoded
 
-    def _text_changes_now(self) -> bool:
-        return self.training and self.backbone.text_is_trained
+    def _text_for_training(self) -> tuple[EncodedNames, Tensor]:
+        """The vocabulary that is set, and text embeddings with gradients where the text tower is trained."""
+        encoded = self._held()
+        return encoded, self.encode_names(encoded.tokenized) if encoded.text is None else encoded.text
 
-    def _changing(self, vocabulary: Vocabulary) -> EncodedVocabulary:
-        return EncodedVocabulary(vocabulary, None, self._text_version)
+    def _text_changes_now(self) -> bool:
+        return self.training and self.text_is_trained
+
+    def _changing(self, tokenized: TokenizedNames) -> EncodedNames:
+        return EncodedNames(tokenized, None, self._text_version)
 
     def _text_has_changed(self) -> None:
         """Drop stale embeddings before new ones are made, so that a failure leaves none."""
         self._text_version += 1
         if self._encoded is not None and self._encoded.version is not None:
-            self._encoded = self._changing(self._encoded.vocabulary)
+            self._encoded = self._changing(self._encoded.tokenized)
             if not self._text_changes_now():
-                self._encoded = self.encode(self._encoded.vocabulary)
+                self._encoded = self.encode(self._encoded.tokenized)
 
 
-def _weights_were_loaded(model: OpenVocabularyModel, incompatible_keys: object) -> None:
+def _weights_were_loaded(model: VocabularyHolder, incompatible_keys: object) -> None:
     """A hook of the module, not a lambda, so that a model can be pickled."""
     model._text_has_changed()

@@ -2,44 +2,44 @@
 
 from torch import nn
 
-from .clip.build import RANDOM
+from .clip import RANDOM
+from .system import system_of_model
 
-PARTS = {  # first matching prefix of a parameter's name
-    "backbone.clip.visual.": "CLIP image tower",
-    "backbone.clip.": "CLIP text tower",
-    "backbone.downsample16.": "second downsample",
-    "sem_seg_head.hsm.": "HSM",
-    "sem_seg_head.escf.": "ESCF",
-    "sem_seg_head.gud.": "GUD",
-}
+__all__ = ["WeightSources"]
 
 
 class WeightSources(dict):
-    """The source of each part's weights, by the part's name."""
+    """The source of each part's weights, by the part's name in the system's record."""
 
     @classmethod
     def of(cls, model: nn.Module) -> "WeightSources":
-        """The sources in a model just built: CLIP's, a copy of it, and random ones."""
-        clip = getattr(model.backbone, "clip_source", RANDOM)
-        copied = f"copy of stage 4's ({clip})"
-        return cls(
-            {part: clip if part.startswith("CLIP") else RANDOM for part in PARTS.values()}
-            | {"second downsample": copied}
-        )
+        """The sources in a model just built: CLIP's file or tag, copies of CLIP's, and random weights."""
+        system = system_of_model(model)
+        clip = getattr(getattr(model, "backbone", None), "clip_source", RANDOM)
+        sources = {part: clip if part.startswith("CLIP") else RANDOM for part in system.parts.values()}
+        return cls(sources | {part: f"{how} ({clip})" for part, how in system.copied_parts.items()})
 
     @classmethod
-    def checkpoint(cls, path: str) -> "WeightSources":
+    def checkpoint(cls, model: nn.Module, path: str) -> "WeightSources":
         """All parts from one file."""
-        return cls(dict.fromkeys(PARTS.values(), path))
+        return cls(dict.fromkeys(system_of_model(model).parts.values(), path))
+
+    @property
+    def has_random(self) -> bool:
+        """Whether a part has random weights."""
+        return any(source.startswith(RANDOM) for source in self.values())
 
     def describe(self, model: nn.Module) -> str:
         """One short block: every part that the model has, its number of parameters and their source."""
+        parts = system_of_model(model).parts
         counts: dict[str, list[int]] = {}
         for name, parameter in model.named_parameters():
-            part = next((part for prefix, part in PARTS.items() if name.startswith(prefix)), "other")
+            part = next((part for prefix, part in parts.items() if name.startswith(prefix)), "other")
             total, trained = counts.setdefault(part, [0, 0])
             counts[part] = [total + parameter.numel(), trained + parameter.numel() * parameter.requires_grad]
         lines = [f"Weights of {type(model).__name__}:"]
+        other = next(iter(self.values()), RANDOM)
         for part, (total, trained) in counts.items():
-            lines.append(f"  {part:<18} {total / 1e6:8.2f} M, {trained / 1e6:8.2f} M trained  {self.get(part, RANDOM)}")
+            source = self.get(part, other if len(set(self.values())) == 1 else RANDOM)
+            lines.append(f"  {part:<18} {total / 1e6:8.2f} M, {trained / 1e6:8.2f} M trained  {source}")
         return "\n".join(lines)

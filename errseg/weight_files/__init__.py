@@ -1,7 +1,31 @@
 """Files of weights, from whomever: read as data, checked, and freed of what wraps them."""
 
+import os
+from collections.abc import Collection
+from typing import Any
+
+from ..errors import UsageError
 from .fit import check_fit
 from .reading import read_weight_file
 from .unwrap import unwrap
 
-__all__ = ["check_fit", "read_weight_file", "unwrap"]
+__all__ = ["check_fit", "load_state_dict_file", "read_weight_file", "unwrap"]
+
+
+def load_state_dict_file(path: str, expected: Collection[str] = ()) -> dict[str, Any]:
+    """Read a checkpoint as data: ``*.safetensors``, or a torch file of tensors, numbers, strings and containers.
+
+    Args:
+        path: of the file.
+        expected: names of the model's parameters and buffers: what begins with them is not taken for a wrapper's.
+
+    Returns:
+        A dict with the state dict under "model", freed of what wraps it, and whatever a training run saved beside it.
+
+    Raises:
+        UsageError: there is no such file.
+        UsageError: it is damaged, or holds something else than weights.
+    """
+    if "://" not in path and not os.path.lexists(path):
+        raise UsageError(f"MODEL.WEIGHTS = {path!r}: there is no such file; give a checkpoint's path.")
+    return unwrap(read_weight_file(path), path, expected)

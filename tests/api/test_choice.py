@@ -142,7 +142,7 @@ def test_a_failure_leaves_the_vocabulary_of_before(segmenter, monkeypatch):
         with pytest.raises(UsageError):
             segmenter.set_vocabulary(names, **options)
     assert same(segmenter(image), before)
-    assert segmenter.encoded.vocabulary is segmenter.model.vocabulary and len(segmenter.encoded.text) == 5
+    assert segmenter.encoded.tokenized is segmenter.model.vocabulary and len(segmenter.encoded.text) == 5
 
 
 def test_a_model_in_training_mode_is_a_sentence(segmenter):

@@ -88,9 +88,10 @@ def test_a_released_checkpoint_alone(run, tmp_path, monkeypatch):
     folder, model = run
     released = {to_official(key): value for key, value in model.state_dict().items()}
     torch.save({"model": released}, tmp_path / "released.pth")
-    seen = []
-    monkeypatch.setattr(loading, "released_clip_name", lambda state_dict: seen.append(len(state_dict)) or "RN50")
-    with pytest.raises(UsageError, match=r"MODEL\.BACKBONE\.NAME|RN50"):  # a name that no released model has
+    seen, other = [], errseg.get_cfg()
+    other.MODEL.CLIP.NAME = "RN50"  # which no released model has
+    monkeypatch.setattr(loading, "released_config", lambda state_dict: seen.append(len(state_dict)) or other.clone())
+    with pytest.raises(UsageError, match=r"MODEL\.BACKBONE\.NAME|RN50"):
         errseg.load(tmp_path / "released.pth")
     with pytest.raises(UsageError, match="no configuration key TEST.FLOP; did you mean TEST.FLIP"):
         errseg.load(tmp_path / "released.pth", overrides=["TEST.FLOP", True])

@@ -118,7 +118,9 @@ def test_what_crm_kept(segmenter):
     model.set_vocabulary(names)
     result = model(image)
     with torch.no_grad():
-        _, kept = model.model.segment(model.model.preprocess(model.inputs(image)["image"], (64, 64)))
+        encoded = model.encoded
+        pixels = model.model.preprocess(model.inputs(image)["image"], (64, 64))
+        kept = model.model.segment(pixels, encoded.text, encoded.num_kept).kept
     assert {each.name for each in result.kept} == {names[i] for i in kept[0]} and len(result.kept) == 2
     assert 1.11 >= result.kept[0].score >= result.kept[1].score >= 0
     model.set_vocabulary(names, num_classes=0)
@@ -152,10 +154,10 @@ def test_views_and_ablations(segmenter, changes):
 def test_how_many_names_stay(segmenter):
     model = segmenter()
     model.set_vocabulary("ade20k_150")
-    assert len(model.names) == 150 and model.model.vocabulary.num_classes == 32  # the paper's
+    assert len(model.names) == 150 and model.model.vocabulary.num_kept == 32  # the paper's
     model.set_vocabulary("ade20k_150", num_classes=7)
-    assert model.model.vocabulary.num_classes == 7
-    assert segmenter("MODEL.CRM.NUM_CLASSES_TEST", 3).model.vocabulary.num_classes == 3
+    assert model.model.vocabulary.num_kept == 7
+    assert segmenter("MODEL.CRM.NUM_CLASSES_TEST", 3).model.vocabulary.num_kept == 3
 
 
 def test_features_and_similarities(segmenter):

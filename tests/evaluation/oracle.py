@@ -8,8 +8,8 @@ from errseg.data import register_sem_seg
 
 
 class Vocabulary:
-    def __init__(self, names, num_classes):
-        self.names, self.num_classes = names, num_classes
+    def __init__(self, names, num_kept):
+        self.names, self.num_kept = names, num_kept
 
 
 class Oracle(nn.Module):

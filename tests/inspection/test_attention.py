@@ -7,7 +7,8 @@ from errseg.inspection.attention import attention_weights, class_weights, spatia
 from errseg.inspection.probe import attention_layers, look_at_attention
 from errseg.modeling import layers
 from errseg.modeling.err_seg.escf import CFM, SFM
-from errseg.modeling.layers import guidance_share
+from errseg.modeling.err_seg.guidance import guidance_share
+from errseg.modeling.err_seg.layers import Attention
 
 K, C, H, W = 3, 32, 6, 4
 
@@ -85,7 +86,7 @@ def test_class_attention_gives_what_cfm_computes(monkeypatch):
 
 
 def test_weights_are_a_softmax_of_scaled_products():
-    attention = layers.Attention(8, 16, 2)
+    attention = Attention(8, 16, 2)
     q, k = rand(1, 3, 8), rand(1, 5, 8)
     logits = (q[0, 1, 4:] * k[0, :, 4:]).sum(-1) / 4**0.5
     torch.testing.assert_close(attention_weights(attention, q, k)[0, 1, 1], logits.softmax(0))

@@ -5,13 +5,13 @@ import torch
 import torch.nn.functional as F
 
 from errseg.modeling import prediction as output
-from errseg.modeling.prediction import Part, dense_scores, label_map
+from errseg.modeling.prediction import ViewPrediction, dense_scores, label_map
 from tests.conftest import NAMES
 
 
 def part(kept, rows, cols, seed, h=5, w=7):
     scores = torch.rand(len(kept), h, w, generator=torch.Generator().manual_seed(seed))
-    return Part(scores, torch.tensor(kept), rows, cols)
+    return ViewPrediction(scores, torch.tensor(kept), rows, cols)
 
 
 def test_a_label_map_is_the_argmax_of_the_dense_scores():
@@ -34,8 +34,8 @@ def test_blocks_of_rows_change_nothing(block, monkeypatch):
 
 
 def test_parts_are_averaged_where_they_meet():
-    left = Part(torch.full((1, 2, 2), 0.6), torch.tensor([0]), (0, 4), (0, 6))
-    right = Part(torch.full((2, 2, 2), 0.5), torch.tensor([0, 2]), (0, 4), (4, 10))
+    left = ViewPrediction(torch.full((1, 2, 2), 0.6), torch.tensor([0]), (0, 4), (0, 6))
+    right = ViewPrediction(torch.full((2, 2, 2), 0.5), torch.tensor([0, 2]), (0, 4), (4, 10))
     dense = dense_scores([left, right], (4, 10), 3)
     torch.testing.assert_close(dense[0, 0], torch.tensor([0.6] * 4 + [0.55] * 2 + [0.5] * 4))
     torch.testing.assert_close(dense[2, 0], torch.tensor([0.0] * 4 + [0.25] * 2 + [0.5] * 4))

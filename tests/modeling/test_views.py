@@ -46,16 +46,30 @@ def test_a_window_larger_than_the_image_is_the_image():
 
 
 @pytest.mark.parametrize(
-    ("options", "key"),
+    ("options", "name"),
     [
-        ({"resolution": 63}, "INPUT.RESOLUTION_TEST = 63"),
-        ({"scales": ()}, "TEST.SCALES"),
-        ({"scales": (1, 0)}, "TEST.SCALES"),
-        ({"scales": ("a",)}, "TEST.SCALES"),
-        ({"window_overlap": 1.0}, "TEST.WINDOW_OVERLAP = 1.0"),
-        ({"keep_aspect": True, "sliding_window": True}, "TEST.KEEP_ASPECT"),
+        ({"resolution": 63}, "resolution = 63"),
+        ({"scales": ()}, "scales = "),
+        ({"scales": (1, 0)}, "scales = "),
+        ({"scales": ("a",)}, "scales = "),
+        ({"window_overlap": 1.0}, "window_overlap = 1.0"),
+        ({"keep_aspect": True, "sliding_window": True}, "keep_aspect and sliding_window"),
     ],
 )
-def test_unsuitable_options_name_their_key(options, key):
-    with pytest.raises(ValueError, match=key):
+def test_unsuitable_options_are_named(options, name):
+    with pytest.raises(ValueError, match=name):
         Views(**{"resolution": 640, **options})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "named"),
+    [
+        ("INPUT.RESOLUTION_TEST", 63, "INPUT.RESOLUTION_TEST = 63"),
+        ("TEST.SCALES", (), "TEST.SCALES = "),
+        ("TEST.WINDOW_OVERLAP", 1.0, "TEST.WINDOW_OVERLAP = 1.0"),
+    ],
+)
+def test_a_configurations_message_names_the_key(key, value, named, tiny_cfg):
+    tiny_cfg.merge_from_list([key, value])
+    with pytest.raises(ValueError, match=named):
+        Views.from_config(tiny_cfg)

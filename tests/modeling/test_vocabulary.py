@@ -6,7 +6,7 @@ import pickle
 import pytest
 import torch
 
-from errseg.modeling.vocabulary import EncodedVocabulary
+from errseg.modeling.vocabulary import EncodedNames
 from tests.conftest import NAMES
 
 OTHERS = ["dog", "cup", "street lamp"]
@@ -96,7 +96,7 @@ def test_embeddings_follow_the_model_to_its_device_and_type(build):
 def test_embeddings_of_another_source_never_go_stale(build, make_batch):
     model, batch = build().eval(), make_batch(1)
     text = torch.nn.functional.normalize(torch.randn(len(NAMES), 32, generator=torch.Generator().manual_seed(1)), dim=1)
-    model.use(EncodedVocabulary(model.vocabulary, text))
+    model.use(EncodedNames(model.vocabulary, text))
     before = scores(model, batch)
     model.train().eval().load_state_dict(model.state_dict())
     assert model.text_embeddings is text and torch.equal(scores(model, batch), before)

@@ -14,12 +14,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["Vocabulary", "canonical", "default_num_classes", "equal_names", "load_vocabulary", "vocabulary_names"]
+__all__ = ["Vocabulary", "canonical", "equal_names", "load_vocabulary", "vocabulary_names"]
 
 FOLDER = Path(__file__).parent
-# K by the length of the vocabulary, as the paper has it for its five data sets (Table XIII)
-NUM_CLASSES_TEST = {20: 16, 59: 24, 150: 32}
-MANY_NUM_CLASSES_TEST = 48
 
 
 class Vocabulary(NamedTuple):
@@ -54,11 +51,6 @@ def load_vocabulary(name: str) -> Vocabulary:
         classes = {row["raw_id"]: row["id"] for row in rows}
         label_ids = tuple(classes.get(row["raw_id"]) for row in _read(content["labels"])["classes"])
     return Vocabulary(tuple(row["name"] for row in rows), *zip(*prompts, strict=True), label_ids)
-
-
-def default_num_classes(count: int) -> int:
-    """K, the names that CRM keeps at test, for a vocabulary of ``count`` names, as the paper chooses it."""
-    return min(next((k for length, k in NUM_CLASSES_TEST.items() if count <= length), MANY_NUM_CLASSES_TEST), count)
 
 
 def _read(name: str) -> dict[str, Any]:

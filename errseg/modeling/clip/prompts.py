@@ -1,4 +1,4 @@
-"""From names to prompts to tokens: the vocabulary that a model segments.
+"""From names to prompts, to tokens, to text embeddings.
 
 Shapes: T names, N prompts (one or several a name), L tokens a prompt, D text dimension.
 """
@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...errors import UsageError
+from ...errors import ArgumentError, UsageError
 from .config import model_config
 
 logger = logging.getLogger(__name__)
@@ -27,18 +27,18 @@ PUBLISHED = {"A-847": (847, "ee311c5f3b780a16a58f40726927f6c4")}
 
 
 @dataclass(frozen=True, eq=False)
-class Vocabulary:
+class TokenizedNames:
     """The names that a model segments, tokenised.
 
     Attributes:
         names: T names as they were given, synonyms included.
-        num_classes: K, the classes that CRM keeps at test.
+        num_kept: K, the names that are kept for each image at test.
         tokens: (N, L) token ids of all prompts.
         owner: (N,) the name that each prompt belongs to, ascending.
     """
 
     names: tuple[str, ...]
-    num_classes: int
+    num_kept: int
     tokens: Tensor
     owner: Tensor
 
@@ -47,27 +47,25 @@ class Prompter:
     """Turns names into prompts and tokens.
 
     Args:
-        clip_name: ``MODEL.CLIP.NAME``, which decides the tokenizer.
+        clip_name: a model name of open_clip or a model configuration, which decides the tokenizer.
         templates: prompts with ``{}`` where the name goes.
         synonyms: of comma-separated synonyms, use the "first" (the paper) or the "mean" of all their embeddings.
 
     Raises:
-        UsageError: no template, a template without ``{}``, another word for ``synonyms``.
+        ArgumentError: no template, a template without ``{}``, another word for ``synonyms``.
     """
 
     def __init__(self, clip_name: str, templates: Sequence[str], synonyms: str = "first"):
         templates = [templates] if isinstance(templates, str) else list(templates)
         if not templates:
-            raise UsageError(
-                "MODEL.PROMPT.TEMPLATES is empty; give at least one prompt, such as 'A photo of a {} in the scene'."
+            raise ArgumentError(
+                "{templates} is empty; give at least one prompt, such as 'A photo of a {} in the scene'."
             )
         for template in templates:
             if template.count("{}") != 1:
-                raise UsageError(
-                    f"MODEL.PROMPT.TEMPLATES: the prompt {template!r} needs one '{{}}' where the name goes."
-                )
+                raise ArgumentError(f"{{templates}}: the prompt {template!r} needs one '{{}}' where the name goes.")
         if synonyms not in ("first", "mean"):
-            raise UsageError(f"MODEL.PROMPT.SYNONYMS = {synonyms!r}; give 'first' or 'mean'.")
+            raise ArgumentError(f"{{synonyms}} = {synonyms!r}; give 'first' or 'mean'.")
         self.templates = templates
         self.synonyms = synonyms
         self.tokenizer = tokenizer_of(clip_name)
@@ -79,12 +77,12 @@ class Prompter:
             synonyms = synonyms[:1]
         return [template.replace("{}", synonym) for synonym in synonyms for template in self.templates]
 
-    def vocabulary(self, names: Sequence[str], num_classes: int | None = None) -> Vocabulary:
+    def tokenize(self, names: Sequence[str], num_kept: int | None = None) -> TokenizedNames:
         """Check and tokenise the names.
 
         Args:
             names: T names; each may hold comma-separated synonyms.
-            num_classes: K; None or 0 keeps all T.
+            num_kept: K; None or 0 keeps all T.
 
         Raises:
             UsageError: no names, a blank one, something else than a string, a negative K; or the text tower reads not
@@ -95,16 +93,16 @@ class Prompter:
         for i, name in enumerate(names):
             if not isinstance(name, str) or not name.replace(",", " ").strip():
                 raise UsageError(f"Name {i} of the vocabulary is {name!r}; every name needs at least one word.")
-        if num_classes is not None and num_classes < 0:
-            raise UsageError(f"num_classes = {num_classes} is negative; give K, the classes to keep, or 0 for all.")
-        if num_classes and num_classes > len(names):
-            _say_once("K = %d exceeds the %d names of the vocabulary: every class stays.", num_classes, len(names))
+        if num_kept is not None and num_kept < 0:
+            raise UsageError(f"num_classes = {num_kept} is negative; give K, the names to keep, or 0 for all.")
+        if num_kept and num_kept > len(names):
+            _say_once("K = %d exceeds the %d names of the vocabulary: every name stays.", num_kept, len(names))
         prompts = [self.prompts(name) for name in names]
         tokens = self.tokenizer([prompt for group in prompts for prompt in group])
         owner = torch.tensor([i for i, group in enumerate(prompts) for _ in group])
         self._check_lengths(names, prompts, tokens, owner)
         _check_different(names, tokens, owner, self.synonyms)
-        return Vocabulary(tuple(names), min(num_classes or len(names), len(names)), tokens, owner)
+        return TokenizedNames(tuple(names), min(num_kept or len(names), len(names)), tokens, owner)
 
     def _check_lengths(self, names: Sequence[str], prompts: list[list[str]], tokens: Tensor, owner: Tensor) -> None:
         """Raise UsageError where the tokenizer has cut a prompt; one that has no padding may be."""
@@ -176,24 +174,24 @@ def digest_of(names: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(names).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def embed_vocabulary(vocabulary: Vocabulary, encode_text: Callable[[Tensor], Tensor]) -> Tensor:
-    """The text embeddings of a vocabulary: (T, D), of unit length.
+def embed_names(tokenized: TokenizedNames, encode_text: Callable[[Tensor], Tensor]) -> Tensor:
+    """The text embeddings of names: (T, D), of unit length.
 
     Embeddings of several prompts of a name are averaged; equal prompts are encoded once. Gradients flow where the
     caller keeps them; where none are kept, prompts pass in chunks of similar length, and memory does not grow with T.
 
     Args:
-        vocabulary: the names.
+        tokenized: the names.
         encode_text: (N, L) ids -> (N, D) of unit length.
     """
-    tokens, place = vocabulary.tokens.unique(dim=0, return_inverse=True)
+    tokens, place = tokenized.tokens.unique(dim=0, return_inverse=True)
     if not torch.is_grad_enabled():
         order = tokens.argmax(dim=1).argsort()  # by the place of EOT, the highest id
         tokens, place = tokens[order], order.argsort()[place]
     parts = [tokens] if torch.is_grad_enabled() else tokens.split(CHUNK)
     embeddings = torch.cat([encode_text(part) for part in parts])
     embeddings = embeddings[place.to(embeddings.device)]
-    if len(embeddings) == len(vocabulary.names):
+    if len(embeddings) == len(tokenized.names):
         return embeddings
-    total = embeddings.new_zeros(len(vocabulary.names), embeddings.shape[1])
-    return F.normalize(total.index_add(0, vocabulary.owner.to(embeddings.device), embeddings), dim=-1)
+    total = embeddings.new_zeros(len(tokenized.names), embeddings.shape[1])
+    return F.normalize(total.index_add(0, tokenized.owner.to(embeddings.device), embeddings), dim=-1)

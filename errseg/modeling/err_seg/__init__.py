@@ -1,6 +1,41 @@
 """ERR-Seg: one file per module of the paper."""
 
+from ..system import System, register
+from .config import ARGUMENT_KEYS, KEY_RANGES, add_config, num_kept
 from .head import ERRSegHead
 from .model import ERRSeg
+from .plain import PlainForm
+from .released import RELEASED
+from .stage4 import ConvNeXtCLIP
+from .taps import STAGES, TAPS
+from .vit import ViTCLIP
 
-__all__ = ["ERRSeg", "ERRSegHead"]
+__all__ = ["ERR_SEG", "ConvNeXtCLIP", "ERRSeg", "ERRSegHead", "ViTCLIP"]
+
+PARTS = {
+    "backbone.clip.visual.": "CLIP image tower",
+    "backbone.clip.": "CLIP text tower",
+    "backbone.downsample16.": "second downsample",
+    "sem_seg_head.hsm.": "HSM",
+    "sem_seg_head.escf.": "ESCF",
+    "sem_seg_head.gud.": "GUD",
+}
+
+
+ERR_SEG = register(
+    System(
+        name="ERR-Seg",
+        meta_architecture="ERRSeg",
+        add_config=add_config,
+        key_ranges=KEY_RANGES,
+        argument_keys=ARGUMENT_KEYS,
+        num_kept=num_kept,
+        parts=PARTS,
+        copied_parts={"second downsample": "copy of stage 4's"},
+        released=RELEASED,
+        plain_form=PlainForm,
+        taps=TAPS,
+        stages=STAGES,
+        shows=("ranking",),
+    )
+)

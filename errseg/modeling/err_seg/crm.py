@@ -6,7 +6,7 @@ Shapes: B images, T classes of the vocabulary, K classes kept, H x W locations a
 import torch
 from torch import Tensor, nn
 
-from ...errors import UsageError
+from ...errors import ArgumentError
 
 
 class CRM(nn.Module):
@@ -15,12 +15,15 @@ class CRM(nn.Module):
     Args:
         top_categories: how many classes score at one location.
         score_coefficient: the r-th best class of a location (r = 0, 1, ...) scores ``score_coefficient ** r``.
+
+    Raises:
+        ArgumentError: no class would score.
     """
 
     def __init__(self, top_categories: int = 3, score_coefficient: float = 0.1):
         super().__init__()
         if top_categories < 1:
-            raise UsageError(f"MODEL.CRM.TOP_CATEGORIES = {top_categories} keeps no class; give 1 or more.")
+            raise ArgumentError(f"{{top_categories}} = {top_categories} keeps no class; give 1 or more.")
         self.top_categories = top_categories
         self.score_coefficient = score_coefficient
 
@@ -39,30 +42,30 @@ class CRM(nn.Module):
         return torch.einsum("brt,r->bt", counts.double(), points).float()
 
     @torch.no_grad()
-    def forward(self, cost_map: Tensor, num_classes: int, present: Tensor | None = None) -> Tensor:
+    def forward(self, cost_map: Tensor, num_kept: int, present: Tensor | None = None) -> Tensor:
         """Ids of the classes to keep, ascending. Of equal scores (many classes have none) the lower id stays.
 
         Args:
             cost_map: (B, T, H, W) cosines at stride 16.
-            num_classes: K; every class stays where K >= T.
+            num_kept: K; every class stays where K >= T.
             present: (B, T) bool, the classes of the ground truth (training); they always stay.
 
         Returns:
             (B, min(K, T)) int64.
         """
         batch, num_names = cost_map.shape[:2]
-        if num_classes >= num_names:
+        if num_kept >= num_names:
             return torch.arange(num_names, device=cost_map.device).expand(batch, -1)
         scores = self.scores(cost_map)
         if present is not None:
             scores = scores.masked_fill(present, torch.inf)
         # A stable sort, for topk breaks ties in ways that differ between devices and runtimes
-        return scores.sort(dim=1, descending=True, stable=True).indices[:, :num_classes].sort(dim=1).values
+        return scores.sort(dim=1, descending=True, stable=True).indices[:, :num_kept].sort(dim=1).values
 
 
 class KeepAll(nn.Module):
     """Every class stays (Table V, "w/o CRM")."""
 
-    def forward(self, cost_map: Tensor, num_classes: int, present: Tensor | None = None) -> Tensor:
+    def forward(self, cost_map: Tensor, num_kept: int, present: Tensor | None = None) -> Tensor:
         """(B, T, H, W) -> (B, T) int64: all ids, for every image."""
         return torch.arange(cost_map.shape[1], device=cost_map.device).expand(cost_map.shape[0], -1)

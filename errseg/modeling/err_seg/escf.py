@@ -10,20 +10,10 @@ import torch
 from timm.layers import DropPath
 from torch import Tensor, nn
 
-from ...errors import UsageError
-from ..layers import (
-    Attention,
-    PlainMLP,
-    ReLU6,
-    StarMLP,
-    call,
-    guidance_share,
-    in_parts,
-    init_transformer_weights,
-    relu6,
-    resize,
-    with_share,
-)
+from ...errors import ArgumentError
+from ..layers import ReLU6, call, in_parts, relu6, resize
+from .guidance import guidance_share, with_share
+from .layers import Attention, PlainMLP, StarMLP, init_transformer_weights
 
 
 def _mlp(dim: int, star: bool) -> nn.Module:
@@ -181,12 +171,13 @@ class ESCF(nn.Module):
         super().__init__()
         self.run = run
         if not (sfm or cfm):
-            raise UsageError("MODEL.ESCF.SFM and MODEL.ESCF.CFM are both False; set MODEL.ESCF.ENABLED False instead.")
-        for key, ratio in (("SSR", ssr_ratio), ("CSR", csr_ratio)):
+            raise ArgumentError("{sfm} and {cfm} are both False; set {enabled} False instead.")
+        for name, ratio in (("ssr_ratio", ssr_ratio), ("csr_ratio", csr_ratio)):
             if ratio < 1:
-                raise UsageError(f"MODEL.ESCF.{key}_RATIO = {ratio}; give 1 for no reduction, or more.")
+                raise ArgumentError(f"{{{name}}} = {ratio}; give 1 for no reduction, or more.")
         self.image_guidance = ImageGuidance(image_dims, dim) if sfm else Unguided()
         self.text_guidance = nn.Sequential(nn.Linear(text_dim, dim), nn.GELU()) if cfm else Unguided()
+        self.modules_of_layer = sfm + cfm
         self.layers = nn.ModuleList()
         for i in range(num_layers):
             if sfm:
@@ -195,24 +186,26 @@ class ESCF(nn.Module):
                 fusion = CFM(dim, num_heads, star, i * drop_path)
                 self.layers.append(CSR(fusion, csr_ratio) if csr_ratio > 1 else fusion)
 
-    def forward(self, x: Tensor, maps: list[Tensor], text: Tensor) -> Tensor:
+    def forward(self, x: Tensor, maps: list[Tensor], text: Tensor, num_layers: int | None = None) -> Tensor:
         """Fuse context into the cost embedding.
 
         Args:
             x: (B, K, H, W, C).
             maps: the guiding feature maps, coarsest first, each (B, image_dims[i], h, w).
             text: (B, K, D) normalised embeddings of the classes kept.
+            num_layers: how many layers run, each an SFM and a CFM; None for all.
 
         Returns:
             (B, K, H, W, C).
         """
         image_guidance = self.image_guidance(maps, x.shape[2:4])
-        return self.fuse(x, image_guidance, self.text_guidance(text.to(x.dtype)))
+        return self.fuse(x, image_guidance, self.text_guidance(text.to(x.dtype)), num_layers)
 
-    def fuse(self, x: Tensor, image_guidance: Tensor, text_guidance: Tensor) -> Tensor:
+    def fuse(self, x: Tensor, image_guidance: Tensor, text_guidance: Tensor, num_layers: int | None = None) -> Tensor:
         """The layers alone: (B, K, H, W, C), (B, H, W, C), (B, K, C) -> (B, K, H, W, C)."""
-        for layer in self.layers:
-            x = self.run(layer, x, image_guidance, text_guidance)
+        modules = len(self.layers) if num_layers is None else num_layers * self.modules_of_layer
+        for module in list(self.layers)[:modules]:
+            x = self.run(module, x, image_guidance, text_guidance)
         return x
 
 

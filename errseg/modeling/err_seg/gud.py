@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from ...errors import UsageError
-from ..layers import ReLU6, StopGradient, call, guidance_share, in_parts, resize, with_share
+from ...errors import ArgumentError
+from ..layers import ReLU6, StopGradient, call, in_parts, resize
+from .guidance import guidance_share, with_share
 
 
 def groups(channels: int) -> int:
@@ -101,11 +102,9 @@ class GUD(nn.Module):
         super().__init__()
         self.run = run
         if any(width % groups(width) for width in (dim // 2, dim // 4, dim // 8)):
-            raise UsageError(
-                f"MODEL.ESCF.DIM = {dim} does not split into GUD's groups of 8 channels; give 32, 64 or 128."
-            )
+            raise ArgumentError(f"{{dim}} = {dim} does not split into GUD's groups of 8 channels; give 32, 64 or 128.")
         if kernel_size % 2 == 0:
-            raise UsageError(f"MODEL.GUD.KERNEL_SIZE = {kernel_size} is even; give an odd size such as 3.")
+            raise ArgumentError(f"{{kernel_size}} = {kernel_size} is even; give an odd size such as 3.")
         self.stop_gradient = StopGradient() if stop_gradient else nn.Identity()
         self.stages = nn.ModuleList()
         for i, image_dim in enumerate(image_dims):

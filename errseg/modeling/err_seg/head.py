@@ -3,13 +3,14 @@
 Shapes: B images, T classes of the vocabulary, K classes kept, D text dimension, C channels, strides os4 ... os32.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch.nn.functional as F
 from detectron2.config import configurable
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY, ShapeSpec
 from torch import Tensor, nn
 
+from ...errors import arguments_from
 from ..layers import call, recompute, resize, without_autocast
 from .crm import CRM, KeepAll
 from .escf import ESCF
@@ -37,7 +38,7 @@ def cost_map(dense: Tensor, text: Tensor) -> Tensor:
 class PassOn(nn.Module):
     """The cost embedding unchanged (Table V, "w/o ESCF")."""
 
-    def forward(self, x: Tensor, maps: list[Tensor], text: Tensor) -> Tensor:
+    def forward(self, x: Tensor, maps: list[Tensor], text: Tensor, num_layers: int | None = None) -> Tensor:
         """(B, K, H, W, C) -> the same."""
         return x
 
@@ -81,76 +82,99 @@ class ERRSegHead(nn.Module):
         fusion_maps = tuple(name for name in ("os32", "os16") if name in input_shape)
         decoder_maps = ("os16", "os8", "os4")
         channels = {name: shape.channels for name, shape in input_shape.items()}
-        fusion = (
-            ESCF(
-                image_dims=tuple(channels[name] for name in fusion_maps),
-                text_dim=channels[embeddings[0]],
-                dim=escf.DIM,
-                num_heads=escf.NUM_HEADS,
-                num_layers=escf.NUM_LAYERS,
-                sfm=escf.SFM,
-                cfm=escf.CFM,
-                ssr_ratio=escf.SSR_RATIO,
-                csr_ratio=escf.CSR_RATIO,
-                star=escf.STAR,
-                drop_path=escf.DROP_PATH,
-                run=run,
-            )
-            if escf.ENABLED
-            else PassOn()
-        )
-        decoder = (
-            GUD(
-                dim=escf.DIM,
-                image_dims=tuple(channels[name] for name in decoder_maps),
-                guidance_os16=gud.GUIDANCE_OS16,
-                stop_gradient=gud.STOP_GRADIENT,
-                kernel_size=gud.KERNEL_SIZE,
-                run=run,
-            )
-            if gud.ENABLED
-            else HeadOnly(escf.DIM)
-        )
         return {
             "embeddings": embeddings,
             "fusion_maps": fusion_maps,
             "decoder_maps": decoder_maps,
-            "crm": CRM(crm.TOP_CATEGORIES, crm.SCORE_COEFFICIENT) if crm.ENABLED else KeepAll(),
+            "crm": cls._build_crm(crm),
             "hsm": HSM(escf.DIM) if hsm.ENABLED else SingleScale(escf.DIM),
-            "escf": fusion,
-            "gud": decoder,
+            "escf": cls._build_escf(escf, [channels[name] for name in fusion_maps], channels[embeddings[0]], run),
+            "gud": cls._build_gud(gud, escf.DIM, [channels[name] for name in decoder_maps], run),
         }
 
+    @staticmethod
+    def _build_crm(keys) -> nn.Module:
+        if not keys.ENABLED:
+            return KeepAll()
+        with arguments_from("MODEL.CRM"):
+            return CRM(keys.TOP_CATEGORIES, keys.SCORE_COEFFICIENT)
+
+    @staticmethod
+    def _build_escf(keys, image_dims: Sequence[int], text_dim: int, run: Callable) -> nn.Module:
+        if not keys.ENABLED:
+            return PassOn()
+        with arguments_from("MODEL.ESCF"):
+            return ESCF(
+                image_dims=tuple(image_dims),
+                text_dim=text_dim,
+                dim=keys.DIM,
+                num_heads=keys.NUM_HEADS,
+                num_layers=keys.NUM_LAYERS,
+                sfm=keys.SFM,
+                cfm=keys.CFM,
+                ssr_ratio=keys.SSR_RATIO,
+                csr_ratio=keys.CSR_RATIO,
+                star=keys.STAR,
+                drop_path=keys.DROP_PATH,
+                run=run,
+            )
+
+    @staticmethod
+    def _build_gud(keys, dim: int, image_dims: Sequence[int], run: Callable) -> nn.Module:
+        if not keys.ENABLED:
+            return HeadOnly(dim)
+        with arguments_from("MODEL.GUD", dim="MODEL.ESCF.DIM"):
+            return GUD(
+                dim=dim,
+                image_dims=tuple(image_dims),
+                guidance_os16=keys.GUIDANCE_OS16,
+                stop_gradient=keys.STOP_GRADIENT,
+                kernel_size=keys.KERNEL_SIZE,
+                run=run,
+            )
+
     def forward(
-        self,
-        features: dict[str, Tensor],
-        text: Tensor,
-        num_classes: int,
-        present: Tensor | None = None,
-        see_costs: Callable[[Tensor], None] | None = None,
+        self, features: dict[str, Tensor], text: Tensor, num_kept: int, present: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Segment.
 
         Args:
             features: the encoder's maps.
             text: (T, D) text embeddings of unit length.
-            num_classes: K.
+            num_kept: K.
             present: (B, T) bool, the classes of the ground truth, which CRM keeps (training).
-            see_costs: is called with the cost maps that CRM ranks, (B, T, H, W).
 
         Returns:
             Logits (B, K, h, w), at stride 4 with GUD and 16 without it, and the kept classes' ids (B, K), ascending.
         """
+        x, kept = self.fuse(features, text, num_kept, present)
+        return self.gud(x, [guide(features[name]) for name in self.decoder_maps]), kept
+
+    def fuse(
+        self,
+        features: dict[str, Tensor],
+        text: Tensor,
+        num_kept: int,
+        present: Tensor | None = None,
+        num_layers: int | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """CRM, HSM and ESCF: the fused cost embedding, before GUD decodes it.
+
+        Args:
+            features, text, num_kept, present: as ``forward``'s.
+            num_layers: how many of ESCF's layers run; None for all.
+
+        Returns:
+            The cost embedding (B, K, H, W, C), and the kept classes' ids (B, K), ascending.
+        """
         size = features["os16"].shape[-2:]
         costs = resize(cost_map(features[self.embeddings[0]], text), size)  # (B, T, H, W)
-        if see_costs is not None:
-            see_costs(costs)
-        kept = self.crm(costs, num_classes, present)  # (B, K)
+        kept = self.crm(costs, num_kept, present)  # (B, K)
         text = text[kept]  # (B, K, D)
         x = self.hsm(*(cost_map(features[name], text) for name in self.embeddings), size=size)  # (B, K, H, W, C)
-        x = self.escf(x, [self._guide(features[name]) for name in self.fusion_maps], text)
-        return self.gud(x, [self._guide(features[name]) for name in self.decoder_maps]), kept
+        return self.escf(x, [guide(features[name]) for name in self.fusion_maps], text, num_layers), kept
 
-    @staticmethod
-    def _guide(x: Tensor) -> Tensor:
-        return x.clamp(-GUIDANCE_LIMIT, GUIDANCE_LIMIT)
+
+def guide(x: Tensor) -> Tensor:
+    """A feature map as it guides ESCF and GUD: clamped."""
+    return x.clamp(-GUIDANCE_LIMIT, GUIDANCE_LIMIT)

@@ -13,13 +13,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..layers import Attention, StarMLP, resize
-from ..prediction import DROPPED_LOGIT, picture_size
+from ..layers import resize
+from ..prediction import picture_size
 from .crm import KeepAll
 from .escf import CSR, ESCF, SFM, SSR
 from .gud import GUD, Guidance
 from .head import cost_map
 from .hsm import HSM
+from .layers import Attention, StarMLP
+from .model import DROPPED_LOGIT
 
 
 class PlainForm(nn.Module):
@@ -51,24 +53,24 @@ class PlainForm(nn.Module):
         text = self.embed_names(model.vocabulary.names) if text is None else text
         resolution = model.resolution_train if training else model.views.resolution
         images = torch.cat([model.preprocess(x["image"], (resolution, resolution)) for x in batched_inputs])
-        present, num_classes = None, model.vocabulary.num_classes
+        present, num_kept = None, model.vocabulary.num_kept
         if training:
             labels = model.stack_labels(batched_inputs)
-            present = model.present_classes(labels, batched_inputs)
-            num_classes = max(model.num_classes_train, int(present.sum(1).max()))
+            present = model.present_names(labels, batched_inputs, len(model.vocabulary.names))
+            num_kept = max(model.num_kept_train, int(present.sum(1).max()))
             present, labels = present.to(images.device), labels.to(images.device)
-        logits = self.logits(images, text, num_classes, present)
+        logits = self.logits(images, text, num_kept, present)
         if training:
             return {"loss_sem_seg": dense_loss(logits, labels, model.ignore_label)}
         sizes = map(picture_size, batched_inputs)
         return [resize(each.sigmoid()[None], size)[0] for each, size in zip(logits, sizes, strict=True)]
 
-    def logits(self, images: Tensor, text: Tensor, num_classes: int, present: Tensor | None = None) -> Tensor:
+    def logits(self, images: Tensor, text: Tensor, num_kept: int, present: Tensor | None = None) -> Tensor:
         """(B, 3, R, R), (T, D) -> (B, T, h, w), -100 for the names that CRM dropped."""
         head, features = self.model.sem_seg_head, self.model.backbone(images)
         size = features["os16"].shape[-2:]
         costs = [cost_map(features[name], text) for name in head.embeddings]  # (B, T, H, W), (B, T, h, w)
-        kept = keep_classes(head.crm, resize(costs[0], size), num_classes, present)
+        kept = keep_classes(head.crm, resize(costs[0], size), num_kept, present)
         costs = [cost.gather(1, kept[..., None, None].expand(-1, -1, *cost.shape[-2:])) for cost in costs]
         x = hsm(head.hsm, costs, size)  # (B, K, C, H, W)
         guides = {name: features[name].clamp(-16, 16) for name in {*head.fusion_maps, *head.decoder_maps}}
@@ -78,10 +80,10 @@ class PlainForm(nn.Module):
         return dense.scatter(1, kept[..., None, None].expand_as(logits), logits)
 
 
-def keep_classes(crm: nn.Module, costs: Tensor, num_classes: int, present: Tensor | None) -> Tensor:
+def keep_classes(crm: nn.Module, costs: Tensor, num_kept: int, present: Tensor | None) -> Tensor:
     """CRM by ranks and points, location by location: (B, T, H, W) -> (B, K) ids (Eqs. 5 and 6)."""
     batch, num_names = costs.shape[:2]
-    if isinstance(crm, KeepAll) or num_classes >= num_names:
+    if isinstance(crm, KeepAll) or num_kept >= num_names:
         return torch.arange(num_names, device=costs.device).expand(batch, -1)
     ranked = costs.detach().flatten(2).sort(dim=1, descending=True).indices
     scores = costs.new_zeros(batch, num_names, dtype=torch.float64)
@@ -91,7 +93,7 @@ def keep_classes(crm: nn.Module, costs: Tensor, num_classes: int, present: Tenso
     if present is not None:
         scores[present] = torch.inf
     order = scores.float().sort(dim=1, descending=True, stable=True).indices  # the lower id of equal scores
-    return order[:, :num_classes].sort(dim=1).values
+    return order[:, :num_kept].sort(dim=1).values
 
 
 def hsm(module: nn.Module, costs: list[Tensor], size: tuple[int, int]) -> Tensor:

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Iterable, Mapping
 
-import torch
+from detectron2.config import CfgNode
 from torch import Tensor
 
 from ...config import get_cfg
 from ...errors import UsageError
-from .. import ERRSeg
+from ..build import build_on_meta
+from ..system import Released
 
 PREFIX = "sem_seg_head.clip_model."  # what tells a released checkpoint from ours
 SIZES = {640: "convnext_base_w_320", 768: "convnext_large_d_320"}  # text dimension -> CLIP model
@@ -37,18 +38,23 @@ FUSION_RENAMES = (
 UPSAMPLING = re.compile(r"sem_seg_head\.gud\.stages\.(\d)\.(up|refine)\.(.+)")
 
 
-def is_official(state_dict: Mapping[str, Tensor]) -> bool:
+def recognises(state_dict: Mapping[str, Tensor]) -> bool:
     """Whether a state dict has the released checkpoints' names."""
     return any(key.startswith(PREFIX) for key in state_dict)
 
 
-def released_clip_name(state_dict: Mapping[str, Tensor]) -> str | None:
-    """``MODEL.CLIP.NAME`` of a released checkpoint, whose other keys are the defaults; None where it is none."""
+def released_config(state_dict: Mapping[str, Tensor]) -> CfgNode | None:
+    """The configuration of a released checkpoint, by its size: the defaults are the paper's; None where it is none."""
     projection = state_dict.get(f"{PREFIX}text_projection")
-    return None if projection is None or not projection.ndim else SIZES.get(projection.shape[-1])
+    name = None if projection is None or not projection.ndim else SIZES.get(projection.shape[-1])
+    if name is None:
+        return None
+    cfg = get_cfg()
+    cfg.MODEL.CLIP.NAME = name
+    return cfg
 
 
-def from_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def from_released(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A released checkpoint's state dict under errseg's names.
 
     Args:
@@ -75,7 +81,7 @@ def from_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {expected[key][0]: value for key, value in state_dict.items()}
 
 
-def to_official(key: str) -> str:
+def to_released(key: str) -> str:
     """The released checkpoints' name of one of our parameters."""
     if match := FUSION.fullmatch(key):
         layer, rest = int(match[1]), match[3]
@@ -92,16 +98,15 @@ def to_official(key: str) -> str:
     return key
 
 
-def _expected(state_dict: Mapping[str, Tensor]) -> dict[str, tuple[str, torch.Size]]:
+def _expected(state_dict: Mapping[str, Tensor]) -> dict[str, tuple[str, tuple[int, ...]]]:
     """The keys of a released checkpoint of this one's size: ours and the shape, by the released name."""
-    cfg = get_cfg()
-    cfg.MODEL.CLIP.NAME = released_clip_name(state_dict) or SIZES[640]  # of no known size: the base model's keys
-    cfg.MODEL.DEVICE = "meta"
-    with torch.device("meta"):
-        model = ERRSeg(cfg)
-    return {to_official(key): (key, value.shape) for key, value in model.state_dict().items()}
+    model = build_on_meta(released_config(state_dict) or get_cfg())  # of no known size: the base model's keys
+    return {to_released(key): (key, tuple(value.shape)) for key, value in model.state_dict().items()}
 
 
 def _some(keys: Iterable[str], most: int = 5) -> str:
     keys = list(keys)
     return ", ".join(keys[:most]) + (f" and {len(keys) - most} more" if len(keys) > most else "")
+
+
+RELEASED = Released(recognises, released_config, from_released, to_released)

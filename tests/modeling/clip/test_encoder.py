@@ -6,8 +6,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from errseg.errors import UsageError
+from errseg.modeling import ConvNeXtCLIP, ViTCLIP
 from errseg.modeling.clip.build import build_clip, load_clip_weights
-from errseg.modeling.clip.encoder import ConvNeXtCLIP, ViTCLIP
+from errseg.modeling.clip.policies import FROZEN
+from errseg.modeling.err_seg.stage4 import POLICY
 
 DATA = Path(__file__).parents[2] / "data"
 IMAGES = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
@@ -15,7 +17,7 @@ IMAGES = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
 
 def convnext(**options):
     torch.manual_seed(0)
-    return ConvNeXtCLIP(clip=build_clip(str(DATA / "tiny_clip.json")), **options).eval()
+    return ConvNeXtCLIP(clip=build_clip(str(DATA / "tiny_clip.json")), **{"policy": POLICY, **options}).eval()
 
 
 @pytest.mark.parametrize("hierarchical", [True, False])
@@ -59,9 +61,9 @@ def test_fine_tuning_policy():
     )
     text = both - image
     assert text and all(name.endswith(("attn.in_proj_weight", "mlp.c_fc.weight")) for name in text)
-    assert trained(convnext(finetune_text=False)) == image
-    assert trained(convnext(finetune_image=False)) == text
-    frozen = convnext(finetune_image=False, finetune_text=False)
+    assert trained(convnext(policy=POLICY.only(image=True, text=False))) == image
+    assert trained(convnext(policy=POLICY.only(image=False, text=True))) == text
+    frozen = convnext(policy=FROZEN)
     assert not trained(frozen) and not frozen.text_is_trained
 
 
@@ -82,7 +84,7 @@ def test_stage_4_gradient(source, through_e16, through_e32):
 
 
 def test_unknown_gradient_source_is_an_error():
-    with pytest.raises(ValueError, match="STAGE4_GRADIENT = 'E8'"):
+    with pytest.raises(ValueError, match="stage4_gradient = 'E8'"):
         convnext(stage4_gradient="E8")
 
 

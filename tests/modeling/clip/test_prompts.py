@@ -3,7 +3,7 @@ import torch
 
 from errseg.data.vocabularies import load_vocabulary, vocabulary_names
 from errseg.errors import UsageError
-from errseg.modeling.clip.prompts import Prompter, embed_vocabulary
+from errseg.modeling.clip.prompts import Prompter, embed_names
 
 PROMPT = "A photo of a {} in the scene"
 NAME = "convnext_base_w_320"
@@ -24,29 +24,29 @@ def test_first_synonym_is_the_papers():
 def test_mean_of_synonyms_and_templates():
     prompter = Prompter(NAME, (PROMPT, "a {}"), synonyms="mean")
     assert len(prompter.prompts("sofa, couch")) == 4
-    vocabulary = prompter.vocabulary(["sofa, couch", "dog"])
+    vocabulary = prompter.tokenize(["sofa, couch", "dog"])
     assert vocabulary.tokens.shape == (6, 77) and vocabulary.owner.tolist() == [0, 0, 0, 0, 1, 1]
-    embeddings = embed_vocabulary(vocabulary, encode)
+    embeddings = embed_names(vocabulary, encode)
     expected = encode(vocabulary.tokens)[:4].mean(0)
     torch.testing.assert_close(embeddings[0], expected / expected.norm())
 
 
 def test_chunks_change_nothing():
-    vocabulary = Prompter(NAME, (PROMPT,)).vocabulary([f"name {i}" for i in range(300)])
+    vocabulary = Prompter(NAME, (PROMPT,)).tokenize([f"name {i}" for i in range(300)])
     with torch.no_grad():
-        chunked = embed_vocabulary(vocabulary, encode)
+        chunked = embed_names(vocabulary, encode)
     torch.testing.assert_close(chunked, encode(vocabulary.tokens))
 
 
 @pytest.mark.parametrize("names", [[], "cat", ["cat", " "], ["cat", " , "], ["cat", 3]])
 def test_names_that_make_no_vocabulary(names):
     with pytest.raises(ValueError, match="vocabulary"):
-        Prompter(NAME, (PROMPT,)).vocabulary(names)
+        Prompter(NAME, (PROMPT,)).tokenize(names)
 
 
 @pytest.mark.parametrize(
     ("templates", "synonyms", "message"),
-    [((), "first", "TEMPLATES"), (("a photo",), "first", "'a photo'"), ((PROMPT,), "all", "SYNONYMS = 'all'")],
+    [((), "first", "templates"), (("a photo",), "first", "'a photo'"), ((PROMPT,), "all", "synonyms = 'all'")],
 )
 def test_prompts_that_cannot_be(templates, synonyms, message):
     with pytest.raises(ValueError, match=message):
@@ -67,43 +67,43 @@ def test_prompts_that_cannot_be(templates, synonyms, message):
 def test_names_that_the_text_tower_cannot_tell_apart_are_refused(first, second, synonyms):
     prompter = Prompter(NAME, (PROMPT, "{}"), synonyms)
     with pytest.raises(UsageError, match=r"\(id 1\) and .* \(id 3\) are the same to the model") as error:
-        prompter.vocabulary(["dog", first, "cat", second])
+        prompter.tokenize(["dog", first, "cat", second])
     assert repr(first) in str(error.value)
-    assert len(prompter.vocabulary(["dog", first, "cat"]).names) == 3
+    assert len(prompter.tokenize(["dog", first, "cat"]).names) == 3
 
 
 def test_names_of_which_the_text_tower_reads_a_part_are_refused():
     """Two that differ behind the last token it reads would be the same to it."""
     prompter = Prompter(NAME, (PROMPT,))
     long = "word " * 67
-    assert prompter.vocabulary([f"{long}a"]).tokens[0].count_nonzero() == 77  # as many as fit
+    assert prompter.tokenize([f"{long}a"]).tokens[0].count_nonzero() == 77  # as many as fit
     for name in (f"{long}a b", f"{long}a c"):
         with pytest.raises(UsageError, match="'word word .* gives a prompt of 78 tokens, .* reads 77; shorten it"):
-            prompter.vocabulary(["cat", name])
+            prompter.tokenize(["cat", name])
 
 
 def test_equal_names_of_a_published_label_set_are_listed_once(caplog):
     names = load_vocabulary("ade20k_847").prompts
     for _ in range(2):
-        vocabulary = Prompter(NAME, (PROMPT,)).vocabulary([*names, "unicorn"])
+        vocabulary = Prompter(NAME, (PROMPT,)).tokenize([*names, "unicorn"])
     assert len(caplog.records) == 1 and caplog.text.count(" = ") == 10 and len(vocabulary.names) == 848
     first, second = (i for i, name in enumerate(names) if name.split(",")[0] == "pot")
     assert f"{first} ({names[first]}) = {second} ({names[second]})" in caplog.text
     for changed in ([*names, "Pot"], [names[second], names[first]], names[: second + 1]):
         with pytest.raises(UsageError, match="the same to the model"):
-            Prompter(NAME, (PROMPT,)).vocabulary(changed)
+            Prompter(NAME, (PROMPT,)).tokenize(changed)
 
 
 @pytest.mark.parametrize("name", vocabulary_names())
 def test_the_vocabularies_of_this_package_are_taken(name):
     names = load_vocabulary(name).prompts
-    assert Prompter(NAME, (PROMPT,)).vocabulary(names).names == names
+    assert Prompter(NAME, (PROMPT,)).tokenize(names).names == names
 
 
 def test_more_classes_than_names_keeps_all(caplog):
     for _ in range(2):
-        assert Prompter(NAME, (PROMPT,)).vocabulary(["a", "b"], 48).num_classes == 2
-    assert caplog.text.count("every class stays") == 1
-    assert Prompter(NAME, (PROMPT,)).vocabulary(["a", "b"], 0).num_classes == 2
+        assert Prompter(NAME, (PROMPT,)).tokenize(["a", "b"], 48).num_kept == 2
+    assert caplog.text.count("every name stays") == 1
+    assert Prompter(NAME, (PROMPT,)).tokenize(["a", "b"], 0).num_kept == 2
     with pytest.raises(ValueError, match="-1"):
-        Prompter(NAME, (PROMPT,)).vocabulary(["a", "b"], -1)
+        Prompter(NAME, (PROMPT,)).tokenize(["a", "b"], -1)

@@ -48,5 +48,5 @@ def test_without_crm_every_class_stays():
 
 
 def test_no_category_is_an_error():
-    with pytest.raises(ValueError, match="TOP_CATEGORIES = 0"):
+    with pytest.raises(ValueError, match="top_categories = 0"):
         CRM(top_categories=0)

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from errseg.modeling.err_seg.escf import CFM, CSR, ESCF, SFM
 from errseg.modeling.err_seg.gud import GUD, HeadOnly
 from errseg.modeling.err_seg.hsm import HSM, SingleScale
-from errseg.modeling.layers import Attention, PlainMLP, StarMLP, resize
+from errseg.modeling.err_seg.layers import Attention, PlainMLP, StarMLP
+from errseg.modeling.layers import resize
 
 B, K, C, H, W = 2, 3, 16, 6, 4
 
@@ -94,7 +95,7 @@ def test_drop_path_grows_with_the_layer():
 
 
 def test_heads_must_divide_the_width():
-    with pytest.raises(ValueError, match="NUM_HEADS = 5"):
+    with pytest.raises(ValueError, match="num_heads = 5"):
         Attention(16, 32, 5)
 
 
@@ -121,7 +122,7 @@ def test_guidance_trains_the_encoder_only_without_stop_gradient(stop):
 
 
 def test_even_kernel_is_an_error():
-    with pytest.raises(ValueError, match="KERNEL_SIZE = 4"):
+    with pytest.raises(ValueError, match="kernel_size = 4"):
         GUD(32, (10, 8, 6), kernel_size=4)
 
 

@@ -4,8 +4,7 @@ import open_clip
 import pytest
 import torch
 
-from errseg.modeling import layers
-from errseg.modeling.clip.encoder import ConvNeXtCLIP
+from errseg.modeling import ConvNeXtCLIP, layers
 from errseg.modeling.clip.text_tower import encode_prompts, shared_length
 from errseg.modeling.err_seg import plain
 from errseg.modeling.err_seg.crm import CRM
@@ -174,8 +173,9 @@ def test_the_plain_form_shares_the_weights(build):
 
 def test_the_whole_model_compiles_into_one_graph(build):
     model, images = build("MODEL.CRM.NUM_CLASSES_TEST", 4), rand(1, 3, 64, 64)
+    encoded = model.encoded()
     with torch.no_grad():
-        logits, kept = torch.compile(model.segment, fullgraph=True, backend="eager")(images)
-        expected, ids = model.segment(images)
-    close(logits, expected)
-    assert torch.equal(kept, ids)
+        compiled = torch.compile(model.segment, fullgraph=True, backend="eager")(images, encoded.text, encoded.num_kept)
+        expected = model.segment(images, encoded.text, encoded.num_kept)
+    close(compiled.scores, expected.scores)
+    assert torch.equal(compiled.kept, expected.kept)

@@ -1,0 +1,150 @@
+"""The one place that builds a model and loads its weights."""
+
+import logging
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.modeling import BACKBONE_REGISTRY, META_ARCH_REGISTRY, SEM_SEG_HEADS_REGISTRY
+from detectron2.modeling import build_model as build_detectron2_model
+from torch import Tensor, nn
+
+from ..config import check_values
+from ..errors import UsageError, arguments_from, short
+from ..weight_files import check_fit, load_state_dict_file
+from .clip import RANDOM
+from .system import Released, system_of, systems
+from .weights import WeightSources
+
+__all__ = ["build", "build_model", "build_on_meta", "check_device", "load_weights", "released_of"]
+
+logger = logging.getLogger(__name__)
+
+
+def build(cfg: CfgNode, weights: str | None = None, device: str | None = None) -> nn.Module:
+    """The model of a configuration, in evaluation mode, with weights.
+
+    Its attribute ``weight_sources`` says where each part's weights are from.
+
+    Args:
+        cfg: the configuration, which stays as it is.
+        weights: a checkpoint of errseg or a released one, which brings CLIP's weights too; "" or None: CLIP's weights
+            are those of ``MODEL.CLIP.PRETRAINED``, and the rest is random.
+        device: one of torch's; None: ``MODEL.DEVICE``.
+
+    Raises:
+        UsageError: there is no such device; a key has a value that no model can be built from; the checkpoint is
+            missing, damaged, or does not fit the model.
+    """
+    if weights or device is not None:
+        cfg = cfg.clone()
+        cfg.defrost()
+        cfg.MODEL.WEIGHTS = weights or cfg.MODEL.WEIGHTS
+        cfg.MODEL.CLIP.PRETRAINED = "" if weights else cfg.MODEL.CLIP.PRETRAINED
+        cfg.MODEL.DEVICE = cfg.MODEL.DEVICE if device is None else device
+    model = build_model(cfg)
+    if weights:
+        load_weights(model, weights)
+    return model
+
+
+def build_model(cfg: CfgNode) -> nn.Module:
+    """The model of a configuration, on its device, with CLIP's weights (``MODEL.CLIP.PRETRAINED``) and a random head.
+
+    It is in evaluation mode, ready to predict.
+
+    Raises:
+        UsageError: ``MODEL.DEVICE`` asks for a GPU and there is none.
+        UsageError: a key has a value that no model can be built from; the message names both.
+    """
+    check_values(cfg)
+    _check_registered(cfg)
+    check_device(cfg.MODEL.DEVICE)
+    with arguments_from(**system_of(cfg).argument_keys):
+        model = build_detectron2_model(cfg)
+    model.weight_sources = WeightSources.of(model)
+    logger.info(model.weight_sources.describe(model))
+    clip = [source for part, source in model.weight_sources.items() if part.startswith("CLIP")]
+    if clip and clip[0].startswith(RANDOM) and not cfg.MODEL.WEIGHTS:
+        logger.warning(
+            "CLIP's weights are RANDOM and know no names, unless a checkpoint follows; see MODEL.CLIP.PRETRAINED."
+        )
+    return model.eval()
+
+
+def build_on_meta(cfg: CfgNode) -> nn.Module:
+    """The model of a configuration on the ``meta`` device: shapes without weights, in evaluation mode."""
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.MODEL.DEVICE = "meta"
+    cfg.MODEL.CLIP.PRETRAINED = ""
+    with torch.device("meta"), arguments_from(**system_of(cfg).argument_keys):
+        return build_detectron2_model(cfg).eval()
+
+
+def load_weights(model: nn.Module, path: str) -> None:
+    """Load a checkpoint's weights, ours or released ones, strictly.
+
+    Raises:
+        UsageError: the file is missing or damaged, or does not fit the model; the message names keys.
+    """
+    own = model.state_dict()
+    model.load_state_dict(fitting_weights(path, load_state_dict_file(path, own.keys())["model"], own))
+    note_checkpoint(model, path)
+
+
+def fitting_weights(path: str, weights: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of a checkpoint under the model's names, once they are known to fit it.
+
+    Args:
+        path: of the checkpoint, for messages.
+        weights: its state dict, under errseg's names or released ones.
+        own: the model's state dict.
+
+    Raises:
+        UsageError: they do not fit.
+    """
+    released = released_of(weights)
+    if released is not None:
+        try:
+            weights = released.from_released(weights)
+        except UsageError as error:
+            raise UsageError(f"{path}: {error}") from error
+    remedy = "use the configuration it was trained with, or, for a CLIP model's weights, MODEL.CLIP.PRETRAINED"
+    check_fit(weights, own, f"MODEL.WEIGHTS = {path!r}", remedy)
+    return weights
+
+
+def note_checkpoint(model: nn.Module, path: str) -> None:
+    """Say in the log, and in ``model.weight_sources``, that all weights are from one file."""
+    model.weight_sources = WeightSources.checkpoint(model, path)
+    logger.info(model.weight_sources.describe(model))
+
+
+def released_of(state_dict: dict[str, Tensor]) -> Released | None:
+    """The kind of released checkpoint that a state dict is; None where it is none."""
+    kinds = [system.released for system in systems() if system.released is not None]
+    return next((kind for kind in kinds if kind.recognises(state_dict)), None)
+
+
+def check_device(device: str) -> None:
+    """Raise UsageError where ``device`` (MODEL.DEVICE) is none of torch's, or asks for a GPU that is not there."""
+    try:
+        kind = torch.device(device)
+    except RuntimeError as error:
+        raise UsageError(f"MODEL.DEVICE = {short(device)!r} is no device of torch; give cpu or cuda:0.") from error
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UsageError(f"MODEL.DEVICE = {device!r}, but torch sees no GPU; add 'MODEL.DEVICE cpu' to run on the CPU.")
+    if kind.type == "cuda" and (kind.index or 0) >= torch.cuda.device_count():
+        raise UsageError(f"MODEL.DEVICE = {device!r}, but this machine has {torch.cuda.device_count()} GPUs.")
+
+
+def _check_registered(cfg: CfgNode) -> None:
+    """Raise UsageError where a part of the model has a name that nothing is registered under."""
+    for key, name, registry in (
+        ("MODEL.META_ARCHITECTURE", cfg.MODEL.META_ARCHITECTURE, META_ARCH_REGISTRY),
+        ("MODEL.BACKBONE.NAME", cfg.MODEL.BACKBONE.NAME, BACKBONE_REGISTRY),
+        ("MODEL.SEM_SEG_HEAD.NAME", cfg.MODEL.SEM_SEG_HEAD.NAME, SEM_SEG_HEADS_REGISTRY),
+    ):
+        if name not in registry:
+            known = ", ".join(sorted(known for known, _ in registry))
+            raise UsageError(f"{key} = {short(name)!r} is not registered; there are {known}.")

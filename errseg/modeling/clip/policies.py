@@ -1,0 +1,54 @@
+"""Which of CLIP's parameters are trained: a system's choice, not the encoder's."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from torch import nn
+
+Chooses = Callable[[str], bool]  # by the name of a parameter within its tower
+
+
+def nothing(name: str) -> bool:
+    """No parameter."""
+    return False
+
+
+def everything(name: str) -> bool:
+    """Every parameter."""
+    return True
+
+
+def convnext_depthwise_mlp_scale(name: str) -> bool:
+    """A ConvNeXt's depth-wise convolutions, MLP weights and layer scales."""
+    return "gamma" in name or (name.endswith("weight") and ("mlp" in name or "conv_dw" in name))
+
+
+def transformer_attention_input_mlp(name: str) -> bool:
+    """A transformer's weights of the attention input (queries, keys, values) and of the first MLP layer."""
+    return name.endswith(("attn.in_proj_weight", "mlp.c_fc.weight"))
+
+
+@dataclass(frozen=True)
+class FinetunePolicy:
+    """Which of CLIP's parameters are trained.
+
+    Attributes:
+        image: of the image tower, by names such as "visual.trunk.stem.0.weight".
+        text: of everything else in CLIP, by names such as "transformer.resblocks.0.mlp.c_fc.weight".
+    """
+
+    image: Chooses = nothing
+    text: Chooses = nothing
+
+    def only(self, image: bool, text: bool) -> "FinetunePolicy":
+        """The policy with towers switched off."""
+        return replace(self, image=self.image if image else nothing, text=self.text if text else nothing)
+
+    def apply(self, clip: nn.Module) -> None:
+        """Set ``requires_grad`` of every parameter of an open_clip model, in place."""
+        for name, parameter in clip.named_parameters():
+            chooses = self.image if name.startswith("visual.") else self.text
+            parameter.requires_grad_(chooses(name))
+
+
+FROZEN = FinetunePolicy()

@@ -1,0 +1,76 @@
+"""ViT-CLIP as a dense encoder: patch tokens at any size, with an attention mask for any block.
+
+Shapes: B images, h x w patches, C the width of a token, D the dimension that image and text share.
+"""
+
+from collections.abc import Collection, Mapping
+
+import torch
+import torch.nn.functional as F
+from open_clip.transformer import VisionTransformer
+from torch import Tensor, nn
+
+from ...errors import ArgumentError, UsageError
+from .encoder import CLIPEncoder, wrong_tower
+
+
+class ViTEncoder(CLIPEncoder):
+    """A CLIP model whose image tower is open_clip's VisionTransformer with patches of 16 x 16 pixels.
+
+    Args:
+        clip: an open_clip model.
+        arguments: further arguments of ``CLIPEncoder``.
+
+    Raises:
+        UsageError: the image tower is another.
+        ArgumentError: its patches are of another size.
+    """
+
+    def __init__(self, clip: nn.Module, **arguments):
+        if not isinstance(clip.visual, VisionTransformer):
+            raise UsageError(wrong_tower(type(self).__name__, clip, "a ViT of patch size 16, such as ViT-B-16"))
+        patch = tuple(clip.visual.patch_size)
+        if patch != (16, 16):
+            raise ArgumentError(f"{{clip}} has a patch size of {patch}; it needs a ViT of 16 x 16 patches.")
+        super().__init__(clip, **arguments)
+
+    def tokens(
+        self, images: Tensor, blocks: Collection[int], masks: Mapping[int, Tensor] | None = None
+    ) -> tuple[dict[int, Tensor], Tensor]:
+        """Run the tower, and keep the patch tokens behind some blocks.
+
+        Args:
+            images: (B, 3, 16 h, 16 w) normalised.
+            blocks: indices of the blocks whose patch tokens are kept.
+            masks: by block, an attention mask for ``scaled_dot_product_attention``, (L, L) or (B heads, L, L), of the
+                L = 1 + h w tokens; True or -inf as open_clip's blocks take them. Blocks without one attend everywhere.
+
+        Returns:
+            The patch tokens of the blocks (B, C, h, w), and all tokens behind the last block (B, 1 + h w, C).
+        """
+        visual, kept = self.clip.visual, {}
+        x = visual.conv1(images.to(visual.conv1.weight.dtype))
+        size = x.shape[-2:]
+        x = x.flatten(2).transpose(1, 2) + self.positions(size).to(x.dtype)
+        first = (visual.class_embedding + visual.positional_embedding[0]).to(x.dtype).expand(x.shape[0], 1, -1)
+        x = visual.ln_pre(torch.cat([first, x], dim=1))
+        for i, block in enumerate(visual.transformer.resblocks):
+            mask = masks.get(i) if masks else None
+            x = self.run(block, x) if mask is None else self.run(block, x, None, None, mask)
+            if i in blocks:
+                kept[i] = x[:, 1:].transpose(1, 2).unflatten(2, size)
+        return kept, x
+
+    def dense_embedding(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
+        """CLIP's projection at each patch separately: (B, 1 + h w, C) and (h, w) -> (B, D, h, w)."""
+        visual = self.clip.visual
+        dense = visual.ln_post(tokens[:, 1:]) @ visual.proj
+        return dense.transpose(1, 2).unflatten(2, size)
+
+    def positions(self, size: tuple[int, int]) -> Tensor:
+        """The patches' positional embeddings, resized to a grid of ``size``: (h w, C)."""
+        grid = self.clip.visual.positional_embedding[1:].unflatten(0, self.clip.visual.grid_size)
+        grid = grid.permute(2, 0, 1).unsqueeze(0)
+        if grid.shape[-2:] != torch.Size(size):
+            grid = F.interpolate(grid, size=size, mode="bicubic", align_corners=False)
+        return grid.squeeze(0).flatten(1).T

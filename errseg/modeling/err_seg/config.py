@@ -1,0 +1,85 @@
+"""ERR-Seg's configuration keys, and the K that its paper chooses.
+
+A comment names the table or figure of the paper that a key drives.
+"""
+
+from detectron2.config import CfgNode
+
+__all__ = ["ARGUMENT_KEYS", "KEY_RANGES", "add_config", "num_kept", "paper_num_kept"]
+
+KEY_RANGES = {
+    "MODEL.CRM.NUM_CLASSES_TRAIN": (1, 1_000_000),
+    "MODEL.CRM.NUM_CLASSES_TEST": (0, 1_000_000),
+    "MODEL.CRM.SCORE_COEFFICIENT": (0, 1),
+    "MODEL.ESCF.SSR_RATIO": (1, 64),
+    "MODEL.ESCF.CSR_RATIO": (1, 1024),
+    "MODEL.ESCF.NUM_LAYERS": (1, 64),
+    "MODEL.ESCF.DIM": (8, 4096),
+    "MODEL.ESCF.NUM_HEADS": (1, 256),
+    "MODEL.ESCF.DROP_PATH": (0, 1),
+    "MODEL.GUD.KERNEL_SIZE": (1, 31),
+}
+ARGUMENT_KEYS = {  # of the arguments of the model and its encoders
+    "clip": "MODEL.CLIP.NAME",
+    "hierarchical": "MODEL.HSM.ENABLED",
+    "stage4_gradient": "MODEL.HSM.STAGE4_GRADIENT",
+    "resolution_train": "INPUT.RESOLUTION_TRAIN",
+    "num_kept_train": "MODEL.CRM.NUM_CLASSES_TRAIN",
+    "precision": "MODEL.PRECISION",
+}
+NUM_KEPT = {20: 16, 59: 24, 150: 32}  # K up to so many names (IV-C, Table XIII): PAS-20, PC-59, A-150
+NUM_KEPT_OF_MORE = 48  # PC-459, A-847
+
+
+def paper_num_kept(count: int) -> int:
+    """K at test for a vocabulary of ``count`` names, as the paper chooses it (IV-C, Table XIII)."""
+    return min(next((k for length, k in NUM_KEPT.items() if count <= length), NUM_KEPT_OF_MORE), count)
+
+
+def num_kept(cfg: CfgNode, count: int, recommended: int | None = None) -> int:
+    """K at test: ``MODEL.CRM.NUM_CLASSES_TEST``, else the data set's own, else the paper's for so many names.
+
+    Args:
+        cfg: the configuration.
+        count: T.
+        recommended: the data set's own K, 0 for all; None: the data set recommends none.
+    """
+    return cfg.MODEL.CRM.NUM_CLASSES_TEST or (paper_num_kept(count) if recommended is None else recommended)
+
+
+def add_config(cfg: CfgNode) -> None:
+    """Declare ERR-Seg's keys in ``cfg``, in place."""
+    model = cfg.MODEL
+
+    # Hierarchical Semantic Module (III-B)
+    model.HSM = CfgNode()
+    model.HSM.ENABLED = True  # False: the cost map of stage 4 alone (Table V)
+    model.HSM.STAGE4_GRADIENT = "both"  # which dense embedding trains stage 4: both, E16 or E32 (Table VI)
+
+    # Channel Reduction Module (III-C)
+    model.CRM = CfgNode()
+    model.CRM.ENABLED = True  # False: every class stays (Table V)
+    model.CRM.NUM_CLASSES_TRAIN = 32  # K in training (Fig. 7)
+    model.CRM.NUM_CLASSES_TEST = 0  # K at test; 0: the data set's own (Table XIII)
+    model.CRM.TOP_CATEGORIES = 3  # classes that score at each location (Table VII)
+    model.CRM.SCORE_COEFFICIENT = 0.1  # the r-th best class of a location scores coefficient ** r (Fig. 6)
+
+    # Efficient Semantic Context Fusion (III-D)
+    model.ESCF = CfgNode()
+    model.ESCF.ENABLED = True  # Table V
+    model.ESCF.SFM = True  # Spatial-level Fusion Module (Table VIII)
+    model.ESCF.CFM = True  # Class-level Fusion Module (Table VIII)
+    model.ESCF.SSR_RATIO = 2  # Spatial-level Sequence Reduction of keys and values; 1: none (Table X)
+    model.ESCF.CSR_RATIO = 2  # Class-level Sequence Reduction by average pooling; 1: none (Table X)
+    model.ESCF.STAR = True  # the star operation in the MLPs, or a plain MLP (Table IX)
+    model.ESCF.NUM_LAYERS = 4
+    model.ESCF.DIM = 128  # width of the cost embedding; HSM's and GUD's widths are fractions and multiples of it
+    model.ESCF.NUM_HEADS = 4
+    model.ESCF.DROP_PATH = 0.025  # of layer 1; layer i drops i times as often, layer 0 never
+
+    # Gradual Upsampling Decoder (III-E)
+    model.GUD = CfgNode()
+    model.GUD.ENABLED = True  # Table V
+    model.GUD.GUIDANCE_OS16 = True  # guide the first stage with the stride-16 features (Table XI, top)
+    model.GUD.STOP_GRADIENT = True  # the guidance does not train the image encoder (Table XI, middle)
+    model.GUD.KERNEL_SIZE = 3  # of the refining convolutions (Table XI, bottom)

@@ -1,0 +1,45 @@
+"""The guidance's share of a layer, computed once for all sequences that it guides.
+
+A linear layer or convolution of a concatenation ``[x ; guidance]`` is a sum: a layer of x plus a layer of the guidance.
+The same guidance serves every class of an image, or every location. ``guidance_share`` computes its summand once, and
+``with_share`` adds the summand of x.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def guidance_share(layer: nn.Module, guidance: Tensor) -> Tensor:
+    """The guidance's summand of ``layer([x ; guidance])``, with the bias.
+
+    Args:
+        layer: an ``nn.Linear`` ((..., G) -> (..., C)) or ``nn.Conv2d`` ((N, G, h, w) -> (N, C, h', w')).
+        guidance: its last G input channels.
+    """
+    width = guidance.shape[_channels(layer)]
+    return _apply(layer, guidance, layer.weight[:, -width:], layer.bias)
+
+
+def with_share(layer: nn.Module, x: Tensor, share: Tensor | None) -> Tensor:
+    """``layer([x ; guidance])``, given the guidance's share of it; where that is None, ``layer(x)``.
+
+    Args:
+        layer: as ``guidance_share``'s.
+        x: its first input channels.
+        share: is broadcast over the first dimension of what the layer makes of ``x``, (N, ...), seen as (B, N / B, ...)
+            where the share is (B, 1, ...).
+    """
+    if share is None:
+        return layer(x)
+    y = _apply(layer, x, layer.weight[:, : x.shape[_channels(layer)]], None)
+    return y.unflatten(0, (share.shape[0], -1)).add_(share).flatten(0, 1)
+
+
+def _channels(layer: nn.Module) -> int:
+    return 1 if isinstance(layer, nn.Conv2d) else -1
+
+
+def _apply(layer: nn.Module, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    if isinstance(layer, nn.Conv2d):
+        return F.conv2d(x, weight, bias, layer.stride, layer.padding)
+    return F.linear(x, weight, bias)

@@ -1,0 +1,218 @@
+"""The base class of every system: names, precision, device, views, and the way from images to label maps.
+
+A system's class adds how it is built (``from_config``), how it encodes names, ``segment`` and ``losses``.
+
+Shapes: B images or views, T names of the vocabulary, K names kept, D text dimension, H x W an image's size.
+"""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import ArgumentError, UsageError
+from .layers import resize
+from .prediction import Prediction, ViewPrediction, dense_scores, image_size, label_map, picture_size
+from .views import View, Views
+from .vocabulary import EncodedNames, VocabularyHolder
+
+PRECISIONS = ("float32", "bfloat16", "float16")
+
+
+class OpenVocabularySegmenter(VocabularyHolder):
+    """Open-vocabulary semantic segmentation of images into the names that ``set_vocabulary`` gives.
+
+    A subclass implements ``segment`` and ``losses``. It has a ``prompter`` and a ``backbone`` with ``encode_text``, or
+    else its own ``tokenize`` and ``encode_names``.
+
+    Args:
+        pixel_mean, pixel_std: RGB, 0-255.
+        views: what the encoder sees of a test image.
+        ignore_label: the label of pixels without a class.
+    """
+
+    precision = "float32"
+
+    def __init__(self, pixel_mean: Sequence[float], pixel_std: Sequence[float], views: Views, ignore_label: int = 255):
+        super().__init__()
+        self.views = views
+        self.ignore_label = ignore_label
+        for name, values in (("pixel_mean", pixel_mean), ("pixel_std", pixel_std)):
+            buffer = torch.tensor(values, dtype=torch.float32).view(3, 1, 1)
+            self.register_buffer(name, buffer, persistent=False)
+
+    # ---- what a system implements ----
+
+    def segment(self, images: Tensor, text: Tensor, num_kept: int, show: bool = False) -> Prediction:
+        """Segment a batch of views.
+
+        Args:
+            images: (B, 3, h, w) normalised.
+            text: (T, D) text embeddings of unit length.
+            num_kept: K.
+            show: fill ``Prediction.shown`` too.
+        """
+        raise NotImplementedError
+
+    def losses(self, batched_inputs: list[dict]) -> dict[str, Tensor]:
+        """The training losses, weighted; see ``forward``."""
+        raise NotImplementedError
+
+    def dense_embedding(self, image: Tensor) -> Tensor:
+        """Dense features that are aligned with text: (3, H, W) RGB 0-255 -> (D, h, w) of unit length.
+
+        Raises:
+            UsageError: the system has none.
+        """
+        raise UsageError(f"{type(self).__name__} has no dense embedding that is aligned with text.")
+
+    def modules_of_precision(self) -> list[nn.Module]:
+        """The modules that ``set_precision`` converts; what is not among them stays in float32."""
+        return []
+
+    # ---- mode, device, precision ----
+
+    @property
+    def device(self) -> torch.device:
+        return self.pixel_mean.device
+
+    def set_precision(self, precision: str) -> None:
+        """Convert the modules of ``modules_of_precision``.
+
+        Args:
+            precision: "float32", "bfloat16" or "float16". What a lower precision rounds off is lost.
+
+        Raises:
+            ArgumentError: it is something else.
+        """
+        if precision not in PRECISIONS:
+            raise ArgumentError(f"{{precision}} = {precision!r}; give 'float32', 'bfloat16' or 'float16'.")
+        self.precision = precision
+        for module in self.modules_of_precision():
+            module.to(getattr(torch, precision))
+
+    def train(self, mode: bool = True) -> "OpenVocabularySegmenter":
+        """As ``VocabularyHolder.train``.
+
+        Raises:
+            UsageError: the precision is for tests.
+        """
+        if mode and self.precision != "float32":
+            raise UsageError(f"MODEL.PRECISION = {self.precision!r} is for tests; train in 'float32', with SOLVER.AMP.")
+        return super().train(mode)
+
+    # ---- forward ----
+
+    def forward(self, batched_inputs: list[dict]) -> dict[str, Tensor] | list[dict[str, Tensor]]:
+        """Losses in training, predictions otherwise.
+
+        Args:
+            batched_inputs: per image, "image" (3, H, W) RGB 0-255; in training "sem_seg" (H, W), integer class ids or
+                the ignore label, of one size in a batch; at test "height" and "width" of the prediction (default: the
+                image's).
+
+        Returns:
+            In training the losses, such as ``{"loss_sem_seg": scalar}``; otherwise per image ``{"sem_seg": (T, height,
+            width)}`` scores.
+
+        Raises:
+            RuntimeError: no vocabulary is set.
+            UsageError: a label id lies outside the vocabulary.
+        """
+        if self.training:
+            return self.losses(batched_inputs)
+        encoded = self.encoded()
+        return [
+            {"sem_seg": dense_scores(views, picture_size(inputs), len(encoded.names))}
+            for views, inputs in zip(self.predict_views(batched_inputs, encoded), batched_inputs, strict=True)
+        ]
+
+    def label_maps(self, batched_inputs: list[dict]) -> list[Tensor]:
+        """The best name of every pixel, without the (T, H, W) scores that ``forward`` gives.
+
+        Args:
+            batched_inputs: as ``forward``'s at test.
+
+        Returns:
+            Per image (height, width) int64, indices of the vocabulary's names, on the model's device.
+
+        Raises:
+            RuntimeError: no vocabulary is set.
+        """
+        predicted = self.predict_views(batched_inputs)
+        return [label_map(views, picture_size(inputs)) for views, inputs in zip(predicted, batched_inputs, strict=True)]
+
+    def predict_views(
+        self, batched_inputs: list[dict], encoded: EncodedNames | None = None, show: bool = False
+    ) -> list[list[ViewPrediction]]:
+        """The predictions of each image's views (one, unless TEST.* say otherwise), each at its place in the picture.
+
+        Args:
+            batched_inputs: as ``forward``'s at test.
+            encoded: the vocabulary; None for the model's.
+            show: as ``segment``'s.
+
+        Raises:
+            RuntimeError: no vocabulary is set.
+        """
+        encoded = encoded or self.encoded()
+        predicted: list[list[ViewPrediction]] = [[] for _ in batched_inputs]
+        views = [(i, view) for i, inputs in enumerate(batched_inputs) for view in self.views.of(*image_size(inputs))]
+        for _, same_size in groupby(views, key=lambda pair: pair[1].size):
+            group = list(same_size)
+            for start in range(0, len(group), len(batched_inputs)):
+                chunk = group[start : start + len(batched_inputs)]
+                images = torch.cat([self.see(batched_inputs[i]["image"], view) for i, view in chunk])
+                prediction = self.segment(images, encoded.text, encoded.num_kept, show)
+                for place, (i, view) in enumerate(chunk):
+                    predicted[i].append(prediction.of_view(place, view, batched_inputs[i]))
+        return predicted
+
+    def see(self, image: Tensor, view: View) -> Tensor:
+        """What the encoder sees of a view: (3, H, W) RGB 0-255 -> (1, 3, *view.size) normalised."""
+        x = self.preprocess(image[:, slice(*view.rows), slice(*view.cols)], view.size)
+        return x.flip(-1) if view.flipped else x
+
+    def preprocess(self, image: Tensor, size: tuple[int, int]) -> Tensor:
+        """Normalise, then resize without keeping the aspect ratio: (3, H, W) RGB 0-255 -> (1, 3, *size)."""
+        image = image.to(self.device, non_blocking=True).float()  # bytes travel to the device, not floats
+        image = resize(self.normalize(image).unsqueeze(0), size)
+        return image.contiguous(memory_format=torch.channels_last)
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """(..., 3, H, W) float32 RGB 0-255 -> the same, normalised."""
+        return (images - self.pixel_mean) / self.pixel_std
+
+    # ---- training ----
+
+    @staticmethod
+    def stack_labels(batched_inputs: list[dict]) -> Tensor:
+        """The labels of a batch: (B, H, W) int64, on their own device (the loader leaves them on the CPU).
+
+        Raises:
+            UsageError: an image has none.
+        """
+        for inputs in batched_inputs:
+            if "sem_seg" not in inputs:
+                name = inputs.get("file_name", "an image")
+                raise UsageError(f"{name} has no 'sem_seg' labels to train on; call model.eval() first to predict.")
+        return torch.stack([inputs["sem_seg"] for inputs in batched_inputs]).long()
+
+    def present_names(self, labels: Tensor, batched_inputs: list[dict], num_names: int) -> Tensor:
+        """The names that each image's ground truth shows: (B, H, W) labels -> (B, T) bool.
+
+        Raises:
+            UsageError: a label id lies outside the vocabulary.
+        """
+        ids = labels.masked_fill(labels == self.ignore_label, num_names).flatten(1)  # ignored pixels: one more class
+        wrong = ((ids < 0) | (ids > num_names)) | ((ids == num_names) & (labels.flatten(1) != self.ignore_label))
+        if wrong.any():
+            image, pixel = wrong.nonzero()[0].tolist()
+            raise UsageError(
+                f"{batched_inputs[image].get('file_name', 'an image')}: the label id {labels[image].flatten()[pixel]} "
+                f"is outside the vocabulary of {num_names} names; prepare the labels for it, or set "
+                f"MODEL.SEM_SEG_HEAD.IGNORE_VALUE (now {self.ignore_label})."
+            )
+        present = torch.zeros(len(labels), num_names + 1, dtype=torch.bool, device=labels.device)
+        return present.scatter_(1, ids, 1)[:, :num_names]

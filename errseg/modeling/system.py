@@ -1,0 +1,122 @@
+"""Systems: a published model is one record, which the rest of errseg asks.
+
+A system moves in with a folder of ``errseg/modeling``, its files in ``configs/``, and ``register(System(...))``.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from detectron2.config import CfgNode
+from torch import Tensor, nn
+
+from ..config import register_keys
+from ..errors import UsageError, short
+from .taps import Tap
+
+__all__ = ["Released", "System", "register", "system_of", "system_of_model", "systems"]
+
+
+@dataclass(frozen=True)
+class Released:
+    """The authors' released checkpoints of a system.
+
+    Attributes:
+        recognises: whether a state dict has their names.
+        config: the configuration of such a checkpoint, by its state dict; None where it is of no known size.
+        from_released: the state dict under errseg's names. Raises UsageError where keys are missing, unknown, or of
+            another shape.
+        to_released: the released name of a parameter of errseg's.
+    """
+
+    recognises: Callable[[Mapping[str, Tensor]], bool]
+    config: Callable[[Mapping[str, Tensor]], CfgNode | None]
+    from_released: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
+    to_released: Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class System:
+    """What the rest of errseg knows of a system.
+
+    Attributes:
+        name: as its paper writes it.
+        meta_architecture: the name of its class in Detectron2's registry.
+        add_config: declares its configuration keys, in place.
+        key_ranges: the least and the largest value of its numeric keys (``config/values.py``).
+        argument_keys: by argument of its constructors, the key that it is read from, for messages.
+        num_kept: K at test, 0 for all, of a configuration, a number of names, and the K that their data set recommends
+            (0 for all; None: it recommends none).
+        parts: for the log, its parts by the beginning of their parameters' names; the first that fits counts.
+        copied_parts: of the parts, those that begin as a copy of CLIP's weights, and how to say so.
+        released: its released checkpoints; None: there are none.
+        plain_form: a model of the same weights, written literally from the paper's formulas; None: there is none.
+        taps: the places to look at, by name.
+        stages: for timing, the stages in the order in which they run, each with the tap whose module ends it.
+        shows: what ``Prediction.shown`` holds, by name.
+        cannot: what it cannot do ("export", "inspect", "benchmark", "plain", …), and why, as an end of a sentence.
+    """
+
+    name: str
+    meta_architecture: str
+    add_config: Callable[[CfgNode], None] = lambda cfg: None
+    key_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    argument_keys: Mapping[str, str] = field(default_factory=dict)
+    num_kept: Callable[[CfgNode, int, int | None], int] = lambda cfg, count, recommended=None: 0
+    parts: Mapping[str, str] = field(default_factory=dict)
+    copied_parts: Mapping[str, str] = field(default_factory=dict)
+    released: Released | None = None
+    plain_form: Callable[[nn.Module], nn.Module] | None = None
+    taps: Mapping[str, Tap] = field(default_factory=dict)
+    stages: Mapping[str, str] = field(default_factory=dict)
+    shows: tuple[str, ...] = ()
+    cannot: Mapping[str, str] = field(default_factory=dict)
+
+    def require(self, ability: str) -> None:
+        """Check that the system can do something.
+
+        Raises:
+            UsageError: it cannot; the sentence says why.
+        """
+        if ability in self.cannot:
+            raise UsageError(f"{self.name} cannot {ability}: {self.cannot[ability]}.")
+
+
+_SYSTEMS: dict[str, System] = {}
+
+
+def register(system: System) -> System:
+    """Let a system move in; one of the same meta-architecture moves out."""
+    _SYSTEMS[system.meta_architecture] = system
+    register_keys(system.meta_architecture, system.add_config, system.key_ranges)
+    return system
+
+
+def systems() -> tuple[System, ...]:
+    """All systems, in the order in which they moved in."""
+    return tuple(_SYSTEMS.values())
+
+
+def system_of(cfg: CfgNode) -> System:
+    """The system of a configuration.
+
+    Raises:
+        UsageError: MODEL.META_ARCHITECTURE is no system's.
+    """
+    name = cfg.MODEL.META_ARCHITECTURE
+    if name not in _SYSTEMS:
+        raise UsageError(
+            f"MODEL.META_ARCHITECTURE = {short(name)!r} is no system of errseg; there are {', '.join(_SYSTEMS)}."
+        )
+    return _SYSTEMS[name]
+
+
+def system_of_model(model: nn.Module) -> System:
+    """The system of a model, whose class or a base of it is the meta-architecture.
+
+    Raises:
+        UsageError: it is of no system.
+    """
+    for kind in type(model).__mro__:
+        if kind.__name__ in _SYSTEMS:
+            return _SYSTEMS[kind.__name__]
+    raise UsageError(f"A {type(model).__name__} is of no system of errseg; there are {', '.join(_SYSTEMS)}.")
