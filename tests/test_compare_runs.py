@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from errseg.config import get_cfg
+from errseg.config.settings import flatten
 from errseg.evaluation import SCORES
-from errseg.evaluation.settings import flatten
 
 TOOL = Path(__file__).parents[1] / "tools/compare_runs.py"
 

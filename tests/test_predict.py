@@ -169,7 +169,11 @@ def test_other_names_and_options_are_done_anew(predict, photos):
         (("--classes", "dog, grass"), (), "names"),
         (("--classes", "dog, grass"), ("--num-classes", 1), "K"),
         (("--classes", "dog, grass"), ("--num-classes", 1, "--background", "none"), "background"),
-        (("--classes", "dog, grass"), ("--opts", "MODEL.CRM.SCORE_COEFFICIENT", "0.2"), "K and background and conf"),
+        (
+            ("--classes", "dog, grass"),
+            ("--opts", "MODEL.CRM.SCORE_COEFFICIENT", "0.2"),
+            "K and background and MODEL.CRM.SCORE_COEFFICIENT",
+        ),
     ):
         status, out, _ = predict(photos, *options, names=names)
         assert status == 0 and f"3 of 3 inputs were done before with other {what}" in out and "done    3" in out
@@ -400,7 +404,7 @@ def test_an_output_folder_that_is_none(predict, photos):
     Path("out").mkdir()
     Path("out/predict.json").write_text('{"mine": 1}')
     status, _, err = predict(photos)
-    assert status == 2 and "predict.json is no record of ours" in err
+    assert status == 2 and "predict.json is no ledger of this version" in err
 
 
 def test_which_model_it_is(monkeypatch, tmp_path, capsys, run_folder):

@@ -7,9 +7,9 @@ from typing import Any
 
 from .sources import Source, is_video
 
-__all__ = ["RECORD", "assign_places", "is_place", "outputs"]
+__all__ = ["LEDGER", "assign_places", "is_place", "outputs"]
 
-RECORD = "predict.json"  # in the output folder: what was done with what
+LEDGER = "predict.json"  # in the output folder, see ledger.py
 ENDINGS = {"overlay": "_overlay.png", "labels": "_labels.png", "json": ".json", "rle": "_rle.json"}
 
 
@@ -58,7 +58,7 @@ class _Taken:
 
     def __init__(self, endings: Sequence[str] = ()):
         self.endings = endings
-        self.owners: dict[str, str] = {RECORD: ""}
+        self.owners: dict[str, str] = {LEDGER: ""}
         self.folders: set[str] = set()
 
     def add(self, place: str, owner: str) -> bool:

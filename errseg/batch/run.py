@@ -4,7 +4,6 @@ import errno
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,11 +12,11 @@ from tqdm import tqdm
 
 from errseg.api import Result, Segmenter
 from errseg.errors import UsageError
-from errseg.locking import locked
+from errseg.ledger import locked_outputs
 
+from .ledger import JOB, BatchLedger, request_of
 from .pictures import is_lack_of_memory, segment_pictures
 from .places import assign_places
-from .record import Record, request_of
 from .sources import Source, problem
 from .video import segment_video
 
@@ -65,23 +64,20 @@ def predict(model: Segmenter, sources: Sequence[Source], settings: Settings) -> 
     Raises:
         UsageError: another command is at work in the output folder, or it or the disk does not take the outputs.
     """
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(locked(settings.out, "--out"))
-        except OSError as error:
-            raise UsageError(f"--out {settings.out} cannot be written ({error}); give another.") from error
+    with locked_outputs(JOB, settings.out):
         return _predict(model, sources, settings)
 
 
 def _predict(model: Segmenter, sources: Sequence[Source], settings: Settings) -> Outcome:
     """The same, in a folder that is locked."""
-    record = Record(settings.out, request_of(model, settings.background, settings.min_confidence), settings.every)
-    run = _Run(model, settings, record, assign_places(sources, record.places()))
-    todo = [each for each in sources if settings.overwrite or not record.is_done(each, settings.formats)]
+    request = request_of(model, settings.background, settings.min_confidence)
+    ledger = BatchLedger(settings.out, request, settings.every)
+    run = _Run(model, settings, ledger, assign_places(sources, ledger.places()))
+    todo = [each for each in sources if settings.overwrite or not ledger.is_done(each, settings.formats)]
     run.outcome.kept = len(sources) - len(todo)
-    for what, count in record.changes(todo).items():
+    for what, count in ledger.count_changes(todo).items():
         print(f"{count} of {len(sources)} inputs were done before with other {what}: they are done anew.")
-    record.forget(todo)
+    ledger.remove(todo)
     try:
         with tqdm(total=len(todo), desc="Segmenting", unit="file", disable=None if todo else True) as bar:
             run.pictures([each for each in todo if not each.is_video], bar)
@@ -89,17 +85,17 @@ def _predict(model: Segmenter, sources: Sequence[Source], settings: Settings) ->
     except KeyboardInterrupt:
         run.outcome.stopped = True
     finally:
-        record.write()
+        ledger.write()
     return run.outcome
 
 
 class _Run:
     """One call of :func:`predict`."""
 
-    def __init__(self, model: Segmenter, settings: Settings, record: Record, places: dict[Source, str]):
+    def __init__(self, model: Segmenter, settings: Settings, ledger: BatchLedger, places: dict[Source, str]):
         self.model = model
         self.settings = settings
-        self.record = record
+        self.ledger = ledger
         self.outcome = Outcome(places=places)
 
     def pictures(self, sources: list[Source], bar: tqdm) -> None:
@@ -150,7 +146,7 @@ class _Run:
         segment_video(self.model, source.path, target, settings.formats, *options)
 
     def _add(self, source: Source, stamp: list[int]) -> None:
-        self.record.add(source, self.outcome.places[source], stamp, self.settings.formats)
+        self.ledger.add_source(source, self.outcome.places[source], stamp, self.settings.formats)
         self.outcome.done += 1
 
     def _write(self, source: Source, write: Callable[[Path], None]) -> bool:

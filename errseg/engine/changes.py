@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 from detectron2.config import CfgNode
 
+from errseg.config.settings import flatten, plain
 from errseg.errors import UsageError
-from errseg.evaluation.settings import flatten
 
 __all__ = ["Change", "changes", "describe", "refuse", "settings_to_save", "sets_optimizer"]
 
@@ -58,7 +58,7 @@ class Change(NamedTuple):
 
 def settings_to_save(cfg: CfgNode) -> dict[str, Any]:
     """The leaves of a configuration by their dotted keys, of types that a checkpoint may hold."""
-    return {key: _plain(value) for key, value in flatten(cfg).items()}
+    return flatten(cfg)
 
 
 def changes(saved: Any, cfg: CfgNode) -> list[Change]:
@@ -73,7 +73,7 @@ def changes(saved: Any, cfg: CfgNode) -> list[Change]:
     return [
         Change(key, saved[key], value)
         for key, value in settings_to_save(cfg).items()
-        if key in saved and key not in UNTOLD and _plain(saved[key]) != value
+        if key in saved and key not in UNTOLD and plain(saved[key]) != value
     ]
 
 
@@ -116,11 +116,3 @@ def _values(change: Change) -> str:
         text if len(text) <= LONGEST else f"{text[:LONGEST]}…" for text in map(repr, (change.before, change.now))
     )
     return f"{change.key} was {before}, now {now}"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
-    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)

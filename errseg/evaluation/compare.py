@@ -7,18 +7,19 @@ from typing import Any, NamedTuple
 
 from tabulate import tabulate
 
+from errseg.config.settings import changed_settings, decides_predictions, flatten, is_of_model_or_data
 from errseg.errors import UsageError, short
 from errseg.safe_files import read_json
 
 from .metrics import SCORES
 from .report import place_of
-from .settings import PREDICTION_KEYS, TRAINING_KEYS, settings_of
 
-__all__ = ["Run", "changed_settings", "class_table", "compare", "load_run", "score_table", "warnings_of"]
+__all__ = ["Run", "changed_keys", "class_table", "compare", "load_run", "score_table", "warnings_of"]
 
 FILE = "evaluation.json"
-# Settings that are part of the measurement rather than of the model
+# Sections and keys that are part of the measurement rather than of the model, training's own aside
 TEST_SECTIONS = ("TEST.", "INPUT.", "MODEL.PROMPT.", "MODEL.PRECISION", "MODEL.CRM.NUM_CLASSES_TEST")
+TRAINING_DATA = "DATASETS.TRAIN"
 Result = Mapping[str, Any]
 
 
@@ -27,7 +28,7 @@ class Run(NamedTuple):
 
     path: Path
     results: dict[str, Result]  # by registered name
-    config: dict[str, Any]  # empty where the file has none
+    settings: dict[str, Any]  # the configuration by dotted keys; empty where the file has none
     versions: dict[str, str]
     weights: dict[str, Any]
     date: str
@@ -45,12 +46,15 @@ def load_run(path: Path) -> Run:
     try:
         content = read_json(file, "evaluation")
         wrong = _what_is_wrong(content)
+        settings = {} if wrong else flatten(content.get("config") or {})
+    except RecursionError:
+        wrong = "its config nests its values too deeply"
     except UsageError as error:
         wrong = str(error).rstrip(".")
     if wrong:
         raise UsageError(f"{file} is no evaluation of errseg ({wrong}); evaluate again.")
-    extras = [content.get(key) or {} for key in ("config", "versions", "weights")]
-    return Run(file, content["results"], *extras, str(content.get("date", "no date")))
+    versions, weights = (content.get(key) or {} for key in ("versions", "weights"))
+    return Run(file, content["results"], settings, versions, weights, str(content.get("date", "no date")))
 
 
 def _what_is_wrong(content: Any) -> str:
@@ -106,7 +110,7 @@ def compare(a: Run, b: Run, top: int) -> str:
     warnings = warnings_of(a, b)
     if warnings:
         blocks.append("\n".join(f"WARNING: {warning}" for warning in warnings))
-    changes = [f"{key}: {old!r} -> {new!r}" for key, (old, new) in changed_settings(a, b).items()]
+    changes = [f"{key}: {old!r} -> {new!r}" for key, (old, new) in changed_keys(a, b).items()]
     if changes:
         blocks.append("\n".join(["What the configurations differ in:", *(f"  {change}" for change in changes)]))
     blocks.append(score_table(a, b, names))
@@ -119,11 +123,11 @@ def compare(a: Run, b: Run, top: int) -> str:
 def warnings_of(a: Run, b: Run) -> list[str]:
     """Why two runs' numbers may differ for another reason than the model."""
     found = []
-    for key, (old, new) in changed_settings(a, b).items():
-        if key.startswith(TEST_SECTIONS) and key not in TRAINING_KEYS:
+    for key, (old, new) in changed_keys(a, b).items():
+        if key.startswith(TEST_SECTIONS) and decides_predictions(key):
             found.append(f"the test option {key} is {old!r} in A and {new!r} in B.")
-    if not a.config or not b.config:
-        found.append(f"{(b if a.config else a).path} does not say its configuration; evaluate again to compare it.")
+    if not a.settings or not b.settings:
+        found.append(f"{(b if a.settings else a).path} does not say its configuration; evaluate again to compare it.")
     for name in sorted(a.results.keys() ^ b.results.keys()):
         found.append(f"{name} is in {'A' if name in a.results else 'B'} alone.")
     for name in filter(b.results.get, a.results):
@@ -131,13 +135,15 @@ def warnings_of(a: Run, b: Run) -> list[str]:
     return found
 
 
-def changed_settings(a: Run, b: Run) -> dict[str, tuple[Any, Any]]:
+def changed_keys(a: Run, b: Run) -> dict[str, tuple[Any, Any]]:
     """Keys of the model, the test and the training data, where the runs differ, with both values."""
-    if not a.config or not b.config:
+    if not a.settings or not b.settings:
         return {}
-    old, new = (settings_of(run.config, PREDICTION_KEYS + TRAINING_KEYS) for run in (a, b))
-    keys = sorted(old.keys() | new.keys())
-    return {key: (old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)}
+    old, new = (
+        {key: value for key, value in run.settings.items() if is_of_model_or_data(key) or key == TRAINING_DATA}
+        for run in (a, b)
+    )
+    return changed_settings(old, new)
 
 
 def score_table(a: Run, b: Run, names: list[str]) -> str:

@@ -1,8 +1,8 @@
 """Evaluation of one model on several data sets, each with its own vocabulary."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +14,22 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
+from errseg.config.settings import settings_of
 from errseg.data import SemSegMapper, build_test_loader, dataset_vocabulary, require_dataset
 from errseg.data.vocabularies import equal_names
 from errseg.errors import UsageError
 from errseg.failures import explained
-from errseg.locking import locked
+from errseg.ledger import locked_outputs
 from errseg.modeling import system_of
 
 from .evaluator import LabelMaps, VocabularyEvaluator
+from .ledger import JOB, claim
 from .metrics import SCORES, scores_of, worst_confusions
 from .paper import paper_row
 from .picture import draw_confusions
-from .predictions import PredictionStore, ReusingMapper, check_manifest, manifest_of, write_manifest
+from .predictions import PredictionStore, ReusingMapper
 from .provenance import provenance, state_digest
 from .report import file_stems, results_table, scores_line, write_classes, write_json
-from .settings import settings_of
 
 __all__ = ["evaluate", "evaluate_with"]
 
@@ -73,11 +74,7 @@ def evaluate(
     for name in names:
         require_dataset(name)
     check_names(model, names)
-    held = nullcontext()
-    if save_predictions and names:
-        _claim(save_predictions, cfg, model, names)
-        if comm.is_main_process():
-            held = locked(save_predictions, "--save-predictions")
+    held = _held(save_predictions, cfg, model, names) if save_predictions and names else nullcontext()
     with explained(cfg.OUTPUT_DIR), explained(save_predictions or cfg.OUTPUT_DIR), held:
         return _evaluate(cfg, model, names, weights, save_predictions, build_loader)
 
@@ -168,14 +165,17 @@ def evaluate_with(
     return results
 
 
-def _claim(folder: str | Path, cfg: CfgNode, model: nn.Module, names: Sequence[str]) -> None:
-    """Make sure that all predictions of a folder are those of one model; every process does, and the main one says."""
-    manifest = manifest_of(state_digest(model.state_dict().items()), settings_of(cfg), list(names))
-    manifest = check_manifest(folder, manifest, list(names))
+@contextmanager
+def _held(folder: str | Path, cfg: CfgNode, model: nn.Module, names: Sequence[str]) -> Iterator[None]:
+    """Hold a folder whose predictions are all of one model; every process checks it, and the main one writes."""
+    request = {"weights": state_digest(model.state_dict().items()), "settings": settings_of(cfg)}
+    claim(folder, request, names)
     comm.synchronize()  # nobody writes before all have read
-    if comm.is_main_process():
-        write_manifest(folder, manifest)
-    comm.synchronize()
+    with locked_outputs(JOB, folder) if comm.is_main_process() else nullcontext():
+        if comm.is_main_process():
+            claim(folder, request, names).write()  # another command may have written before the lock was ours
+        comm.synchronize()
+        yield
 
 
 def _set_vocabulary(cfg: CfgNode, model: nn.Module, name: str) -> int:

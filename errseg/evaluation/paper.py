@@ -11,14 +11,23 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from errseg.config import get_cfg
-
-from .settings import PREDICTION_KEYS, TRAINING_KEYS, flatten, settings_of
+from errseg.config.settings import decides_predictions, flatten
 
 __all__ = ["PAPER_ORDER", "PaperRow", "paper_row"]
 
 CONTENT = json.loads(Path(__file__).with_name("paper.json").read_text(encoding="utf-8"))
 PAPER_ORDER = (*CONTENT["data sets"], "PAS-20b")  # the paper's columns, and the set that its field adds
-KEYS = PREDICTION_KEYS + TRAINING_KEYS
+# What training alone reads, but a row of the paper's tables changes
+TRAINED_WITH = (
+    "MODEL.CLIP.FINETUNE_IMAGE",
+    "MODEL.CLIP.FINETUNE_TEXT",
+    "MODEL.HSM.STAGE4_GRADIENT",
+    "MODEL.CRM.NUM_CLASSES_TRAIN",
+    "MODEL.ESCF.DROP_PATH",
+    "MODEL.GUD.STOP_GRADIENT",
+    "INPUT.RESOLUTION_TRAIN",
+    "DATASETS.TRAIN",
+)
 
 
 class PaperRow(NamedTuple):
@@ -33,17 +42,22 @@ def paper_row(config: Mapping[str, Any]) -> PaperRow | None:
 
     How long a model was trained, and on how many GPUs, does not count.
     """
-    found = settings_of(config, KEYS)
+    found = _settings_of(config)
     for row, settings in _rows():
         if found == settings:
             return row
     return None
 
 
+def _settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that tell the rows of the paper apart: those of the predictions, and some of training's own."""
+    return {key: value for key, value in flatten(config).items() if decides_predictions(key) or key in TRAINED_WITH}
+
+
 @cache
 def _rows() -> list[tuple[PaperRow, dict[str, Any]]]:
     """Each row and its whole settings."""
-    base = settings_of(get_cfg(), KEYS) | CONTENT["base"]
+    base = _settings_of(get_cfg()) | CONTENT["base"]
     rows = []
     for row in CONTENT["rows"]:
         figures = {name: x for name, x in zip(CONTENT["data sets"], row["mIoU"], strict=True) if x is not None}

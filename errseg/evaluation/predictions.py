@@ -1,31 +1,27 @@
 """Predictions on disk, as label files of their data set, so that an interrupted evaluation goes on where it was.
 
-FOLDER/manifest.json        what they were made with: weights, settings, vocabularies
+FOLDER/manifest.json        the ledger, see ledger.py: weights, settings, vocabularies that they were made with
 FOLDER/<set>/<image>.png    ids as in the set's own label files (.tif of 16 bits where there are more than 255)
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import MetadataCatalog
 from PIL import Image
 
 from errseg.atomic import replacing
 from errseg.data.custom import is_dataset_file
 from errseg.data.files import check_label_size, read_image_size, read_label
 from errseg.errors import UsageError
-from errseg.locking import LOCK
 
-__all__ = ["PredictionStore", "ReusingMapper", "check_manifest", "manifest_of", "read_manifest", "write_manifest"]
+__all__ = ["MANIFEST", "PredictionStore", "ReusingMapper", "folder_of", "label_ids", "place_of_image"]
 
 MANIFEST = "manifest.json"
 LARGEST_ID = 65535
 Record = dict[str, Any]
-Manifest = dict[str, Any]
 
 
 class PredictionStore:
@@ -98,7 +94,7 @@ class PredictionStore:
         """Write the predicted classes (H, W) of an image.
 
         Raises:
-            UsageError: the folder or the disk does not take it, or the folder's manifest has been removed.
+            UsageError: the folder or the disk does not take it, or the folder's ledger has been removed.
         """
         manifest = self.root.parent / MANIFEST
         if not manifest.is_file():  # without it, no later run could take the folder
@@ -159,110 +155,3 @@ def label_ids(dataset_name: str) -> list[int]:
                 "its predictions cannot be saved; correct the data set's label map, or leave --save-predictions out."
             )
     return [ids[i] for i in range(len(classes))]
-
-
-def manifest_of(weights: str, settings: dict[str, Any], names: list[str]) -> Manifest:
-    """What predictions depend on: a digest of the weights, settings by key, and the vocabulary of each data set.
-
-    A data set that a file describes has a digest of its images too, since another file may have the same stem.
-    """
-    sets = {}
-    for name in names:
-        metadata = MetadataCatalog.get(name)
-        classes = metadata.stuff_classes
-        asked = [metadata.get("prompts", classes), metadata.get("prompt_classes", list(range(len(classes))))]
-        content = json.dumps([asked, label_ids(name), metadata.get("num_classes_test", 0)])
-        entry = {"dataset": name, "vocabulary": hashlib.sha256(content.encode()).hexdigest()}
-        sets[folder_of(name)] = {**entry, "images": images_digest(name) if is_dataset_file(name) else None}
-    return {"weights": weights, "settings": settings, "sets": sets}
-
-
-def images_digest(dataset_name: str) -> str:
-    """SHA-256 of the places and sizes in bytes of a data set's images, the same wherever the data set lies."""
-    root = Path(MetadataCatalog.get(dataset_name).get("image_root", ""))
-    images = sorted(
-        (place_of_image(record, root).as_posix(), Path(record["file_name"]).stat().st_size)
-        for record in DatasetCatalog.get(dataset_name)
-    )
-    return hashlib.sha256(json.dumps(images).encode()).hexdigest()
-
-
-def check_manifest(folder: str | Path, manifest: Manifest, names: list[str]) -> Manifest:
-    """What a folder's manifest becomes when the predictions of ``manifest`` go there too.
-
-    Raises:
-        UsageError: the folder holds predictions of something else, or two data sets share a folder.
-    """
-    if len(manifest["sets"]) < len(names):
-        raise UsageError(
-            f"Two of the data sets {', '.join(names)} would save their predictions in one folder, since their files "
-            "have the same stem; rename one, or save them into two folders."
-        )
-    path = Path(folder) / MANIFEST
-    if not path.is_file():
-        if path.parent.exists() and not path.parent.is_dir():
-            raise UsageError(f"--save-predictions {folder} is a file; name a folder.")
-        if path.parent.is_dir() and any(each.name != LOCK for each in path.parent.iterdir()):
-            raise UsageError(
-                f"--save-predictions {folder} holds files but no {MANIFEST}, so nobody knows what they were predicted "
-                "with; name an empty folder, or a new one."
-            )
-        return manifest
-    earlier = read_manifest(folder)
-    differences = _differences(earlier, manifest)
-    if differences:
-        raise UsageError(
-            f"--save-predictions {folder} holds the predictions of another model or data set "
-            f"({'; '.join(differences)}); name another folder, or delete this one."
-        )
-    return {**manifest, "sets": earlier["sets"] | manifest["sets"]}
-
-
-def read_manifest(folder: str | Path) -> Manifest:
-    """The manifest of a folder of predictions.
-
-    Raises:
-        UsageError: there is none, or it is damaged.
-    """
-    path = Path(folder) / MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(manifest["weights"], str) or not isinstance(manifest["settings"], dict):
-            raise ValueError("no weights or settings")
-        for entry in manifest["sets"].values():
-            entry["vocabulary"]
-    except FileNotFoundError as error:
-        raise UsageError(f"{folder} has no {MANIFEST}: it is no folder of --save-predictions; name one.") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UsageError(f"{path} is damaged ({error}); name another folder, or delete this one.") from error
-    return manifest
-
-
-def write_manifest(folder: str | Path, manifest: Manifest) -> None:
-    """Write the manifest of a folder of predictions.
-
-    Raises:
-        UsageError: the folder cannot be written.
-    """
-    try:
-        with replacing(Path(folder) / MANIFEST) as temporary:
-            temporary.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"--save-predictions {folder} cannot be written ({error}); name another folder.") from error
-
-
-def _differences(earlier: Manifest, now: Manifest) -> list[str]:
-    """In words, what two manifests differ in."""
-    found = []
-    if earlier["weights"] != now["weights"]:
-        found.append(f"weights {earlier['weights'][:12]}, now {now['weights'][:12]}")
-    before, after = earlier["settings"], now["settings"]
-    for key in sorted(before.keys() | after.keys()):
-        if before.get(key) != after.get(key):
-            found.append(f"{key} {before.get(key)!r}, now {after.get(key)!r}")
-    for folder in earlier["sets"].keys() & now["sets"].keys():
-        if earlier["sets"][folder]["vocabulary"] != now["sets"][folder]["vocabulary"]:
-            found.append(f"another vocabulary, K or label map of {folder}")
-        if earlier["sets"][folder].get("images") != now["sets"][folder]["images"]:
-            found.append(f"other images of {folder}")
-    return found

@@ -15,7 +15,8 @@ from errseg.data.parallel import default_workers, parallel_map
 from errseg.errors import UsageError
 from errseg.visualization import panel
 
-from .predictions import PredictionStore, manifest_of, read_manifest
+from .ledger import entry_of, saved_sets
+from .predictions import PredictionStore
 
 __all__ = ["Rendering", "render_predictions"]
 
@@ -67,10 +68,10 @@ def render_predictions(
 
 
 def _check(predictions: str | Path, dataset: str, store: PredictionStore) -> None:
-    sets, name = read_manifest(predictions)["sets"], store.root.name
+    sets, name = saved_sets(predictions), store.root.name
     if name not in sets:
         raise UsageError(f"{predictions} holds no predictions of {dataset}, only of {', '.join(sets) or 'nothing'}.")
-    now = manifest_of("", {}, [dataset])["sets"][name]
+    now = entry_of(dataset)
     if sets[name].get("images") != now["images"]:
         raise UsageError(
             f"The predictions of {name} in {predictions} were made for other images than {dataset} has now; give the "

@@ -1,11 +1,13 @@
 """Saved predictions: what is in the files, and how an interrupted evaluation goes on from them."""
 
+import importlib
 import json
 import shutil
 
 import numpy as np
 import pytest
 import torch
+from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
 
@@ -98,7 +100,7 @@ def test_a_folder_is_that_of_one_model(cfg, tmp_path):
     saved = tmp_path / "saved"
     evaluate(cfg, Oracle(), ["one"], save_predictions=saved)
     evaluate(cfg, Oracle(), ["other"], save_predictions=saved)  # another data set may join
-    assert sorted(json.loads((saved / "manifest.json").read_text())["sets"]) == ["one", "other"]
+    assert sorted(json.loads((saved / "manifest.json").read_text())["entries"]) == ["one", "other"]
 
     trained = Oracle()
     trained.register_buffer("weight", torch.ones(1))
@@ -113,12 +115,72 @@ def test_a_folder_is_that_of_one_model(cfg, tmp_path):
         evaluate(cfg, Oracle(), ["one"], save_predictions=saved)
 
 
+def test_a_folder_of_an_earlier_version_goes_on_or_is_refused(cfg, tmp_path):
+    random_set(tmp_path, "earlier", images=2, classes=5)
+    saved = tmp_path / "saved"
+    whole = evaluate(cfg, Oracle(), ["earlier"], save_predictions=saved)
+    content = json.loads((saved / MANIFEST).read_text())
+    ((key, request),), entry = content["requests"].items(), content["entries"]["earlier"]
+    del entry["request"], request["settings"]["MODEL.RPN.CONV_DIMS"]
+    first = {**request, "sets": {"earlier": entry}}
+    (saved / MANIFEST).write_text(json.dumps(first))
+    model = Oracle()
+    assert evaluate(cfg, model, ["earlier"], save_predictions=saved) == whole and not model.predicted
+    assert list(json.loads((saved / MANIFEST).read_text())["requests"]) == [key]
+    for setting, words in (("TEST.FLIP", "TEST.FLIP True, now False"), ("MODEL.META_ARCHITECTURE", "a part of the")):
+        old = {**first, "settings": {**first["settings"], setting: True}}
+        (saved / MANIFEST).write_text(json.dumps(old))
+        with pytest.raises(UsageError, match=words):
+            evaluate(cfg, Oracle(), ["earlier"], save_predictions=saved)
+        assert json.loads((saved / MANIFEST).read_text()) == old
+
+
+def test_two_commands_that_start_at_once_do_not_share_a_folder(cfg, tmp_path, monkeypatch):
+    """The other one comes between the check of the folder and its lock, and ends before this one has the lock."""
+    random_set(tmp_path, "raced", images=2, classes=5)
+    evaluation = importlib.import_module("errseg.evaluation.evaluate")  # the function has the same name
+    trained, lock = Oracle(), evaluation.locked_outputs
+    trained.register_buffer("weight", torch.ones(1))
+
+    def late(job, folder):
+        monkeypatch.setattr(evaluation, "locked_outputs", lock)
+        evaluate(cfg, trained, ["raced"], save_predictions=folder)
+        return lock(job, folder)
+
+    monkeypatch.setattr(evaluation, "locked_outputs", late)
+    with pytest.raises(UsageError, match="another model or data set .weights [0-9a-f]{12}, now"):
+        evaluate(cfg, Oracle(), ["raced"], save_predictions=tmp_path / "saved")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reused"),
+    [("MODEL.TOY.WIDTH", 9, False), ("MODEL.RPN.NMS_THRESH", 0.5, False), ("MODEL.SEM_SEG_HEAD.IGNORE_VALUE", 9, True)]
+    + [("TEST.EVAL_PERIOD", 7, True), ("MODEL.DEVICE", "cuda", True), ("SOLVER.MAX_ITER", 1, True)],
+)
+def test_every_key_decides_but_trainings_own(cfg, tmp_path, key, value, reused):
+    """MODEL.TOY.WIDTH is a key of a system that nobody has heard of."""
+    name = f"decided_{key}"
+    random_set(tmp_path, name, images=2, classes=5)
+    cfg.MODEL.TOY = CfgNode({"WIDTH": 8})
+    evaluate(cfg, Oracle(), [name], save_predictions=tmp_path / "saved")
+    cfg.merge_from_list([key, value])
+    model = Oracle()
+    if reused:
+        evaluate(cfg, model, [name], save_predictions=tmp_path / "saved")
+    else:
+        with pytest.raises(UsageError, match=f"{key} [^ ]*, now {value}"):
+            evaluate(cfg, model, [name], save_predictions=tmp_path / "saved")
+    assert not model.predicted
+
+
 @pytest.mark.parametrize("content", ["{", "[]", '{"weights": 1, "settings": {}, "sets": {}}', '{"weights": "a"}'])
-def test_a_damaged_manifest_is_named(cfg, tmp_path, content):
+def test_a_damaged_ledger_is_named(cfg, tmp_path, content):
     random_set(tmp_path, "damaged", images=2, classes=5)
     (tmp_path / "saved").mkdir()
     (tmp_path / "saved/manifest.json").write_text(content)
-    with pytest.raises(UsageError, match="manifest.json is damaged"):
+    with pytest.raises(
+        UsageError, match="manifest.json is no ledger of this version .*; remove it, or give another --save-predictions"
+    ):
         evaluate(cfg, Oracle(), ["damaged"], save_predictions=tmp_path / "saved")
 
 
