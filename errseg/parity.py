@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .agreement import share_of_equal_pixels
 from .checkpoint import from_official, to_official
 from .config import get_cfg
 from .errors import UsageError, short
@@ -96,14 +97,17 @@ def fixture_model(fixture: dict[str, np.ndarray], key_tables: Path) -> nn.Module
     return model
 
 
-def compare(fixture: dict[str, np.ndarray], key_tables: Path) -> Iterator[tuple[str, float]]:
+def measures_of(fixture: dict[str, np.ndarray], key_tables: Path) -> Iterator[tuple[str, float]]:
     """The measures of one fixture: intermediates' largest absolute differences first, then those of ``LIMITS``."""
     model = fixture_model(fixture, key_tables)
     if "loss" in fixture:
-        yield from _compare_training(model.train(), fixture)
+        yield from _training_measures(model.train(), fixture)
     else:
         model.eval().set_vocabulary(fixture["class_names"].tolist(), num_classes=int(fixture["K"]))
-        yield from _compare_inference(model, fixture)
+        yield from _inference_measures(model, fixture)
+
+
+compare = measures_of  # the former name
 
 
 def passes(name: str, value: float) -> bool:
@@ -114,7 +118,7 @@ def passes(name: str, value: float) -> bool:
 
 
 @torch.no_grad()
-def _compare_inference(model: nn.Module, fixture: dict[str, np.ndarray]) -> Iterator[tuple[str, float]]:
+def _inference_measures(model: nn.Module, fixture: dict[str, np.ndarray]) -> Iterator[tuple[str, float]]:
     image = torch.from_numpy(fixture["image"]).permute(2, 0, 1)
     outputs = _record(model, image)
     for name in (key.removeprefix("sample/") for key in fixture if key.startswith("sample/")):
@@ -135,7 +139,7 @@ def _compare_inference(model: nn.Module, fixture: dict[str, np.ndarray]) -> Iter
     if "scores_4096" in fixture:
         selected = scores[kept[0]].flatten()
         yield "score_diff", _difference(selected[_sampled(selected.numel(), 4096)], fixture["scores_4096"])
-    yield "prediction_agreement", float((scores.argmax(0).numpy() == fixture["prediction"]).mean())
+    yield "prediction_agreement", share_of_equal_pixels([scores.argmax(0)], [fixture["prediction"]])
 
 
 def _record(model: nn.Module, image: Tensor) -> dict[str, Tensor]:
@@ -174,7 +178,7 @@ def _encoder_names(maps: dict[str, Tensor]) -> dict[str, Tensor]:
     return {names.get(name, f"encoder_{name}"): x for name, x in maps.items()}
 
 
-def _compare_training(model: nn.Module, fixture: dict[str, np.ndarray]) -> Iterator[tuple[str, float]]:
+def _training_measures(model: nn.Module, fixture: dict[str, np.ndarray]) -> Iterator[tuple[str, float]]:
     model.set_vocabulary(fixture["class_names"].tolist())
     for module in model.modules():
         if isinstance(module, nn.Dropout) or type(module).__name__ == "DropPath":

@@ -10,7 +10,7 @@ import pytest
 
 from errseg import parity
 from errseg.errors import UsageError
-from errseg.parity import compare, passes
+from errseg.parity import measures_of, passes
 
 ROOT = Path(__file__).parents[1]
 KEY_TABLES = Path(__file__).parent / "data" / "parity"
@@ -20,7 +20,7 @@ INTERMEDIATE_LIMIT = 1e-3  # absolute; the largest are ESCF's outputs, of magnit
 @pytest.mark.parametrize("name", ["convnext_base_ade150_k16_256", "convnext_base_coco_train_k32_192"])
 def test_recorded_numbers(name):
     with np.load(KEY_TABLES / f"{name}.npz") as archive:
-        measures = dict(compare(dict(archive), KEY_TABLES))
+        measures = dict(measures_of(dict(archive), KEY_TABLES))
     failed = {key: value for key, value in measures.items() if not passes(key, value)}
     assert not failed
     if "loss_diff" in measures:
@@ -57,7 +57,7 @@ def test_what_is_no_fixture(tmp_path, monkeypatch, arrays, reason):
     else:
         np.savez_compressed(path, **arrays)
     with pytest.raises(UsageError, match=reason):
-        dict(compare(parity.read_fixture(path), KEY_TABLES))
+        dict(measures_of(parity.read_fixture(path), KEY_TABLES))
 
 
 def test_a_difference_fails_the_tool(tmp_path):

@@ -1,7 +1,9 @@
 """Models as files that run without errseg: ONNX, or torch.export's (tools/export.py)."""
 
-from .compare import Comparison, compare
 from .exporting import Exported, export_model
 from .formats import FORMATS, runner_of
+from .pictures import PictureAgreement, agreement_on_pictures
 
-__all__ = ["FORMATS", "Comparison", "Exported", "compare", "export_model", "runner_of"]
+__all__ = ["FORMATS", "Exported", "PictureAgreement", "agreement_on_pictures", "export_model", "runner_of"]
+
+compare = agreement_on_pictures  # the former name

@@ -1,4 +1,4 @@
-"""Does a written file say what the model says? On drawn pictures, one and two at a time.
+"""The check of a written file: its labels of drawn pictures beside the model's, one and two pictures at a time.
 
 Shapes: N pictures of R x R pixels, T names that are asked for, D text dimension.
 """
@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from errseg.agreement import share_of_equal_pixels
 from errseg.errors import UsageError
 from errseg.mini.render import draw_scene
 from errseg.mini.world import SEEN
@@ -16,7 +17,7 @@ from errseg.modeling.prediction import labels_and_confidences
 
 from .formats import Runner
 
-__all__ = ["LEAST_AGREEMENT", "agreement", "drawn_pictures", "predict"]
+__all__ = ["LEAST_AGREEMENT", "agreement_on_drawings", "drawn_pictures", "labels_of_model"]
 
 LEAST_AGREEMENT = 0.999  # of the pixels
 OBJECTS = (3, 5)  # of each picture
@@ -31,7 +32,7 @@ def drawn_pictures(resolution: int) -> np.ndarray:
 
 
 @torch.no_grad()
-def predict(model: ERRSeg, images: np.ndarray, text: Tensor, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+def labels_of_model(model: ERRSeg, images: np.ndarray, text: Tensor, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
     """The model's own labels and scores, of one picture at a time.
 
     Args:
@@ -53,7 +54,7 @@ def predict(model: ERRSeg, images: np.ndarray, text: Tensor, num_classes: int) -
     return torch.stack(labels).numpy(), torch.stack(scores).numpy()
 
 
-def agreement(
+def agreement_on_drawings(
     run: Runner, model: ERRSeg, text: Tensor, num_classes: int, classes: tuple[int, ...] | None, resolution: int
 ) -> float:
     """The share of pixels that the file labels as the model does, the worst of several runs.
@@ -75,12 +76,12 @@ def agreement(
     texts = [text] if classes else _vocabularies(text, num_classes)
     shares = []
     for each in texts:
-        expected, _ = predict(model, images, each, num_classes)
+        expected, _ = labels_of_model(model, images, each, num_classes)
         expected = expected if classes is None else np.asarray(classes)[expected]
         inputs = () if classes else (each.numpy(),)
         for count in (2, 1):
             labels, _ = run(images[:count], *inputs)
-            shares.append(float((labels == expected[:count]).mean()))
+            shares.append(share_of_equal_pixels([labels], [expected[:count]]))
     if min(shares) < LEAST_AGREEMENT:
         raise UsageError(
             f"the file labels only {min(shares):.2%} of the pixels as the model does ({LEAST_AGREEMENT:.1%} are asked "

@@ -14,7 +14,7 @@ from errseg.evaluation.provenance import file_digest
 from errseg.evaluation.report import write_json
 from errseg.modeling import ERRSeg
 
-from .check import agreement
+from .check import agreement_on_drawings
 from .describe import describe
 from .example import example
 from .folder import DESCRIPTION, check_folder, new_folder
@@ -90,7 +90,7 @@ def export_model(
         del program
         file = temporary / FORMATS[format]
         say("Comparing it with the model …")
-        share = agreement(
+        share = agreement_on_drawings(
             runner_of(file, torch.get_num_threads()), model, text, num_classes, classes, model.views.resolution
         )
         size = sum(path.stat().st_size for path in temporary.iterdir())

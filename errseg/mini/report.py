@@ -33,7 +33,7 @@ from errseg.visualization import overlay
 from .datasets import DATASET_NAMES
 from .world import GROUNDS
 
-__all__ = ["load_model", "plot_curves", "plot_predictions", "predict", "results_of"]
+__all__ = ["load_model", "plot_curves", "plot_predictions", "results_of", "segment_scenes"]
 
 EVALUATED = ("seen", "unseen", "large")
 RECALL_SCENES = 100
@@ -46,7 +46,7 @@ def load_model(cfg: CfgNode, weights: Path) -> nn.Module:
 
 
 @torch.no_grad()
-def predict(model: nn.Module, dataset: str, count: int) -> list[dict[str, np.ndarray]]:
+def segment_scenes(model: nn.Module, dataset: str, count: int) -> list[dict[str, np.ndarray]]:
     """The first scenes of a data set, segmented into its own vocabulary.
 
     Returns:
@@ -91,7 +91,7 @@ def results_of(evaluation: Path, model: nn.Module) -> dict[str, dict[str, float]
             "mIoU": result["mIoU"],
             "objects": float(np.mean([iou for name, iou in ious.items() if name not in GROUNDS])),
             "grounds": float(np.mean([iou for name, iou in ious.items() if name in GROUNDS])),
-            "recall": crm_recall(predict(model, DATASET_NAMES[split], RECALL_SCENES)),
+            "recall": crm_recall(segment_scenes(model, DATASET_NAMES[split], RECALL_SCENES)),
         }
     return results
 
@@ -169,7 +169,7 @@ def main() -> None:
     results = results_of(trained / "evaluation.json", model)
     plot_curves(trained / "metrics.json", args.output / "curves.png")
     for split in EVALUATED:
-        scenes = predict(model, DATASET_NAMES[split], PICTURED)
+        scenes = segment_scenes(model, DATASET_NAMES[split], PICTURED)
         names = MetadataCatalog.get(DATASET_NAMES[split]).stuff_classes
         plot_predictions(scenes, names, args.output / f"overlays_{split}.png")
 

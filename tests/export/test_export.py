@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from errseg.export import FORMATS, export_model
-from errseg.export.check import predict
+from errseg.export.check import labels_of_model
 from errseg.export.example import example
 from errseg.export.formats import runner_of
 
@@ -63,7 +63,7 @@ def test_labels_are_names_not_synonyms(exported, make_segmenter, pictures, tmp_p
 def test_open_form_takes_any_number_of_names(runner, segmenter, pictures, format, count):
     text = torch.nn.functional.normalize(torch.randn(count, 32, generator=torch.Generator().manual_seed(count)), dim=1)
     images = pictures.transpose(0, 3, 1, 2)
-    expected, expected_scores = predict(segmenter.model, images, text, NUM_CLASSES)
+    expected, expected_scores = labels_of_model(segmenter.model, images, text, NUM_CLASSES)
     run = runner(format, True)
     for chosen in ([0], [1, 2, 3]):
         labels, scores = run(images[chosen], 3 * text.numpy())  # of any length

@@ -5,8 +5,7 @@ import pytest
 from PIL import Image
 
 from errseg.errors import UsageError
-from errseg.export import FORMATS, compare
-from errseg.export.compare import Comparison
+from errseg.export import FORMATS, PictureAgreement, agreement_on_pictures
 
 from .conftest import ROWS, SIDE
 
@@ -14,7 +13,7 @@ from .conftest import ROWS, SIDE
 @pytest.mark.parametrize("format", tuple(FORMATS))
 @pytest.mark.parametrize("open_vocabulary", (False, True), ids=("closed", "open"))
 def test_pictures_of_the_models_own_size(runner, segmenter, pictures, format, open_vocabulary):
-    done = compare(runner(format, open_vocabulary), segmenter, pictures, open_vocabulary)
+    done = agreement_on_pictures(runner(format, open_vocabulary), segmenter, pictures, open_vocabulary)
     assert len(done.agreement) == len(done.file_seconds) == len(done.own_seconds) == len(pictures)
     assert min(done.agreement) >= 0.999 and min(done.file_seconds + done.own_seconds) > 0
 
@@ -30,7 +29,7 @@ def test_a_picture_of_another_size_is_counted_at_its_own(segmenter, pictures, tm
         seen.append((images.shape, images.dtype, text.shape))
         return [labels, labels]
 
-    (agreement,) = compare(run, segmenter, [tmp_path / "wide.png"], open_vocabulary=True).agreement
+    (agreement,) = agreement_on_pictures(run, segmenter, [tmp_path / "wide.png"], open_vocabulary=True).agreement
     assert set(seen) == {((1, 3, SIDE, SIDE), np.dtype(np.uint8), (ROWS, 32))}
     result = segmenter(tmp_path / "wide.png")
     halves = result.labels[:, :50] == 0, result.labels[:, 50:] == len(segmenter.names) - 1
@@ -41,12 +40,12 @@ def test_a_picture_of_another_size_is_counted_at_its_own(segmenter, pictures, tm
 def test_a_broken_picture_is_a_sentence(runner, segmenter, tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
     with pytest.raises(UsageError, match=r"broken\.jpg"):
-        compare(runner("torch_export", False), segmenter, [tmp_path / "broken.jpg"])
+        agreement_on_pictures(runner("torch_export", False), segmenter, [tmp_path / "broken.jpg"])
 
 
 def test_in_words():
-    assert str(Comparison([1.0, 0.98, 0.99], [0.5, 0.25, 1.5], [2.0, 4.0, 3.0])) == (
+    assert str(PictureAgreement([1.0, 0.98, 0.99], [0.5, 0.25, 1.5], [2.0, 4.0, 3.0])) == (
         "3 pictures: 99.00 % of the pixels labelled as errseg labels them (least 98.00 %), in 0.5 s (0.25 – 1.5) each; "
         "errseg itself 3 s (2 – 4)."
     )
-    assert str(Comparison([1.0], [0.5], [2.0])).startswith("1 picture: 100.00 % ")
+    assert str(PictureAgreement([1.0], [0.5], [2.0])).startswith("1 picture: 100.00 % ")

@@ -1,4 +1,4 @@
-"""An exported file beside the model, on people's own pictures: does it label them so, and in what time?"""
+"""An exported file beside its model on a user's pictures: the share of equal labels, and the time of both."""
 
 import statistics
 import time
@@ -8,17 +8,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from errseg.agreement import share_of_equal_pixels
 from errseg.api import Segmenter
 
 from .formats import Runner
 
-__all__ = ["Comparison", "compare"]
+__all__ = ["PictureAgreement", "agreement_on_pictures"]
 
 PAUSE = 0.1  # seconds, in which the threads of onnxruntime stop waiting actively for more to do
 
 
-class Comparison(NamedTuple):
-    """Of some pictures."""
+class PictureAgreement(NamedTuple):
+    """How a written file labels some pictures, beside its model."""
 
     agreement: list[float]  # of each picture, the share of its pixels that the file labels as the segmenter does
     file_seconds: list[float]  # from each picture in memory to its label map
@@ -34,7 +35,9 @@ class Comparison(NamedTuple):
         )
 
 
-def compare(run: Runner, segmenter: Segmenter, pictures: Iterable[Any], open_vocabulary: bool = False) -> Comparison:
+def agreement_on_pictures(
+    run: Runner, segmenter: Segmenter, pictures: Iterable[Any], open_vocabulary: bool = False
+) -> PictureAgreement:
     """Label pictures by a written file, used as its example.py does, and by the model that it was made from.
 
     The file sees a plain resize to R x R, and its labels are resized by nearest neighbour; the segmenter resizes as an
@@ -60,13 +63,13 @@ def compare(run: Runner, segmenter: Segmenter, pictures: Iterable[Any], open_voc
         labels = np.asarray(labels.resize(photo.size, Image.NEAREST))
         return classes[labels] if open_vocabulary else labels
 
-    done = Comparison([], [], [])
+    done = PictureAgreement([], [], [])
     for picture in map(segmenter.read, pictures):
         if not done.agreement:
             by_file(picture), segmenter(picture)
         labels, seconds = _timed(by_file, picture)
         result, own_seconds = _timed(segmenter, picture)
-        done.agreement.append(float((labels == result.labels).mean()))
+        done.agreement.append(share_of_equal_pixels([labels], [result.labels]))
         done.file_seconds.append(seconds)
         done.own_seconds.append(own_seconds)
     return done
