@@ -207,7 +207,7 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Changes:
     if "settings" not in found:
         settings = ({k: v for k, v in x.get("settings", {}).items() if decides_predictions(k)} for x in (before, now))
         found |= changed_settings(*settings)
-    return found
+    return {what if what.isprintable() else short(repr(what)): values for what, values in found.items()}
 
 
 def _unwritable(folder: str | Path, option: str, error: OSError) -> UsageError:

@@ -2,6 +2,7 @@
 
 from detectron2.config import CfgNode, get_cfg
 
+from errseg.config.settings import flatten
 from errseg.errors import UsageError
 
 __all__ = ["require_read_keys"]
@@ -58,27 +59,14 @@ def require_read_keys(cfg: CfgNode) -> None:
         UsageError: one of Detectron2's keys that errseg does not read differs from its default, or INPUT.RANDOM_FLIP is
             unknown.
     """
-    defaults = dict(_leaves(get_cfg()))
-    for key, value in _leaves(cfg):
+    defaults = flatten(get_cfg())
+    for key, value in flatten(cfg).items():
         remedy = next((remedy for start, remedy in NOT_READ.items() if _is_of(key, start)), None)
-        if remedy and key in defaults and _plain(value) != _plain(defaults[key]):
+        if remedy and key in defaults and value != defaults[key]:
             raise UsageError(f"{key} is {value!r}, but errseg does not read this key: {remedy}.")
     if cfg.INPUT.RANDOM_FLIP not in FLIPS:
         raise UsageError(f"INPUT.RANDOM_FLIP is {cfg.INPUT.RANDOM_FLIP!r}; choose horizontal, vertical or none.")
 
 
-def _leaves(cfg: CfgNode, prefix: str = "") -> list[tuple[str, object]]:
-    """Full names and values of every key."""
-    leaves = []
-    for key, value in cfg.items():
-        leaves += _leaves(value, f"{prefix}{key}.") if isinstance(value, CfgNode) else [(prefix + key, value)]
-    return leaves
-
-
 def _is_of(key: str, start: str) -> bool:
     return key.startswith(start) if start.endswith((".", "_")) else key == start
-
-
-def _plain(value: object) -> object:
-    """A value in which a tuple, which YAML writes as a list, equals that list."""
-    return [_plain(x) for x in value] if isinstance(value, (list, tuple)) else value

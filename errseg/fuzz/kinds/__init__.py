@@ -8,7 +8,7 @@ from .commands import command
 from .configs import clip_json, configuration, overrides
 from .datasets import dataset_file, index, label, names_file, vocabulary
 from .pictures import picture
-from .records import evaluation_record, fixture, prediction_record
+from .records import batch_ledger, evaluation_record, fixture
 from .weights import resume, weight_file
 
 __all__ = ["KINDS"]
@@ -25,7 +25,7 @@ KINDS = {
     "picture": picture,
     "weights": weight_file,
     "resume": resume,
-    "predict.json": prediction_record,
+    "predict.json": batch_ledger,
     "evaluation.json": evaluation_record,
     "fixture": fixture,
     "command": command,

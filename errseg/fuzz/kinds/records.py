@@ -18,22 +18,23 @@ from ..case import EITHER, REFUSE, Case
 from ..mutate import Payload, damage, odd_tree
 from .commands import run_tool
 
-__all__ = ["evaluation_record", "fixture", "prediction_record"]
+__all__ = ["evaluation_record", "fixture", "batch_ledger"]
 
 RESULT = {"paper_name": "A", "classes": ["cat"], "iou": [50.0], **dict.fromkeys(SCORES, 50.0), "checksum": "0" * 64}
 EVALUATION = {"results": {"a": RESULT}, "config": {"a": 1}, "versions": {}, "weights": {}, "date": "today"}
 
 
-def prediction_record(random: Random, bench: Bench, folder: Path) -> Case:
-    """The record of an output folder: no output leaves the folder."""
+def batch_ledger(random: Random, bench: Bench, folder: Path) -> Case:
+    """The ledger of an output folder, of both formats: no output leaves the folder."""
     Image.new("RGB", (16, 16)).save(folder / "photo.png")
     entry = {"place": "photo", "stamp": [1, 2, 1], "formats": ["json"], "request": "x"}
-    record = {"requests": {"x": {"names": []}}, "done": {str(folder / "photo.png"): entry}}
+    entries = {str(folder / "photo.png"): entry}
+    ledger = random.choice([{"format": 2, "entries": entries}, {"done": entries}]) | {"requests": {"x": {"names": []}}}
     if random.random() < 0.2:
         entry["place"] = random.choice(["../../x", "/tmp/x", "a/../../x", "..", 5, None, ""])
-        data, right = json.dumps(record), REFUSE
+        data, right = json.dumps(ledger), REFUSE
     else:
-        data, right = json.dumps(odd_tree(record, random), default=repr), EITHER
+        data, right = json.dumps(odd_tree(ledger, random), default=repr), EITHER
     (folder / "out").mkdir()
     encoded = data.encode(errors="surrogatepass")
     (folder / "out/predict.json").write_bytes(damage(encoded, random) if random.random() < 0.3 else encoded)
