@@ -13,10 +13,13 @@ from statistics import mean, stdev
 
 from tabulate import tabulate
 
+from errseg.config import load_config
+from errseg.errors import UsageError
 from errseg.evaluation.paper import CONTENT
 from errseg.safe_files import read_yaml
 
 from .datasets import DATASET_NAMES
+from .done import check_done
 
 __all__ = ["changed_keys", "rows_of", "table_of"]
 
@@ -55,14 +58,16 @@ def run(row: str, seed: int, args: argparse.Namespace) -> dict[str, float]:
     """mIoU of a row, by set, of one seed; trained first unless it was."""
     output = args.output / "ablations" / row / f"seed{seed}"
     evaluation = output / "evaluation.json"
-    if not evaluation.is_file():
-        changes = [] if row == FULL else changed_keys(args.configs / f"{row}.yaml")
-        command = [
-            sys.executable, "tools/train_net.py", "--config-file", args.config_file, "--resume",
-            "MODEL.CLIP.PRETRAINED", str(args.output / "clip.pt"),
-            "DATASETS.TEST", str(tuple(DATASET_NAMES[split] for split in SPLITS)),
-            "TEST.EVAL_PERIOD", "1000000", "SEED", str(seed), "OUTPUT_DIR", str(output), *changes, *args.opts,
-        ]  # fmt: skip
+    overrides = [
+        "MODEL.CLIP.PRETRAINED", str(args.output / "clip.pt"),
+        "DATASETS.TEST", str(tuple(DATASET_NAMES[split] for split in SPLITS)),
+        "TEST.EVAL_PERIOD", "1000000", "SEED", str(seed), "OUTPUT_DIR", str(output),
+        *([] if row == FULL else changed_keys(args.configs / f"{row}.yaml")), *args.opts,
+    ]  # fmt: skip
+    if evaluation.is_file():
+        check_done(evaluation, load_config(args.config_file, overrides))
+    else:
+        command = [sys.executable, "tools/train_net.py", "--config-file", args.config_file, "--resume", *overrides]
         output.mkdir(parents=True, exist_ok=True)
         with (output / "console.txt").open("w", encoding="utf-8") as log:
             if subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False).returncode:
@@ -108,7 +113,10 @@ def main() -> None:
     for row in rows_of(table):
         scores[row] = []
         for seed in range(args.seeds):
-            scores[row].append(run(row, seed, args))
+            try:
+                scores[row].append(run(row, seed, args))
+            except UsageError as error:
+                parser.error(str(error))
             numbers = ", ".join(f"{split} {value:.1f}" for split, value in scores[row][-1].items())
             print(f"{row}, seed {seed}: mIoU {numbers}", flush=True)
     result = table_of(scores, args.configs)
