@@ -13,7 +13,7 @@ from errseg.ledger import in_words
 __all__ = ["check_done"]
 
 # Keys that change no result beyond rounding, or that are compared apart
-LEFT_OUT = COMPARED_APART | {"OUTPUT_DIR", "DATALOADER.NUM_WORKERS", "CUDNN_BENCHMARK"}
+LEFT_OUT = COMPARED_APART | {"OUTPUT_DIR", "DATALOADER.NUM_WORKERS", "CUDNN_BENCHMARK", "SOLVER.CHECKPOINT_PERIOD"}
 
 
 def check_done(evaluation: Path, cfg: CfgNode) -> None:

@@ -31,6 +31,6 @@ def test_three_processes_give_the_numbers_of_one(tmp_path):
         {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
         for folder in (tmp_path / "one/saved", tmp_path / "several/saved")
     )
-    assert one == several and len(one) == sum(SETS.values()) + 2  # the manifest, and the lock
+    assert one == several and len(one) == sum(SETS.values()) + 2  # the ledger, and the lock
     csv = [(tmp_path / name / "evaluation/five.csv").read_text() for name in ("one", "several")]
     assert csv[0] == csv[1]
