@@ -12,10 +12,12 @@ from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from errseg.config import get_cfg
 from errseg.data.custom import is_dataset_file
 from errseg.errors import UsageError, short
 from errseg.ledger import Entry, Job, Ledger, Request, in_words
 from errseg.locking import LOCK
+from errseg.modeling import system_of
 
 from .predictions import MANIFEST, folder_of, label_ids, place_of_image
 
@@ -48,7 +50,10 @@ def entry_of(dataset_name: str) -> Entry:
     metadata = MetadataCatalog.get(dataset_name)
     classes = metadata.stuff_classes
     asked = [metadata.get("prompts", classes), metadata.get("prompt_classes", list(range(len(classes))))]
-    content = json.dumps([asked, label_ids(dataset_name), metadata.get("num_classes_test", 0)])
+    # K without MODEL.CRM.NUM_CLASSES_TEST, which is among the settings of the request
+    cfg = get_cfg()
+    num_kept = system_of(cfg).num_kept(cfg, len(asked[0]), metadata.get("num_classes_test"))
+    content = json.dumps([asked, label_ids(dataset_name), num_kept])
     images = _images_digest(dataset_name) if is_dataset_file(dataset_name) else None
     return {"dataset": dataset_name, "vocabulary": hashlib.sha256(content.encode()).hexdigest(), "images": images}
 
