@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from detectron2.checkpoint import Checkpointer, DetectionCheckpointer, PeriodicCheckpointer
+from detectron2.checkpoint import Checkpointer, DetectionCheckpointer
 from torch import nn
 
 
@@ -80,10 +80,3 @@ def test_nothing_and_a_missing_file(tmp_path):
 def test_saving_can_be_off(tmp_path):
     DetectionCheckpointer(make()[0], str(tmp_path), save_to_disk=False).save("model")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_periodic_checkpointer(tmp_path):
-    periodic = PeriodicCheckpointer(DetectionCheckpointer(make()[0], str(tmp_path)), 2, max_iter=5, max_to_keep=1)
-    for iteration in range(5):
-        periodic.step(iteration)
-    assert sorted(path.name for path in tmp_path.glob("*.pth")) == ["model_0000003.pth", "model_final.pth"]

@@ -1,10 +1,10 @@
-"""The loop and its hooks, and the trainers that stand on it."""
+"""The training loop and its hooks."""
 
 import re
 
 import pytest
 import torch
-from detectron2.engine import HookBase, SimpleTrainer, TrainerBase, hooks
+from detectron2.engine import HookBase, TrainerBase, hooks
 from detectron2.utils.events import get_event_storage
 from torch import nn
 
@@ -111,44 +111,6 @@ def test_timer_sums_up(log):
     assert re.search(r"Total training time: 0:00:00 \(0:00:00 on hooks\)", log.text)
 
 
-def make_simple(loss=lambda w: {"loss": (w - 1).square().sum()}):
-    class Model(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.w = nn.Parameter(torch.zeros(2))
-
-        def forward(self, data):
-            return loss(self.w * data)
-
-    model = Model()
-    return SimpleTrainer(model, iter(lambda: 1.0, None), torch.optim.SGD(model.parameters(), lr=0.25))
-
-
-def test_simple_trainer():
-    trainer = make_simple()
-    trainer.train(0, 2)
-    assert torch.allclose(trainer.model.w, torch.full((2,), 0.75))
-    assert [value for value, _ in trainer.storage.history("total_loss").values()] == [2.0, 0.5]
-    assert "data_time" in trainer.storage.latest()
-    other = make_simple()
-    other.load_state_dict(trainer.state_dict())
-    assert other.iter == 2
-
-
-def test_losses_are_summed_and_reported():
-    trainer = make_simple(loss=lambda w: {"loss_a": w.sum() + 1, "loss_b": w.sum() + 2})
-    trainer.train(0, 1)
-    assert {k: v for k, (v, _) in trainer.storage.latest().items() if "loss" in k} == {
-        **{"total_loss": 3.0, "loss_a": 1.0, "loss_b": 2.0}
-    }
-    assert torch.allclose(trainer.model.w, torch.full((2,), -0.5))
-
-
-def test_a_loss_that_is_not_finite_stops():
-    with pytest.raises(FloatingPointError, match="iteration=0"):
-        make_simple(loss=lambda w: {"loss": (w / 0).sum()}).train(0, 3)
-
-
 def test_learning_rate_hook_reports_the_common_rate():
     groups = [{"params": [nn.Parameter(torch.zeros(1))], "lr": rate} for rate in (0.5, 0.1, 0.1)]
     optimizer = torch.optim.SGD(groups, lr=1.0)
@@ -167,40 +129,19 @@ def test_the_reported_rate_is_that_of_the_largest_group():
     assert hooks.LRScheduler.get_best_param_group_id(torch.optim.SGD(groups, lr=1.0)) == 1
 
 
-def test_hooks_after_backward_and_a_single_loss():
-    seen = []
-
-    class Backward(HookBase):
-        def after_backward(self):
-            seen.append(float(self.trainer.model.w.grad.sum()))
-
-    trainer = make_simple(loss=lambda w: (w - 1).square().sum())
-    trainer.register_hooks([Backward()])
-    trainer.train(0, 2)
-    assert seen == [-4.0, -2.0]
-    assert [value for value, _ in trainer.storage.history("total_loss").values()] == [2.0, 0.5]
-    assert "rank_data_time" in trainer.storage.latest()
-
-
-def test_a_model_that_is_left_in_evaluation_mode_stops():
-    trainer = make_simple()
-    trainer.model.eval()
-    with pytest.raises(AssertionError, match="model was changed to eval mode!"):
-        trainer.train(0, 1)
-
-
 def test_scheduler_hook_with_arguments_and_no_evaluation_at_the_end():
     from fvcore.common.param_scheduler import LinearParamScheduler
 
-    trainer, calls = make_simple(), []
-    trainer.register_hooks(
+    loop, calls = Loop([]), []
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.25)
+    loop.register_hooks(
         [
-            hooks.LRScheduler(trainer.optimizer, LinearParamScheduler(1.0, 0.0)),
+            hooks.LRScheduler(optimizer, LinearParamScheduler(1.0, 0.0)),
             hooks.EvalHook(0, lambda: calls.append(1), eval_after_train=False),
         ]
     )
-    trainer.train(0, 4)
-    assert [v for v, _ in trainer.storage.history("lr").values()] == pytest.approx([0.25, 0.1875, 0.125, 0.0625])
+    loop.train(0, 4)
+    assert [v for v, _ in loop.storage.history("lr").values()] == pytest.approx([0.25, 0.1875, 0.125, 0.0625])
     assert calls == []
 
 

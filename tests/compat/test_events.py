@@ -1,6 +1,5 @@
 """The event storage, the writers, the loggers."""
 
-import json
 import logging
 import os
 import re
@@ -12,7 +11,6 @@ import torch
 from detectron2.utils.events import (
     CommonMetricPrinter,
     EventStorage,
-    JSONWriter,
     TensorboardXWriter,
     get_event_storage,
 )
@@ -93,35 +91,6 @@ def test_console_line_without_times(log):
         storage.put_scalar("total_loss", 1.0)
         CommonMetricPrinter().write()
         assert printed(log)[0].startswith("iter: 0 total_loss: 1 lr: N/A")
-
-
-def test_json_lines(tmp_path):
-    path = tmp_path / "metrics.json"
-    with EventStorage(5) as storage:
-        writer = JSONWriter(str(path), window_size=2)
-        for step in range(4):
-            put_losses(storage, step)
-            if step == 2:
-                storage.put_scalar("score", 7.0, smoothing_hint=False)
-            if step % 2:
-                writer.write()
-            storage.step()
-        writer.write()  # nothing new
-        writer.close()
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    losses = [line for line in lines if "total_loss" in line]
-    assert [line["iteration"] for line in losses] == [6, 8]
-    assert losses[1] == {
-        **{"iteration": 8, "total_loss": 3.75, "loss_b": 2.25, "accuracy": 0.5},
-        **{"data_time": 0.1, "time": 0.5, "lr": 1e-4},
-    }
-    assert {"iteration": 7, "score": 7.0} in lines and len(lines) == 3
-    with EventStorage(9) as storage:  # a second run goes on in the same file
-        storage.put_scalar("x", 1.0)
-        writer = JSONWriter(str(path))
-        writer.write()
-        writer.close()
-    assert len(path.read_text().splitlines()) == 4
 
 
 def test_tensorboard(tmp_path):

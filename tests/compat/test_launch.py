@@ -1,4 +1,4 @@
-"""Several processes: ``launch``, communication, data parallel training, evaluation in shares."""
+"""Several processes: ``launch``, communication, data parallel training."""
 
 import json
 import subprocess
@@ -48,27 +48,18 @@ def test_communication(found):
         assert answers["gather"] == ([{"rank": 0}, {"rank": 1}] if rank == 0 else [])
         assert answers["all_gather"] == ["x", "xx"]
         assert answers["shared"] == ranks[0]["shared"]
+    assert [answers["share"] for answers in ranks] == [[0, 1, 2], [3, 4]]
 
 
 def test_data_parallel_training(found):
     folder, ranks = found
-    w, losses = 1.0, []
+    w = 1.0
     for _ in range(2):  # the mean over processes of 2 w x^2 with x = 1 and 2
-        losses.append((2 * w**2 + 2 * 4 * w**2) / 2)
         w -= 0.05 * (2 * w + 2 * 4 * w) / 2
     for answers in ranks:
-        assert answers["train"]["w"] == pytest.approx([w, w])
-    assert ranks[0]["train"]["total_loss"] == pytest.approx(losses)
-    assert min(ranks[0]["train"]["data_time"]) >= 0.05  # the slowest process's
-    assert list(ranks[1]["train"]) == ["w"]
+        assert answers["w"] == pytest.approx([w, w])
     state = torch.load(folder / "checkpoints" / "model.pth", weights_only=True)["model"]
     assert list(state) == ["w"] and state["w"].tolist() == pytest.approx([w, w])
-
-
-def test_evaluation_in_shares(found):
-    _, ranks = found
-    assert [answers["evaluate"]["indices"] for answers in ranks] == [[0, 1, 2], [3, 4]]
-    assert [answers["evaluate"]["pACC"] for answers in ranks] == [pytest.approx(60.0), None]
 
 
 def test_an_error_in_one_process_ends_all(tmp_path, process_environment):

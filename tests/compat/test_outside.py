@@ -20,10 +20,26 @@ pytestmark = pytest.mark.skipif("compat" not in detectron2.__version__, reason="
         "from detectron2.utils.events import default_writers",
         "from detectron2 import model_zoo",
         "import detectron2.engine; detectron2.engine.AMPTrainer",
+        "import detectron2.engine; detectron2.engine.DefaultTrainer(None)",
     ],
 )
 def test_a_name_that_is_not_here_says_to_install_the_real_one(statement):
     with pytest.raises((ImportError, AttributeError), match="detectron2.*stand-in.*install Detectron2"):
+        exec(statement)
+
+
+@pytest.mark.parametrize(
+    ("statement", "instead"),
+    [
+        ("from detectron2.engine import SimpleTrainer", "errseg.engine.StepTrainer"),
+        ("from detectron2.engine import DefaultTrainer; DefaultTrainer.test(None, None)", "errseg.engine.Trainer"),
+        ("from detectron2.evaluation import SemSegEvaluator", "errseg.evaluation.VocabularyEvaluator"),
+        ("from detectron2.evaluation.sem_seg_evaluation import SemSegEvaluator", "errseg.evaluation.Vocabulary"),
+        ("from detectron2.utils.events import JSONWriter", "errseg.engine.Trainer, which writes metrics.json"),
+    ],
+)
+def test_what_errseg_has_in_its_place_is_named(statement, instead):
+    with pytest.raises((ImportError, AttributeError), match=f"stand-in.*use {instead}.*install Detectron2"):
         exec(statement)
 
 

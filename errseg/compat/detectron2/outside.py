@@ -1,4 +1,4 @@
-"""What Detectron2 has and this stand-in has not: asking for it says to install the real one."""
+"""What Detectron2 has and this stand-in has not: using it raises a sentence that says what to use instead."""
 
 import importlib.machinery
 import sys
@@ -6,7 +6,20 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
-__all__ = ["outside"]
+__all__ = ["Absent", "outside"]
+
+# What errseg has for names that Detectron2's users know
+INSTEAD = {
+    "DatasetMapper": "errseg.data.SemSegMapper",
+    "DefaultPredictor": "errseg.load",
+    "DefaultTrainer": "errseg.engine.Trainer",
+    "JSONWriter": "errseg.engine.Trainer, which writes metrics.json",
+    "SemSegEvaluator": "errseg.evaluation.VocabularyEvaluator, which gives the same scores",
+    "SimpleTrainer": "errseg.engine.StepTrainer",
+    "TrainingSampler": "errseg.data.build_train_loader",
+    "build_optimizer": "errseg.engine.build_optimizer",
+    "sem_seg_evaluation": "errseg.evaluation.VocabularyEvaluator, which gives the same scores",
+}
 
 
 def outside(module: dict[str, Any]) -> Callable[[str], Any]:
@@ -24,10 +37,25 @@ def outside(module: dict[str, Any]) -> Callable[[str], Any]:
     return missing
 
 
+class Absent:
+    """An attribute of one of our classes that only Detectron2's class has: looking it up raises the sentence.
+
+    Args:
+        name: full name of the attribute.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        raise AttributeError(_sentence(self._name))
+
+
 def _sentence(name: str) -> str:
+    instead = next((f"use {INSTEAD[part]}, or " for part in name.split(".") if part in INSTEAD), "")
     return (
-        f"{name} is not in the small stand-in for Detectron2 that comes with errseg, which has what errseg itself "
-        "needs; install Detectron2 to use it (it is preferred where it is installed)."
+        f"{name} is not in the small stand-in for Detectron2 that comes with errseg; {instead}install Detectron2, "
+        "which is used in place of the stand-in where it is installed."
     )
 
 

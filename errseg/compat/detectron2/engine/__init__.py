@@ -4,7 +4,7 @@ from ..outside import outside
 from . import hooks
 from .defaults import DefaultTrainer, create_ddp_model, default_argument_parser, default_setup
 from .launch import launch
-from .train_loop import HookBase, SimpleTrainer, TrainerBase
+from .train_loop import HookBase, TrainerBase
 
 __getattr__ = outside(globals())
 
@@ -16,6 +16,5 @@ __all__ = [
     "default_setup",
     "launch",
     "HookBase",
-    "SimpleTrainer",
     "TrainerBase",
 ]

@@ -1,17 +1,12 @@
 """The training loop: a sequence of steps with hooks around each."""
 
 import logging
-import time
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
-import torch
-
 from ..outside import outside
-from ..utils import comm
-from ..utils.events import EventStorage, get_event_storage
+from ..utils.events import EventStorage
 
 __getattr__ = outside(globals())
 
@@ -125,63 +120,3 @@ class TrainerBase:
                 logging.getLogger(__name__).warning(f"Cannot find the hook '{name}', its state_dict is ignored.")
             else:
                 hook.load_state_dict(state)
-
-
-class SimpleTrainer(TrainerBase):
-    """One model, one optimiser, one stream of data: loss, gradient, step.
-
-    Args:
-        model: from a batch to a loss, or to a dictionary of losses, which are summed. It is set to training mode.
-        data_loader: endless.
-        optimizer: of the model.
-    """
-
-    def __init__(self, model: torch.nn.Module, data_loader: Iterable, optimizer: torch.optim.Optimizer) -> None:
-        super().__init__()
-        self.model = model.train()
-        self.data_loader = data_loader
-        self.optimizer = optimizer
-        self._batches: Iterator | None = None  # made at the first step: until then the loader may be replaced
-
-    def run_step(self) -> None:
-        """One step of the optimizer.
-
-        Raises:
-            AssertionError: something has left the model in evaluation mode.
-            FloatingPointError: the sum of losses is not finite; the weights are then those of before.
-        """
-        if not self.model.training:
-            raise AssertionError("[SimpleTrainer] model was changed to eval mode! Call model.train() after that.")
-        self._batches = self._batches or iter(self.data_loader)
-        start = time.perf_counter()
-        data = next(self._batches)
-        data_time = time.perf_counter() - start
-        losses = self.model(data)
-        if isinstance(losses, torch.Tensor):
-            losses = {"total_loss": losses}
-        self.optimizer.zero_grad()
-        sum(losses.values()).backward()
-        self.after_backward()
-        self._write_metrics({name: loss.item() for name, loss in losses.items()}, data_time)
-        self.optimizer.step()
-
-    def _write_metrics(self, losses: Mapping[str, float], data_time: float) -> None:
-        """Put the losses, averaged over processes, their sum, and the slowest process's data time into the storage."""
-        get_event_storage().put_scalar("rank_data_time", data_time)
-        gathered = comm.all_gather((losses, data_time))
-        means = {name: float(np.mean([of[name] for of, _ in gathered])) for name in losses}
-        total = sum(means.values())
-        if not np.isfinite(total):
-            raise FloatingPointError(f"Loss became infinite or NaN at iteration={self.iter}! loss_dict = {means}")
-        if comm.is_main_process():
-            storage = get_event_storage()
-            storage.put_scalars(data_time=max(seconds for _, seconds in gathered), total_loss=total)
-            if len(means) > 1:
-                storage.put_scalars(**means)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "optimizer": self.optimizer.state_dict()}
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        super().load_state_dict(state_dict)
-        self.optimizer.load_state_dict(state_dict["optimizer"])

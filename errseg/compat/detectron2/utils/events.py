@@ -2,9 +2,7 @@
 
 import datetime
 import functools
-import json
 import logging
-import os
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +13,6 @@ import torch
 from fvcore.common.history_buffer import HistoryBuffer
 
 from ..outside import outside
-from .file_io import PathManager
 
 __getattr__ = outside(globals())
 
@@ -24,7 +21,6 @@ __all__ = [
     "get_event_storage",
     "EventWriter",
     "CommonMetricPrinter",
-    "JSONWriter",
     "TensorboardXWriter",
 ]
 
@@ -141,32 +137,6 @@ class EventWriter:
 
     def close(self) -> None:
         """Called after the last ``write``."""
-
-
-class JSONWriter(EventWriter):
-    """One line of JSON, appended to the file, for each iteration that had new values.
-
-    Hinted scalars are smoothed over ``window_size`` iterations.
-    """
-
-    def __init__(self, json_file: str, window_size: int = 20) -> None:
-        self._file = PathManager.open(json_file, "a")
-        self._window_size = window_size
-        self._last_write = -1
-
-    def write(self) -> None:
-        lines: dict[int, dict[str, float]] = defaultdict(dict)
-        for name, (value, cur_iter) in get_event_storage().latest_with_smoothing_hint(self._window_size).items():
-            if cur_iter > self._last_write:
-                lines[cur_iter][name] = float(value)
-        for cur_iter in sorted(lines):
-            self._file.write(json.dumps({"iteration": cur_iter, **lines[cur_iter]}, sort_keys=True) + "\n")
-            self._last_write = cur_iter
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        self._file.close()
 
 
 class TensorboardXWriter(EventWriter):
