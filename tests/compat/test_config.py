@@ -1,9 +1,7 @@
 """Configurations: declared keys, inheritance between files, and constructors that read them."""
 
-import os
 from pathlib import Path
 
-import detectron2
 import pytest
 import yaml
 from detectron2.config import CfgNode, configurable, get_cfg
@@ -25,14 +23,6 @@ def leaves(node, prefix=""):
             yield from leaves(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value
-
-
-def test_the_asked_for_detectron2_runs():
-    asked = os.environ.get("ERRSEG_DETECTRON2")
-    is_compat = "errseg.compat" in detectron2.__version__
-    assert is_compat == ("compat" in Path(detectron2.__file__).parts)
-    if asked:
-        assert is_compat == (asked == "compat")
 
 
 OTHER_MODELS = (

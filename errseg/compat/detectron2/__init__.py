@@ -1,9 +1,9 @@
-"""A stand-in for Detectron2 where the real one is not installed: the part of its interface that errseg stands on.
+"""A stand-in for Detectron2 where it is not installed: the part of its interface that errseg uses.
 
-``import errseg`` puts this package last on the import path: an installed Detectron2 is preferred to it
-(``ERRSEG_DETECTRON2=real|compat`` forces one). Names and module paths are Detectron2's, and so are the results; what
-errseg does not need is left out, and importing or calling it is an error. A configuration or a checkpoint written
-under one loads under the other, and ``tests/compat`` states the interface that both honour.
+``import errseg`` adds this package to the end of the import path, so that an installed Detectron2 is preferred;
+``ERRSEG_DETECTRON2=real|compat`` forces one. Names, module paths and results are Detectron2's. A configuration or a
+checkpoint that was written under one loads under the other. Using a part that is not here raises a sentence
+(``outside.py``). ``docs/compat.md`` lists the parts; ``tests/compat`` runs on both.
 """
 
 from .outside import outside

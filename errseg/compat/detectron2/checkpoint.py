@@ -15,12 +15,12 @@ __all__ = ["Checkpointer", "DetectionCheckpointer", "PeriodicCheckpointer"]
 
 
 class DetectionCheckpointer(Checkpointer):
-    """fvcore's ``Checkpointer``, which saves in the main process alone and also reads files of bare parameters.
+    """fvcore's ``Checkpointer``, but only the main process saves, and a file may be a bare state dict.
 
     Args:
-        model: its parameters and buffers are saved and loaded; a wrapper for several processes is seen through.
-        save_dir: for checkpoints and ``last_checkpoint``, the name of the last.
-        save_to_disk: None: in the main process.
+        model: its parameters and buffers are saved and loaded; it may be wrapped in ``DistributedDataParallel``.
+        save_dir: folder of the checkpoints and of ``last_checkpoint``, which holds the name of the newest one.
+        save_to_disk: None: only in the main process.
         checkpointables: further objects with ``state_dict`` and ``load_state_dict``, by name.
     """
 

@@ -45,7 +45,7 @@ def build_lr_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer) -> LRMult
     solver = cfg.SOLVER
     schedule = _schedule(solver)
     warmup_length = min(solver.WARMUP_ITERS / solver.MAX_ITER, 1.0)
-    # The schedule starts after the warm-up, or has its beginning cut off by it; the two meet at the same rate.
+    # The schedule starts after the warm-up (RESCALE_INTERVAL), or the warm-up replaces its beginning.
     start, end = solver.WARMUP_FACTOR * schedule(0.0), schedule(0.0 if solver.RESCALE_INTERVAL else warmup_length)
     if solver.WARMUP_METHOD not in ("linear", "constant"):
         raise ValueError(f"SOLVER.WARMUP_METHOD '{solver.WARMUP_METHOD}' is unknown: choose linear or constant.")

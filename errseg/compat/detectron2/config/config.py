@@ -11,24 +11,24 @@ VERSION = 2  # of the configuration's layout
 
 
 class CfgNode(_CfgNode):
-    """A tree of declared keys: an undeclared key in a file or a list is an error that names it.
+    """A tree of declared keys. An undeclared key in a file or a list is an error that names it.
 
-    A file may inherit from another: ``_BASE_: other.yaml`` (a path relative to the file, or a list of them).
+    A file may inherit from others: ``_BASE_: other.yaml`` (a path relative to the file, or a list of paths).
     """
 
     @classmethod
     def load_yaml_with_base(cls, filename: str, allow_unsafe: bool = False) -> dict[str, Any]:
-        """The keys of a local file, after those of the files it inherits from; no file makes a Python object."""
+        """Read a local file and the files that it inherits from, as plain data."""
         from errseg.config.node import read_tree  # errseg imports this module first
 
         return read_tree(filename)
 
     def merge_from_file(self, cfg_filename: str, allow_unsafe: bool = False) -> None:
-        """Merge a YAML file, after the files it inherits from; ``allow_unsafe`` changes nothing.
+        """Merge a YAML file and the files that it inherits from; ``allow_unsafe`` has no effect.
 
         Raises:
-            KeyError: on a key that is not declared.
-            ValueError: on a file that is no plain data, or a ``VERSION`` other than the one this layout has.
+            KeyError: a key is not declared.
+            ValueError: the file is not plain data, or its ``VERSION`` is not 2.
         """
         self.merge_from_other_cfg(type(self)(self.load_yaml_with_base(cfg_filename)))
 
@@ -43,9 +43,9 @@ def get_cfg() -> CfgNode:
 def configurable(init_func: Callable) -> Callable:
     """Let a constructor be called with a configuration instead of its own arguments.
 
-    The class needs a classmethod ``from_config(cls, cfg, ...)`` that returns the arguments as a dictionary. Called with
-    a ``CfgNode`` first (or as ``cfg=``), what ``from_config`` takes goes to it, and every other argument overrides what
-    it returns. Any other call goes through unchanged.
+    The class needs a classmethod ``from_config(cls, cfg, ...)`` that returns the arguments as a dictionary. If the
+    first argument (or ``cfg=``) is a ``CfgNode``, the arguments that ``from_config`` declares are passed to it, and
+    every other argument overrides a value that it returns. Any other call is passed on unchanged.
     """
 
     @functools.wraps(init_func)
@@ -62,7 +62,7 @@ def configurable(init_func: Callable) -> Callable:
 
 
 def _read_config(from_config: Callable, *args: Any, **kwargs: Any) -> dict[str, Any]:
-    """What ``from_config`` returns, overridden by the arguments that it does not take."""
+    """Call ``from_config``; the arguments that it does not declare override what it returns."""
     parameters = inspect.signature(from_config).parameters
     if next(iter(parameters), None) != "cfg":
         raise TypeError(f"{from_config.__qualname__} must take 'cfg' as its first argument.")

@@ -1,4 +1,4 @@
-"""The keys of Detectron2's other models, so that a file dumped under it loads and a misspelt key is found."""
+"""The keys of Detectron2's other models: a file that Detectron2 has dumped loads, and a misspelt key is an error."""
 
 # fmt: off
 OTHER_MODELS = {"FPN": {"FUSE_TYPE": "sum", "IN_FEATURES": [], "NORM": "", "OUT_CHANNELS": 256},

@@ -37,12 +37,12 @@ def get_detection_dataset_dicts(names: str | Sequence[str], filter_empty: bool =
 
 
 class _Mapped(Dataset):
-    """A function over records.
+    """Applies a function to records.
 
     Args:
         records: of any kind.
         mapper: None: records as they are.
-        replace: take a random other record where the mapper returns None.
+        replace: take another record, drawn at random, if the mapper returns None.
     """
 
     def __init__(self, records: Sequence | Dataset, mapper: Callable[[Any], Any] | None, replace: bool = False) -> None:
@@ -65,7 +65,7 @@ class _Mapped(Dataset):
 
 
 class _TestLoader(DataLoader):
-    """Leaves out batches that are empty because the mapper has returned None for all of their records."""
+    """Skips batches for whose records the mapper has returned None."""
 
     def __iter__(self) -> Iterator[Any]:
         return (batch for batch in super().__iter__() if not (isinstance(batch, list) and not batch))
@@ -85,12 +85,12 @@ def build_detection_train_loader(
 
     Args:
         dataset: records, or a data set of them.
-        mapper: from a record to an item, or None, and another record is taken; None: records as they are.
-        sampler: yields indices, without end, and this process's alone.
+        mapper: turns a record into an item; if it returns None, another record is taken. None: records as they are.
+        sampler: yields the indices of this process, without end.
         total_batch_size: items of a batch over all processes; a multiple of their number.
-        aspect_ratio_grouping: must be False: batches of like aspect are Detectron2's alone.
+        aspect_ratio_grouping: must be False: only Detectron2 groups images of like aspect ratio.
         num_workers: worker processes of this process; the order of items does not depend on it.
-        collate_fn: what a batch is made of its items by; None: a list.
+        collate_fn: makes a batch of a list of items. None: the list is the batch.
     """
     if aspect_ratio_grouping:
         raise ValueError("Grouping by aspect ratio needs Detectron2 itself: pass aspect_ratio_grouping=False.")
@@ -122,10 +122,10 @@ def build_detection_test_loader(
 
     Args:
         dataset: records, or a data set of them.
-        mapper: from a record to an item, or None, and the record is left out; None: records as they are.
+        mapper: turns a record into an item; if it returns None, the record is skipped. None: records as they are.
         batch_size: of this process.
         num_workers: of this process.
-        collate_fn: what a batch is made of its items by; None: a list.
+        collate_fn: makes a batch of a list of items. None: the list is the batch.
     """
     return _TestLoader(
         _Mapped(dataset, mapper),

@@ -1,4 +1,4 @@
-"""Data sets and what is known of them, by name."""
+"""Data sets and their metadata, by name."""
 
 import types
 from collections import UserDict
@@ -37,7 +37,7 @@ class _DatasetCatalog(_Catalog):
 
 
 class Metadata(types.SimpleNamespace):
-    """Attributes of one data set. One that is set keeps its value."""
+    """Attributes of one data set. An attribute cannot be set to another value later."""
 
     def __getattr__(self, key: str) -> Any:  # only where normal look-up fails
         known = ", ".join(k for k in vars(self) if k != "name") or "none"
@@ -65,7 +65,7 @@ class Metadata(types.SimpleNamespace):
 
 
 class _MetadataCatalog(_Catalog):
-    """From a name to its ``Metadata``, which is created at the first look."""
+    """From a name to its ``Metadata``, which is created by the first ``get``."""
 
     def get(self, name: str) -> Metadata:
         """The metadata of ``name``."""

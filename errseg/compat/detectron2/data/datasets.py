@@ -12,13 +12,13 @@ __getattr__ = outside(globals())
 
 
 def load_sem_seg(gt_root: str, image_root: str, gt_ext: str = "png", image_ext: str = "jpg") -> list[dict[str, str]]:
-    """Records of the images of a folder that have a label map of the same name, in the order of their names.
+    """Records of the images that have a label map of the same name, sorted by name.
 
     Args:
         gt_root: folder of label maps.
         image_root: folder of images.
-        gt_ext: what the names of label maps end with.
-        image_ext: what the names of images end with.
+        gt_ext: extension of label maps.
+        image_ext: extension of images.
     """
     folders = ((image_root, image_ext), (gt_root, gt_ext))
     images, labels = (

@@ -12,7 +12,7 @@ __all__ = ["read_image"]
 
 
 def read_image(file_name: str, format: str | None = None) -> np.ndarray:
-    """Read an image, turned as its EXIF says.
+    """Read an image and apply its EXIF orientation.
 
     Args:
         file_name: path of the file.

@@ -1,4 +1,4 @@
-"""The sampler that shares a data set between processes."""
+"""The sampler that divides a data set among processes."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ __all__ = ["InferenceSampler"]
 
 
 class InferenceSampler(Sampler):
-    """Each of ``size`` items once: process r takes the r-th of contiguous shares, whose sizes differ by one at most."""
+    """Each of ``size`` items once. Process r gets the r-th contiguous share; sizes of shares differ by at most one."""
 
     def __init__(self, size: int) -> None:
         share, left = divmod(size, comm.get_world_size())

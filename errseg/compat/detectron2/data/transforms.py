@@ -1,4 +1,4 @@
-"""Augmentations: policies that look at an input and choose a deterministic transform (fvcore's, or a resize)."""
+"""Augmentations: each chooses, for an input, a deterministic transform (one of fvcore's, or a resize)."""
 
 import inspect
 import pprint
@@ -46,9 +46,9 @@ _TORCH_MODES = {Image.NEAREST: "nearest", Image.BILINEAR: "bilinear", Image.BICU
 
 
 class ResizeTransform(Transform):
-    """Resize h × w to ``new_h`` × ``new_w`` pixels: with PIL, antialiased, for uint8; with torch, not, for floats.
+    """Resize h × w to ``new_h`` × ``new_w`` pixels: uint8 by PIL, antialiased; floats by torch, without antialiasing.
 
-    ``interp`` is PIL's interpolation of images; label maps always take the nearest.
+    ``interp`` is PIL's interpolation of images; label maps are always resized by the nearest neighbour.
     """
 
     def __init__(self, h: int, w: int, new_h: int, new_w: int, interp: int | None = None) -> None:
@@ -87,14 +87,14 @@ class Augmentation:
     A subclass defines ``get_transform``, which draws from ``np.random``.
 
     Attributes:
-        input_args: the attributes of ``AugInput`` that it takes; None: those that its parameters are named after, such
-            as ``image`` and ``sem_seg``, or the image for a single one.
+        input_args: the attributes of ``AugInput`` that ``get_transform`` gets. None: those that have the names of its
+            parameters, such as ``image`` and ``sem_seg``; a single parameter gets the image.
     """
 
     input_args: tuple[str, ...] | None = None
 
     def _init(self, params: Mapping[str, Any] | None = None) -> None:
-        """Set the constructor's arguments, its ``locals()``, as attributes."""
+        """Set the constructor's arguments as attributes; ``params`` is its ``locals()``."""
         for name, value in (params or {}).items():
             if name != "self" and not name.startswith("_"):
                 setattr(self, name, value)
@@ -107,7 +107,7 @@ class Augmentation:
         return np.random.uniform(low, high, [] if size is None else size)
 
     def __repr__(self) -> str:
-        """The class and the arguments that are not the constructor's defaults, where attributes tell them."""
+        """The class and those of its constructor's arguments that are not the defaults, read from attributes."""
         shown = []
         for name, parameter in inspect.signature(type(self)).parameters.items():
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) or not hasattr(self, name):
@@ -154,7 +154,7 @@ class AugmentationList(Augmentation):
 
 
 class AugInput:
-    """What is augmented together: ``image``, (H, W) or (H, W, C), and ``sem_seg``, (H, W) class ids or None."""
+    """An image and its labels: ``image`` (H, W) or (H, W, C), and ``sem_seg`` (H, W) class ids or None."""
 
     def __init__(self, image: np.ndarray, *, sem_seg: np.ndarray | None = None) -> None:
         self.image = image
@@ -168,10 +168,10 @@ class AugInput:
 
 
 class ResizeShortestEdge(Augmentation):
-    """Resize so that the shorter side has a drawn length, but the longer one at most ``max_size``; aspect is kept.
+    """Resize the shorter side to a random length; the longer side is at most ``max_size``. The aspect ratio is kept.
 
     Args:
-        short_edge_length: pixels: [least, most] to draw from, or those to choose from; 0: the image keeps its size.
+        short_edge_length: pixels: [least, most] for ``range``, or the lengths for ``choice``. 0: no resize.
         max_size: of the longer side.
         sample_style: ``range`` or ``choice``.
         interp: PIL's interpolation.
@@ -223,7 +223,7 @@ class RandomFlip(Augmentation):
 
 
 class RandomCrop(Augmentation):
-    """Cut out a rectangle at a random place.
+    """Cut out a rectangle at a random position.
 
     Args:
         crop_type: ``relative`` (crop_size is a share of height and width), ``relative_range`` (shares drawn between
@@ -260,13 +260,13 @@ class RandomCrop(Augmentation):
 
 
 class RandomCrop_CategoryAreaConstraint(Augmentation):
-    """A ``RandomCrop`` that is drawn again, ten times at most, until no class covers too much of it.
+    """A ``RandomCrop`` that is drawn again, at most ten times, until no class covers too much of it.
 
     Args:
-        crop_type: as of ``RandomCrop``, like crop_size.
-        crop_size: two numbers.
-        single_category_max_area: share of the crop's labelled area that one class may cover; 1: anything.
-        ignored_category: a label that does not count as area.
+        crop_type: see ``RandomCrop``.
+        crop_size: see ``RandomCrop``.
+        single_category_max_area: share of the crop's labelled area that one class may cover. 1: no limit.
+        ignored_category: a label that is not counted as labelled area.
     """
 
     def __init__(

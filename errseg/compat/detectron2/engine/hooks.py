@@ -36,10 +36,10 @@ __getattr__ = outside(globals())
 
 
 class IterationTimer(HookBase):
-    """Times each iteration (scalar ``time``, seconds) and sums up at the end. Other hooks' time is not counted.
+    """Times each iteration (scalar ``time``, seconds), and logs the total at the end.
 
-    It comes first among hooks, so that its clock stops before theirs begin. The first ``warmup_iter`` iterations are
-    not counted.
+    Register it first, so that the time of other hooks is not counted. The first ``warmup_iter`` iterations are not
+    counted either.
     """
 
     def __init__(self, warmup_iter: int = 3) -> None:
@@ -81,7 +81,7 @@ def _clock(seconds: float) -> str:
 
 
 class PeriodicWriter(HookBase):
-    """Calls writers every ``period`` iterations and at the end, and then closes them."""
+    """Calls writers every ``period`` iterations and at the end; then closes them."""
 
     def __init__(self, writers: Iterable[EventWriter], period: int = 20) -> None:
         self._writers = list(writers)
@@ -94,7 +94,7 @@ class PeriodicWriter(HookBase):
 
     def after_train(self) -> None:
         for writer in self._writers:
-            writer.write()  # what hooks have put after the last step, such as an evaluation
+            writer.write()  # scalars that hooks have added after the last step
             writer.close()
 
 
@@ -109,13 +109,13 @@ class PeriodicCheckpointer(_PeriodicCheckpointer, HookBase):
 
 
 class BestCheckpointer(HookBase):
-    """Saves a checkpoint where an evaluation gives the best value so far. It comes after the ``EvalHook``.
+    """Saves a checkpoint when an evaluation gives the best value so far. Register it after the ``EvalHook``.
 
     Args:
-        eval_period: that of the ``EvalHook``.
-        checkpointer: saves.
-        val_metric: the scalar to look at, such as ``sem_seg/mIoU``.
-        mode: ``max`` or ``min``: which value is best.
+        eval_period: the same as the ``EvalHook``'s.
+        checkpointer: saves the checkpoint.
+        val_metric: name of the scalar, such as ``sem_seg/mIoU``.
+        mode: ``max`` or ``min``: whether the largest or the smallest value is best.
         file_prefix: name of the checkpoint, without its ending.
     """
 
@@ -189,7 +189,7 @@ class LRScheduler(HookBase):
 
     @staticmethod
     def get_best_param_group_id(optimizer: torch.optim.Optimizer) -> int:
-        """The group whose rate is reported: that of most parameters or, with one each, of the most common rate."""
+        """The group whose rate is reported: the largest or, if each has one parameter, one with the most common rate."""
         groups = optimizer.param_groups
         sizes = [len(group["params"]) for group in groups]
         if max(sizes) > 1:
@@ -211,7 +211,7 @@ class LRScheduler(HookBase):
 
 
 class EvalHook(HookBase):
-    """Evaluates every so many iterations, and at the end unless training broke off, and reports the numbers.
+    """Evaluates every ``eval_period`` iterations and after a complete training, and reports the numbers.
 
     Args:
         eval_period: in iterations; 0: at the end alone.
@@ -234,7 +234,7 @@ class EvalHook(HookBase):
                 except (TypeError, ValueError) as error:
                     raise ValueError(f"An evaluation must return numbers, got '{name}' = {value!r}.") from error
             self.trainer.storage.put_scalars(**flat, smoothing_hint=False)
-        comm.synchronize()  # one process that is late would look like slow training in the others
+        comm.synchronize()  # else waiting for a slow process would be counted as training time
 
     def after_step(self) -> None:
         next_iter = self.trainer.iter + 1

@@ -1,4 +1,4 @@
-"""One process for each GPU, or for each share of the CPU's cores."""
+"""Starting several processes: one for each GPU, or several on the CPU."""
 
 import datetime
 import socket
@@ -24,7 +24,7 @@ def launch(
     args: tuple = (),
     timeout: datetime.timedelta = datetime.timedelta(minutes=30),
 ) -> None:
-    """Run ``main_func(*args)``: here if it is alone, else in as many new processes as this machine has a part in.
+    """Run ``main_func(*args)``: in this process if there is only one, else in new processes.
 
     Args:
         main_func: a function that new processes can import.

@@ -1,4 +1,4 @@
-"""The training loop: a sequence of steps with hooks around each."""
+"""The training loop, and the base of its hooks."""
 
 import logging
 import weakref
@@ -12,7 +12,7 @@ __getattr__ = outside(globals())
 
 
 class HookBase:
-    """Something done around training steps. The trainer sets ``self.trainer``, a weak proxy of itself."""
+    """Has methods that the training loop calls. The trainer sets ``self.trainer`` to a weak proxy of itself."""
 
     trainer: "TrainerBase" = None
 
@@ -32,12 +32,12 @@ class HookBase:
         """Called after each iteration."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What goes into checkpoints. A hook with a state also has ``load_state_dict``."""
+        """The state to save in checkpoints. A hook that has one also defines ``load_state_dict``."""
         return {}
 
 
 class TrainerBase:
-    """The loop and its hooks; ``run_step`` is a subclass's."""
+    """The loop and its hooks. A subclass defines ``run_step``."""
 
     def __init__(self) -> None:
         self._hooks: list[HookBase] = []
@@ -47,7 +47,7 @@ class TrainerBase:
         self.storage: EventStorage
 
     def register_hooks(self, hooks: Iterable[HookBase | None]) -> None:
-        """Add hooks, which run in the order of registering. None is left out."""
+        """Add hooks; they run in this order. None is skipped."""
         hooks = [hook for hook in hooks if hook is not None]
         for hook in hooks:
             if not isinstance(hook, HookBase):
@@ -69,7 +69,7 @@ class TrainerBase:
                     self.before_step()
                     self.run_step()
                     self.after_step()
-                self.iter = max(start_iter, max_iter)  # after_train can tell a whole training from a broken one
+                self.iter = max(start_iter, max_iter)  # tells after_train that the training is complete
             except Exception:
                 logger.exception(f"Exception during training, in iteration {self.iter}:")
                 raise
@@ -112,7 +112,7 @@ class TrainerBase:
         return {"iteration": self.iter, **({"hooks": states} if states else {})}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Restore what ``state_dict`` gave."""
+        """Restore the iteration and the states of hooks."""
         self.iter = state_dict["iteration"]
         for name, state in state_dict.get("hooks", {}).items():
             hook = next((hook for hook in self._hooks if type(hook).__qualname__ == name), None)

@@ -1,4 +1,4 @@
-"""Evaluators, and the loop that feeds them."""
+"""The base of evaluators, and the evaluation loop."""
 
 import datetime
 import logging
@@ -16,20 +16,20 @@ __getattr__ = outside(globals())
 
 
 class DatasetEvaluator:
-    """Takes inputs and outputs of a model as they come, and then gives metrics."""
+    """Computes metrics from the inputs and outputs of a model, batch by batch."""
 
     def reset(self) -> None:
-        """Begin a new evaluation."""
+        """Forget all earlier batches."""
 
     def process(self, inputs: list[dict], outputs: list[Any]) -> None:
-        """Take a batch of inputs and what the model made of them."""
+        """Add a batch of inputs and the model's outputs for them."""
 
     def evaluate(self) -> Mapping[str, Any] | None:
-        """The metrics, {task: {metric: value}}, on the main process."""
+        """Return the metrics on the main process: {task: {metric: value}}."""
 
 
 class DatasetEvaluators(DatasetEvaluator):
-    """Several evaluators as one; each has tasks of its own."""
+    """Several evaluators as one. No two of them may return the same task."""
 
     def __init__(self, evaluators: Sequence[DatasetEvaluator]) -> None:
         self._evaluators = evaluators
@@ -59,15 +59,16 @@ def inference_on_dataset(
     data_loader: Iterable,
     evaluator: DatasetEvaluator | Sequence[DatasetEvaluator] | None,
 ) -> Mapping[str, Any]:
-    """Run the model, in evaluation mode and without gradients, on all data, and evaluate; the speed is logged.
+    """Run the model on all data in evaluation mode, without gradients, and evaluate it. The speed is logged.
 
     Args:
-        model: a module goes back to the mode it was in.
-        data_loader: with a length.
-        evaluator: is reset first; of several, each has its tasks in the metrics; None: only the speed is measured.
+        model: a module is returned to its mode (training or evaluation) at the end.
+        data_loader: must have a length.
+        evaluator: is reset first. None: only the speed is measured.
 
     Returns:
-        The evaluator's metrics; an empty dictionary where it has none, as on all processes but the main one.
+        The metrics of the evaluator, or of all of them; an empty dictionary if there are none, as on every process
+        except the main one.
     """
     if not isinstance(evaluator, DatasetEvaluator):
         evaluator = DatasetEvaluators(evaluator or ())

@@ -18,7 +18,7 @@ def verify_results(cfg: CfgNode, results: Mapping[str, Any]) -> bool:
     """Compare results with ``TEST.EXPECTED_RESULTS``: (task, metric, value, tolerance) each.
 
     Returns:
-        True; where one is further off than its tolerance, the process ends with status 1.
+        True. If a result is further off than its tolerance, the process exits with status 1.
     """
     expected = cfg.TEST.EXPECTED_RESULTS
     if not len(expected):
@@ -36,7 +36,7 @@ def verify_results(cfg: CfgNode, results: Mapping[str, Any]) -> bool:
 
 
 def flatten_results_dict(results: Mapping[str, Any]) -> dict[str, Any]:
-    """{a: {b: value}} as {a/b: value}, at any depth."""
+    """Turn {a: {b: value}} into {a/b: value}, at any depth."""
     flat: dict[str, Any] = {}
     for name, value in results.items():
         if isinstance(value, Mapping):

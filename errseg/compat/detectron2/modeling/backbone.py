@@ -1,4 +1,4 @@
-"""Backbones, at Detectron2's path."""
+"""Backbones, at Detectron2's module path."""
 
 from ..outside import outside
 from . import BACKBONE_REGISTRY, Backbone, build_backbone

@@ -15,7 +15,7 @@ __all__ = ["collect_env_info"]
 
 
 def collect_env_info() -> str:
-    """Versions of the system, of torch, of the GPUs and of the libraries this stands on."""
+    """Versions of the system, of torch and of the libraries that are used, and the names of the GPUs."""
     rows = [("Platform", platform.platform()), ("Python", platform.python_version()), ("detectron2", __version__)]
     rows += [("PyTorch", torch.__version__), ("CUDA of PyTorch", torch.version.cuda)]
     rows += [(f"GPU {i}", torch.cuda.get_device_name(i)) for i in range(torch.cuda.device_count())]

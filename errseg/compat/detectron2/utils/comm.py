@@ -1,4 +1,4 @@
-"""Communication between processes. Without a process group every function answers for a world of one."""
+"""Communication between processes. Without a process group, every function behaves as for one process."""
 
 import functools
 from typing import Any
@@ -29,7 +29,7 @@ def get_rank() -> int:
 
 
 def create_local_process_group(num_workers_per_machine: int) -> None:
-    """Tell how many processes each machine has; ranks are numbered machine by machine. ``launch`` calls this."""
+    """Set the number of processes of each machine; ranks are numbered machine by machine. ``launch`` calls this."""
     global _local_size
     _local_size = num_workers_per_machine
 
@@ -69,7 +69,7 @@ def _gloo_group() -> dist.ProcessGroup:
 
 
 def _object_group() -> dist.ProcessGroup | None:
-    """A group that carries CPU objects, which NCCL's does not; None: the one of all processes."""
+    """A process group that can send CPU objects, as NCCL's cannot; None: the default group."""
     return _gloo_group() if dist.get_backend() == dist.Backend.NCCL else None
 
 

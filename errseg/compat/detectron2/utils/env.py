@@ -15,7 +15,7 @@ __all__ = ["seed_all_rng"]
 
 
 def seed_all_rng(seed: int | None = None) -> None:
-    """Seed ``random``, numpy and torch; a seed is drawn and logged where none is given."""
+    """Seed ``random``, numpy and torch. Without a seed, one is drawn and logged."""
     if seed is None:
         seed = int.from_bytes(os.urandom(4), "little")
         logging.getLogger(__name__).info(f"Using a generated random seed {seed}")

@@ -1,4 +1,4 @@
-"""What training reports: an ``EventStorage`` that anything may put scalars into, and the writers that read it."""
+"""Scalars of a training: an ``EventStorage`` holds them, and writers print or save them."""
 
 import datetime
 import functools
@@ -43,7 +43,7 @@ class EventStorage:
         self._smoothing_hints: dict[str, bool] = {}
         self._latest: dict[str, tuple[float, int]] = {}
         self._prefix = ""
-        self.images: list[tuple[str, Any, int]] = []  # name, picture and iteration, until a writer takes them
+        self.images: list[tuple[str, Any, int]] = []  # name, picture and iteration, until a writer has written them
 
     def put_image(self, img_name: str, img_tensor: torch.Tensor | np.ndarray) -> None:
         """Add an RGB picture (3, H, W) for TensorBoard: float in [0, 1], or uint8."""
@@ -51,7 +51,7 @@ class EventStorage:
 
     @contextmanager
     def name_scope(self, name: str) -> Iterator[None]:
-        """Scalars that are put in this context are called ``name/…``."""
+        """Names of scalars that are put in this context begin with ``name/``."""
         before, self._prefix = self._prefix, name.rstrip("/") + "/"
         try:
             yield
@@ -59,9 +59,10 @@ class EventStorage:
             self._prefix = before
 
     def put_scalar(self, name: str, value: float, smoothing_hint: bool = True, cur_iter: int | None = None) -> None:
-        """Add a number, or a tensor of one, of the storage's iteration or of ``cur_iter``.
+        """Add a number, or a tensor with one element, for the current iteration or for ``cur_iter``.
 
-        With ``smoothing_hint``, always the same for a name, writers show the median over a window rather than it.
+        With ``smoothing_hint``, writers show the median over a window of iterations instead of the last value. Give
+        the same hint at each call for a name.
         """
         name = self._prefix + name
         cur_iter = self._iter if cur_iter is None else cur_iter
@@ -77,13 +78,13 @@ class EventStorage:
             self.put_scalar(name, value, smoothing_hint=smoothing_hint, cur_iter=cur_iter)
 
     def history(self, name: str) -> HistoryBuffer:
-        """Every value of ``name``, with its iteration."""
+        """All values of ``name``, each with its iteration."""
         if name not in self._history:
             raise KeyError(f"No history metric available for {name}!")
         return self._history[name]
 
     def histories(self) -> dict[str, HistoryBuffer]:
-        """``history`` of each name."""
+        """The history of each name."""
         return self._history
 
     def latest(self) -> dict[str, tuple[float, int]]:
@@ -91,7 +92,7 @@ class EventStorage:
         return self._latest
 
     def latest_with_smoothing_hint(self, window_size: int = 20) -> dict[str, tuple[float, int]]:
-        """Like ``latest``, but the median over the last iterations where the hint says so."""
+        """Like ``latest``, but the median over the last iterations for scalars with a smoothing hint."""
         return {
             name: (self._history[name].median(self.count_samples(name, window_size)), cur_iter)
             if self._smoothing_hints[name]
@@ -106,7 +107,7 @@ class EventStorage:
         return sum(cur_iter > start for _, cur_iter in values[-window_size:])
 
     def step(self) -> None:
-        """Go to the next iteration. The trainer calls this."""
+        """Go to the next iteration."""
         self._iter += 1
 
     @property
@@ -129,10 +130,10 @@ class EventStorage:
 
 
 class EventWriter:
-    """Reads the current storage and puts it somewhere."""
+    """Prints or saves the scalars of the current storage."""
 
     def write(self) -> None:
-        """Called every so many iterations, and once after training."""
+        """Called at regular iterations, and once after training."""
         raise NotImplementedError
 
     def close(self) -> None:
@@ -140,9 +141,9 @@ class EventWriter:
 
 
 class TensorboardXWriter(EventWriter):
-    """TensorBoard event files in ``log_dir``; hinted scalars are smoothed over ``window_size`` iterations.
+    """Writes TensorBoard event files; scalars with a hint are smoothed over ``window_size`` iterations.
 
-    The file is made at the first thing to write; ``kwargs`` are the ``SummaryWriter``'s.
+    The file in ``log_dir`` is created by the first write; ``kwargs`` are the ``SummaryWriter``'s.
     """
 
     def __init__(self, log_dir: str, window_size: int = 20, **kwargs: Any) -> None:
@@ -173,9 +174,9 @@ class TensorboardXWriter(EventWriter):
 
 
 class CommonMetricPrinter(EventWriter):
-    """A line in the log: time to go (to ``max_iter``), iteration, losses, times, learning rate and memory.
+    """Logs a line: remaining time (to ``max_iter``), iteration, losses, times, learning rate and GPU memory.
 
-    Scalars with ``[metric]`` in their name come after the losses.
+    Scalars with ``[metric]`` in their name follow the losses.
     """
 
     def __init__(self, max_iter: int | None = None, window_size: int = 20) -> None:

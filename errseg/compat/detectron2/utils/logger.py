@@ -45,12 +45,12 @@ def setup_logger(
     """Send a logger's messages to the console (rank 0 alone) and to a file.
 
     Args:
-        output: a folder, for ``log.txt`` in it, or a file ending in .txt or .log; rank r > 0 writes to ``….rank{r}``.
-            None: no file.
+        output: a folder, which gets ``log.txt``, or a file that ends with .txt or .log; the name is extended by
+            ``.rank{r}`` for rank r > 0. None: no file.
         distributed_rank: of this process.
         name: of the logger.
-        abbrev_name: what the console shows for ``name``; "": nothing; None: d2 for detectron2.
-        enable_propagation: the logger's parents get its messages too.
+        abbrev_name: the console shows it instead of ``name``. None: "d2" for detectron2, else ``name``.
+        enable_propagation: pass messages on to the parent loggers too.
     """
     logger = logging.getLogger(name)
     logger.setLevel(logging.DEBUG)

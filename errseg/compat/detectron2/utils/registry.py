@@ -1,4 +1,4 @@
-"""fvcore's ``Registry``, at Detectron2's path."""
+"""fvcore's ``Registry``, at Detectron2's module path."""
 
 from fvcore.common.registry import Registry
 
