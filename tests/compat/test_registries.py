@@ -71,6 +71,7 @@ def test_models_are_built_from_registries():
     model = build_model(cfg)
     assert model.head.shape == {"out": ShapeSpec(channels=5, stride=2)}
     assert model.backbone.conv.weight.shape == (5, 3, 3, 3)  # as many channels as PIXEL_MEAN
+    assert model.backbone.size_divisibility == 0
     assert next(model.parameters()).device == torch.device("cpu")
     cfg.MODEL.META_ARCHITECTURE = "Nothing"
     with pytest.raises(KeyError, match="Nothing"):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from detectron2.data import DatasetCatalog, build_detection_train_loader
 from detectron2.engine import HookBase
+from detectron2.engine.hooks import BestCheckpointer
 from detectron2.evaluation import DatasetEvaluator
 
 from errseg.data import SemSegMapper, build_test_loader, build_train_loader
@@ -175,22 +176,18 @@ def test_a_hook_that_leaves_the_model_in_evaluation_mode_is_named(cfg):
 
 
 def test_hooks_writers_and_expected_results_of_detectron2(cfg, tmp_path):
-    class Best(HookBase):
-        """Looks for the scalar as Detectron2's BestCheckpointer does."""
-
-        found, backward = None, 0
+    class Backward(HookBase):
+        calls = 0
 
         def after_backward(self):
-            Best.backward += 1
+            Backward.calls += 1
             assert any(p.grad is not None for p in self.trainer.model.parameters())
-
-        def after_step(self):
-            Best.found = self.trainer.storage.latest().get("sem_seg/mIoU", Best.found)
 
     class Hooked(Trainer):
         def build_hooks(self):
             hooks = super().build_hooks()
-            return [*hooks[:-1], Best(), None, hooks[-1]]
+            self.best = BestCheckpointer(2, self.checkpointer, "sem_seg/mIoU")
+            return [*hooks[:-1], Backward(), self.best, None, hooks[-1]]
 
         def build_writers(self):
             return super().build_writers()[:1]
@@ -198,7 +195,9 @@ def test_hooks_writers_and_expected_results_of_detectron2(cfg, tmp_path):
     cfg.TEST.EVAL_PERIOD = 2
     cfg.TEST.EXPECTED_RESULTS = [["sem_seg", "mIoU", 50.0, 50.0], [NAME, "mIoU", 50.0, 50.0]]
     trainer, results = train(Hooked, cfg)
-    assert Best.backward == 4 and Best.found[1] == 1
+    scores = [r["sem_seg/mIoU"] for r in records(cfg) if "sem_seg/mIoU" in r]
+    assert Backward.calls == 4 and len(scores) == 2 and trainer.best.best_metric == max(scores)
+    assert (tmp_path / "output/model_best.pth").is_file()
     assert results["sem_seg"] == results[NAME]
     scored = next(r for r in records(cfg) if "sem_seg/mIoU" in r)
     assert scored["sem_seg/mIoU"] == scored[f"{NAME}/mIoU"]

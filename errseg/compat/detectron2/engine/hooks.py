@@ -189,7 +189,7 @@ class LRScheduler(HookBase):
 
     @staticmethod
     def get_best_param_group_id(optimizer: torch.optim.Optimizer) -> int:
-        """The group whose rate is reported: the largest or, if each has one parameter, one with the most common rate."""
+        """The group whose rate is reported: the largest or, if all have one parameter, one of the most common rate."""
         groups = optimizer.param_groups
         sizes = [len(group["params"]) for group in groups]
         if max(sizes) > 1:

@@ -36,6 +36,11 @@ class Backbone(nn.Module):
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         raise NotImplementedError(f"{type(self).__name__} must define forward.")
 
+    @property
+    def size_divisibility(self) -> int:
+        """The image's height and width must be multiples of this; 0: any size."""
+        return 0
+
     def output_shape(self) -> dict[str, ShapeSpec]:
         """Channels and stride of each feature map, by name."""
         return {
