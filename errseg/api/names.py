@@ -42,16 +42,15 @@ def as_vocabulary(names: Names) -> Vocabulary:
         return _named(str(names))
     if not isinstance(names, Iterable) or isinstance(names, (bytes, bytearray)):
         raise UsageError(f'The names are {reprlib.repr(names)}; give a list of names, or {{"name": ["synonym", ...]}}.')
-    if isinstance(names, Mapping):
-        names = find_names(names, "The vocabulary").names
-    classes = {}
-    for given in islice(names, MOST_NAMES + 1):
+    asked: Any = find_names(names, "The vocabulary").names if isinstance(names, Mapping) else names
+    classes: dict[str, list[str]] = {}
+    for given in islice(asked, MOST_NAMES + 1):
         if len(classes) == MOST_NAMES:
             raise UsageError(f"There are more than {MOST_NAMES} names to segment; leave some out.")
         name = clean_name(given)
         own = name.split(",")
-        if isinstance(names, Mapping):
-            own += _synonyms(name, names[given])
+        if isinstance(asked, Mapping):
+            own += _synonyms(name, asked[given])
         if name in classes:
             raise UsageError(f"The name {reprlib.repr(name)} is there twice; keep one.")
         classes[name] = [clean_name(synonym) for synonym in own]

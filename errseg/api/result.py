@@ -37,10 +37,10 @@ class ClassScore(NamedTuple):
 
 
 class KeptName(NamedTuple):
-    """A name that CRM kept for the picture."""
+    """A name that the system kept for the picture."""
 
     name: str
-    score: float  # CRM's points per location: 1 where it is the best name everywhere
+    score: float | None  # ERR-Seg: CRM's points per location, 1 where the name is the best everywhere; None: no ranking
 
 
 @dataclass
@@ -77,7 +77,7 @@ class Result:
         scores: (H, W) float32, the confidence in each pixel's name: the sigmoid score of the best one, 0 to 1. Those of
             all names do not add up to 1.
         names: of the vocabulary; where ``background`` is a name of its own, it comes last.
-        kept: what CRM kept, best first.
+        kept: the names that the system kept, best first.
         source: path of the picture, where it had one.
     """
 
@@ -97,7 +97,7 @@ class Result:
     @cached_property
     def classes(self) -> list[ClassScore]:
         """The names that have pixels, largest first."""
-        areas, sums = 0, 0.0
+        areas, sums = np.zeros(len(self.names), np.int64), np.zeros(len(self.names))
         for start in range(0, self.labels.size, BLOCK):  # bincount makes copies of 8 bytes a pixel
             labels, scores = (each.ravel()[start : start + BLOCK] for each in (self.labels, self.scores))
             areas = areas + np.bincount(labels, minlength=len(self.names))

@@ -143,7 +143,8 @@ class Segmenter:
         if background is not None:
             background = clean_name(background)
         if isinstance(images, SINGLE) or not isinstance(images, Iterable):
-            return next(self._stream(choice, [images], background, min_confidence, 1))
+            single: Any = images
+            return next(self._stream(choice, [single], background, min_confidence, 1))
         results = self._stream(choice, images, background, min_confidence, batch_size)
         return list(results) if isinstance(images, (list, tuple)) else results
 

@@ -87,7 +87,7 @@ def _has_key(cfg: CfgNode, key: str) -> bool:
 
 def _leaves(cfg: CfgNode, prefix: str = "") -> list[str]:
     """The full names of every key."""
-    names = []
+    names: list[str] = []
     for key, value in cfg.items():
         names += _leaves(value, f"{prefix}{key}.") if isinstance(value, CfgNode) else [prefix + key]
     return names

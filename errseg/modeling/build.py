@@ -6,12 +6,13 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.modeling import BACKBONE_REGISTRY, META_ARCH_REGISTRY, SEM_SEG_HEADS_REGISTRY
 from detectron2.modeling import build_model as build_detectron2_model
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..config import check_values
 from ..errors import UsageError, arguments_from, short
 from ..weight_files import check_fit, load_state_dict_file
 from .clip import RANDOM
+from .segmenter import OpenVocabularySegmenter
 from .system import Released, system_of, systems
 from .weights import WeightSources
 
@@ -20,7 +21,7 @@ __all__ = ["build", "build_model", "build_on_meta", "check_device", "load_weight
 logger = logging.getLogger(__name__)
 
 
-def build(cfg: CfgNode, weights: str | None = None, device: str | None = None) -> nn.Module:
+def build(cfg: CfgNode, weights: str | None = None, device: str | None = None) -> OpenVocabularySegmenter:
     """The model of a configuration, in evaluation mode, with weights.
 
     Its attribute ``weight_sources`` says where each part's weights are from.
@@ -47,7 +48,7 @@ def build(cfg: CfgNode, weights: str | None = None, device: str | None = None) -
     return model
 
 
-def build_model(cfg: CfgNode) -> nn.Module:
+def build_model(cfg: CfgNode) -> OpenVocabularySegmenter:
     """The model of a configuration, on its device, with CLIP's weights (``MODEL.CLIP.PRETRAINED``) and a random head.
 
     It is in evaluation mode, ready to predict.
@@ -71,7 +72,7 @@ def build_model(cfg: CfgNode) -> nn.Module:
     return model.eval()
 
 
-def build_on_meta(cfg: CfgNode) -> nn.Module:
+def build_on_meta(cfg: CfgNode) -> OpenVocabularySegmenter:
     """The model of a configuration on the ``meta`` device: shapes without weights, in evaluation mode."""
     cfg = cfg.clone()
     cfg.defrost()
@@ -81,7 +82,7 @@ def build_on_meta(cfg: CfgNode) -> nn.Module:
         return build_detectron2_model(cfg).eval()
 
 
-def load_weights(model: nn.Module, path: str) -> None:
+def load_weights(model: OpenVocabularySegmenter, path: str) -> None:
     """Load a checkpoint's weights, ours or released ones, strictly.
 
     Raises:
@@ -114,7 +115,7 @@ def fitting_weights(path: str, weights: dict[str, Tensor], own: dict[str, Tensor
     return weights
 
 
-def note_checkpoint(model: nn.Module, path: str) -> None:
+def note_checkpoint(model: OpenVocabularySegmenter, path: str) -> None:
     """Say in the log, and in ``model.weight_sources``, that all weights are from one file."""
     model.weight_sources = WeightSources.checkpoint(model, path)
     logger.info(model.weight_sources.describe(model))

@@ -3,7 +3,7 @@
 Shapes: N sequences, L tokens, C channels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
@@ -106,12 +106,12 @@ def recompute(function: Callable, *arguments):
     return checkpoint(function, *arguments, use_reentrant=False)
 
 
-def resize(x: Tensor, size: tuple[int, int], align_corners: bool = False) -> Tensor:
+def resize(x: Tensor, size: Sequence[int], align_corners: bool = False) -> Tensor:
     """Bilinear resizing of the last two dimensions; ``x`` itself where it has that size already.
 
     (N, C, h, w) -> (N, C, *size).
     """
-    if x.shape[-2:] == torch.Size(size):
+    if tuple(x.shape[-2:]) == tuple(size):
         return x
     return F.interpolate(x, size=size, mode="bilinear", align_corners=align_corners)
 

@@ -46,10 +46,7 @@ class Prediction:
             inputs: of the image, as the model takes them.
         """
         (height, width), size = image_size(inputs), picture_size(inputs)
-        rows, cols = (
-            tuple(round(edge * to / length) for edge in edges)
-            for edges, length, to in ((view.rows, height, size[0]), (view.cols, width, size[1]))
-        )
+        rows, cols = _at_size(view.rows, height, size[0]), _at_size(view.cols, width, size[1])
         scores, total = self.scores[index], None if self.total is None else self.total[index]
         if view.flipped:
             scores, total = scores.flip(-1), None if total is None else total.flip(-1)
@@ -67,6 +64,12 @@ class ViewPrediction(NamedTuple):
     dropped: float = 0.0
     total: Tensor | None = None  # (1, h, w)
     shown: Mapping[str, Tensor] = {}
+
+
+def _at_size(edges: tuple[int, int], length: int, to: int) -> tuple[int, int]:
+    """First and last edge of a view along a side of the image, where that side is resized."""
+    first, last = (round(edge * to / length) for edge in edges)
+    return first, last
 
 
 def image_size(inputs: dict) -> tuple[int, int]:
@@ -104,7 +107,7 @@ def labels_and_confidences(views: Sequence[ViewPrediction], size: tuple[int, int
     """
     has_total = views[0].total is not None
     if has_total:  # it is resized and averaged as the scores are: one more channel behind them
-        views = [each._replace(scores=torch.cat([each.scores, each.total])) for each in views]
+        views = [each._replace(scores=torch.cat([each.scores, each.total])) for each in views if each.total is not None]
     ids, first_scores = _union(views), views[0].scores
     labels = torch.empty(size, dtype=torch.int32, device=first_scores.device)
     best = first_scores.new_empty(size)

@@ -7,6 +7,7 @@ Shapes: B images or views, T names of the vocabulary, K names kept, D text dimen
 
 from collections.abc import Sequence
 from itertools import groupby
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +34,9 @@ class OpenVocabularySegmenter(VocabularyHolder):
     """
 
     precision = "float32"
+    pixel_mean: Tensor
+    pixel_std: Tensor
+    weight_sources: Any  # a ``WeightSources``, once ``build`` has built the model
 
     def __init__(self, pixel_mean: Sequence[float], pixel_std: Sequence[float], views: Views, ignore_label: int = 255):
         super().__init__()
@@ -100,7 +104,8 @@ class OpenVocabularySegmenter(VocabularyHolder):
         """
         if mode and self.precision != "float32":
             raise UsageError(f"MODEL.PRECISION = {self.precision!r} is for tests; train in 'float32', with SOLVER.AMP.")
-        return super().train(mode)
+        super().train(mode)
+        return self
 
     # ---- forward ----
 
@@ -157,6 +162,9 @@ class OpenVocabularySegmenter(VocabularyHolder):
             RuntimeError: no vocabulary is set.
         """
         encoded = encoded or self.encoded()
+        text = encoded.text
+        if text is None:
+            raise RuntimeError("The vocabulary is not encoded; pass what model.up_to_date(encoded) gives.")
         predicted: list[list[ViewPrediction]] = [[] for _ in batched_inputs]
         views = [(i, view) for i, inputs in enumerate(batched_inputs) for view in self.views.of(*image_size(inputs))]
         for _, same_size in groupby(views, key=lambda pair: pair[1].size):
@@ -164,7 +172,7 @@ class OpenVocabularySegmenter(VocabularyHolder):
             for start in range(0, len(group), len(batched_inputs)):
                 chunk = group[start : start + len(batched_inputs)]
                 images = torch.cat([self.see(batched_inputs[i]["image"], view) for i, view in chunk])
-                prediction = self.segment(images, encoded.text, encoded.num_kept, show)
+                prediction = self.segment(images, text, encoded.num_kept, show)
                 for place, (i, view) in enumerate(chunk):
                     predicted[i].append(prediction.of_view(place, view, batched_inputs[i]))
         return predicted

@@ -34,6 +34,11 @@ class Released:
     to_released: Callable[[str], str]
 
 
+def keep_all(cfg: CfgNode, count: int, recommended: int | None = None) -> int:
+    """K of a system that selects no names: 0, for all."""
+    return 0
+
+
 @dataclass(frozen=True)
 class System:
     """What the rest of errseg knows of a system.
@@ -61,7 +66,7 @@ class System:
     add_config: Callable[[CfgNode], None] = lambda cfg: None
     key_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     argument_keys: Mapping[str, str] = field(default_factory=dict)
-    num_kept: Callable[[CfgNode, int, int | None], int] = lambda cfg, count, recommended=None: 0
+    num_kept: Callable[[CfgNode, int, int | None], int] = keep_all
     parts: Mapping[str, str] = field(default_factory=dict)
     copied_parts: Mapping[str, str] = field(default_factory=dict)
     released: Released | None = None

@@ -74,7 +74,7 @@ class Views:
 
     def of(self, height: int, width: int) -> list[View]:
         """The views of an image of ``height`` x ``width`` pixels."""
-        views = []
+        views: list[View] = []
         for scale in self.scales:
             views += self._windows(height, width, scale) if self.sliding_window else [self._whole(height, width, scale)]
         return views + [view._replace(flipped=True) for view in views] if self.flip else views

@@ -5,6 +5,7 @@ Shapes: T names of the vocabulary, K names kept, D text dimension.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -43,19 +44,23 @@ class VocabularyHolder(nn.Module):
     """A model that holds a vocabulary.
 
     A subclass has a ``prompter`` and a ``backbone`` with ``encode_text`` and ``text_is_trained``, or else its own
-    ``tokenize``, ``encode_names`` and ``text_is_trained``. It has a ``device``.
+    ``tokenize``, ``encode_names`` and ``text_is_trained``.
     """
 
-    backbone: nn.Module
+    backbone: Any  # an encoder, such as ``CLIPEncoder``
     prompter: Prompter
-    device: torch.device
     num_kept_test: int = 0  # K at test where ``set_vocabulary`` gives none; 0 for all
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self._encoded: EncodedNames | None = None
         self._text_version = 0  # counts the changes of the text tower
         self.register_load_state_dict_post_hook(_weights_were_loaded)
+
+    @property
+    def device(self) -> torch.device:
+        """Where images are encoded."""
+        raise NotImplementedError
 
     # ---- the system's choice ----
 
@@ -151,8 +156,8 @@ class VocabularyHolder(nn.Module):
 
     def _apply(self, *args, **kwargs) -> "VocabularyHolder":
         super()._apply(*args, **kwargs)
-        if self.text_embeddings is not None:
-            self._encoded = replace(self._encoded, text=args[0](self.text_embeddings))
+        if self._encoded is not None and self._encoded.text is not None:
+            self._encoded = replace(self._encoded, text=args[0](self._encoded.text))
         return self
 
     def _held(self) -> EncodedNames:

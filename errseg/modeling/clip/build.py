@@ -3,6 +3,7 @@
 import logging
 import os
 import socket
+from typing import Any
 from urllib.parse import urlparse
 
 import open_clip
@@ -10,7 +11,6 @@ from huggingface_hub import constants as hub
 from open_clip.convert import convert_state_dict
 from open_clip.model import resize_pos_embed, resize_text_pos_embed
 from open_clip.pretrained import download_pretrained, get_pretrained_cfg, list_pretrained_tags_by_model
-from torch import nn
 
 from ...errors import UsageError, short
 from ...weight_files import check_fit, read_weight_file, unwrap
@@ -18,10 +18,11 @@ from .config import model_config
 
 logger = logging.getLogger(__name__)
 
+CLIPModel = Any  # an nn.Module of open_clip, whose attributes depend on its configuration
 RANDOM = "random"  # the source of weights that nothing was loaded into
 
 
-def build_clip(name: str, drop: float = 0.0, drop_path: float = 0.0) -> nn.Module:
+def build_clip(name: str, drop: float = 0.0, drop_path: float = 0.0) -> CLIPModel:
     """An open_clip model with random weights.
 
     Args:
@@ -42,7 +43,7 @@ def build_clip(name: str, drop: float = 0.0, drop_path: float = 0.0) -> nn.Modul
         raise UsageError(f"MODEL.CLIP.NAME = {name!r} builds no model ({reason}); correct it.") from error
 
 
-def load_clip_weights(clip: nn.Module, name: str, pretrained: str) -> str:
+def load_clip_weights(clip: CLIPModel, name: str, pretrained: str) -> str:
     """Load CLIP weights, strictly, and say where they came from.
 
     Args:
@@ -61,8 +62,8 @@ def load_clip_weights(clip: nn.Module, name: str, pretrained: str) -> str:
         return f"{RANDOM} (MODEL.CLIP.PRETRAINED is empty)"
     path = pretrained
     if not os.path.isfile(pretrained):
-        path = _download(name, pretrained)
-        if path is None:
+        path = _download(name, pretrained) or ""
+        if not path:
             return f"{RANDOM} (open_clip tag {pretrained} could not be reached)"
     key = "MODEL.CLIP.PRETRAINED" if path == pretrained else f"MODEL.CLIP.PRETRAINED = {pretrained!r}"
     try:
@@ -72,7 +73,7 @@ def load_clip_weights(clip: nn.Module, name: str, pretrained: str) -> str:
     return pretrained
 
 
-def _load_weights(clip: nn.Module, path: str, what: str) -> None:
+def _load_weights(clip: CLIPModel, path: str, what: str) -> None:
     """Load a file of weights, strictly, into a CLIP model; positions of another number are interpolated."""
     own = clip.state_dict()
     weights = unwrap(read_weight_file(path), path, own.keys())["model"]

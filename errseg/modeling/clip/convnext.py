@@ -8,6 +8,7 @@ from timm.models.convnext import ConvNeXt
 from torch import Tensor, nn
 
 from ...errors import UsageError
+from .build import CLIPModel
 from .encoder import CLIPEncoder, wrong_tower
 
 
@@ -22,7 +23,7 @@ class ConvNeXtEncoder(CLIPEncoder):
         UsageError: the image tower is another.
     """
 
-    def __init__(self, clip: nn.Module, **arguments):
+    def __init__(self, clip: CLIPModel, **arguments):
         if not isinstance(getattr(clip.visual, "trunk", None), ConvNeXt):
             raise UsageError(wrong_tower(type(self).__name__, clip, "a ConvNeXt, such as convnext_base_w_320"))
         super().__init__(clip, **arguments)

@@ -10,7 +10,7 @@ from detectron2.modeling import Backbone
 from torch import Tensor, nn
 
 from ..layers import call, recompute
-from .build import RANDOM, build_clip, load_clip_weights
+from .build import RANDOM, CLIPModel, build_clip, load_clip_weights
 from .policies import FROZEN, FinetunePolicy
 from .text_tower import encode_prompts
 
@@ -27,14 +27,14 @@ class CLIPEncoder(Backbone):
 
     def __init__(
         self,
-        clip: nn.Module,
+        clip: CLIPModel,
         policy: FinetunePolicy = FROZEN,
         clip_source: str = RANDOM,
         gradient_checkpointing: bool = False,
     ):
         super().__init__()
         self.run = recompute if gradient_checkpointing else call
-        self.clip = clip
+        self.clip: CLIPModel = clip
         self.clip_source = clip_source
         policy.apply(clip)
 
@@ -73,7 +73,7 @@ def clip_arguments(cfg, policy: FinetunePolicy) -> dict:
     }
 
 
-def wrong_tower(backbone: str, clip: nn.Module, wanted: str) -> str:
+def wrong_tower(backbone: str, clip: CLIPModel, wanted: str) -> str:
     """The sentence for a CLIP model whose image tower an encoder does not take."""
     tower = type(getattr(clip.visual, "trunk", clip.visual)).__name__
     return f"MODEL.BACKBONE.NAME = {backbone!r}, but MODEL.CLIP.NAME has a {tower} for images; name {wanted}."

@@ -9,6 +9,7 @@ import reprlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import open_clip
 import torch
@@ -68,7 +69,7 @@ class Prompter:
             raise ArgumentError(f"{{synonyms}} = {synonyms!r}; give 'first' or 'mean'.")
         self.templates = templates
         self.synonyms = synonyms
-        self.tokenizer = tokenizer_of(clip_name)
+        self.tokenizer: Any = tokenizer_of(clip_name)
 
     def prompts(self, name: str) -> list[str]:
         """The prompts of one name."""

@@ -14,9 +14,10 @@ from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 
 from ..layers import call
+from .build import CLIPModel
 
 
-def encode_prompts(clip: nn.Module, tokens: Tensor, run: Callable = call) -> Tensor:
+def encode_prompts(clip: CLIPModel, tokens: Tensor, run: Callable = call) -> Tensor:
     """What ``clip.encode_text`` gives.
 
     Args:
@@ -61,7 +62,7 @@ def shared_length(tokens: Tensor) -> int:
     return min(int(same), int(tokens.argmax(dim=1).min()))
 
 
-def _is_plain_causal(clip: nn.Module) -> bool:
+def _is_plain_causal(clip: CLIPModel) -> bool:
     """Whether a tower is the usual one: open_clip's standard blocks, a causal mask, the EOT token pooled."""
     blocks = clip.transformer.resblocks
     return (

@@ -3,14 +3,15 @@
 Shapes: B images, h x w patches, C the width of a token, D the dimension that image and text share.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from open_clip.transformer import VisionTransformer
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...errors import ArgumentError, UsageError
+from .build import CLIPModel
 from .encoder import CLIPEncoder, wrong_tower
 
 
@@ -26,7 +27,7 @@ class ViTEncoder(CLIPEncoder):
         ArgumentError: its patches are of another size.
     """
 
-    def __init__(self, clip: nn.Module, **arguments):
+    def __init__(self, clip: CLIPModel, **arguments):
         if not isinstance(clip.visual, VisionTransformer):
             raise UsageError(wrong_tower(type(self).__name__, clip, "a ViT of patch size 16, such as ViT-B-16"))
         patch = tuple(clip.visual.patch_size)
@@ -61,16 +62,16 @@ class ViTEncoder(CLIPEncoder):
                 kept[i] = x[:, 1:].transpose(1, 2).unflatten(2, size)
         return kept, x
 
-    def dense_embedding(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
+    def dense_embedding(self, tokens: Tensor, size: Sequence[int]) -> Tensor:
         """CLIP's projection at each patch separately: (B, 1 + h w, C) and (h, w) -> (B, D, h, w)."""
         visual = self.clip.visual
         dense = visual.ln_post(tokens[:, 1:]) @ visual.proj
         return dense.transpose(1, 2).unflatten(2, size)
 
-    def positions(self, size: tuple[int, int]) -> Tensor:
+    def positions(self, size: Sequence[int]) -> Tensor:
         """The patches' positional embeddings, resized to a grid of ``size``: (h w, C)."""
         grid = self.clip.visual.positional_embedding[1:].unflatten(0, self.clip.visual.grid_size)
         grid = grid.permute(2, 0, 1).unsqueeze(0)
-        if grid.shape[-2:] != torch.Size(size):
-            grid = F.interpolate(grid, size=size, mode="bicubic", align_corners=False)
+        if tuple(grid.shape[-2:]) != tuple(size):
+            grid = F.interpolate(grid, size=tuple(size), mode="bicubic", align_corners=False)
         return grid.squeeze(0).flatten(1).T

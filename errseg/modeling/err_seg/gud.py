@@ -5,6 +5,7 @@ The guidance is the same for every class: its share of the first convolution is 
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -55,19 +56,19 @@ class UpsampleStage(nn.Module):
         kernel_size: of the refining convolutions (Table XI).
     """
 
-    def __init__(self, in_dim: int, out_dim: int, scale: int, guidance: nn.Module, kernel_size: int):
+    def __init__(self, in_dim: int, out_dim: int, scale: int, guidance: "Guidance | NoGuidance", kernel_size: int):
         super().__init__()
         self.scale = scale
         self.up = nn.ConvTranspose2d(in_dim, out_dim, 2, 2) if scale == 2 else nn.Conv2d(in_dim, out_dim, 1)
         self.guidance = guidance
-        layers = []
+        layers: list[nn.Module] = []
         for width in (out_dim + guidance.guidance_dim, out_dim):
             layers += [
                 nn.Conv2d(width, out_dim, kernel_size, padding=kernel_size // 2, bias=False),
                 nn.GroupNorm(groups(out_dim), out_dim),
                 nn.ReLU(inplace=True),
             ]
-        self.refine = nn.Sequential(*layers)
+        self.refine: Any = nn.Sequential(*layers)
 
     def share(self, image: Tensor, size: tuple[int, int]) -> Tensor | None:
         """The guidance's share of the first convolution: (B, image_dim, h', w') -> (B, 1, out_dim, *size) or None."""
@@ -93,7 +94,7 @@ class GUD(nn.Module):
     def __init__(
         self,
         dim: int,
-        image_dims: tuple[int, int, int],
+        image_dims: tuple[int, ...],
         guidance_os16: bool = True,
         stop_gradient: bool = True,
         kernel_size: int = 3,
@@ -106,7 +107,7 @@ class GUD(nn.Module):
         if kernel_size % 2 == 0:
             raise ArgumentError(f"{{kernel_size}} = {kernel_size} is even; give an odd size such as 3.")
         self.stop_gradient = StopGradient() if stop_gradient else nn.Identity()
-        self.stages = nn.ModuleList()
+        self.stages: Any = nn.ModuleList()
         for i, image_dim in enumerate(image_dims):
             out_dim = dim // 2 ** (i + 1)
             guidance = Guidance(image_dim, out_dim // 2) if i > 0 or guidance_os16 else NoGuidance()
@@ -123,7 +124,7 @@ class GUD(nn.Module):
         Returns:
             Logits (B, K, 4 H, 4 W).
         """
-        size, shares = x.shape[2:4], []
+        size, shares = tuple(x.shape[2:4]), []
         for stage, image in zip(self.stages, maps, strict=True):
             size = tuple(stage.scale * side for side in size)
             shares.append(stage.share(self.stop_gradient(image), size))

@@ -8,8 +8,10 @@ The same guidance serves every class of an image, or every location. ``guidance_
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+Layer = nn.Linear | nn.Conv2d
 
-def guidance_share(layer: nn.Module, guidance: Tensor) -> Tensor:
+
+def guidance_share(layer: Layer, guidance: Tensor) -> Tensor:
     """The guidance's summand of ``layer([x ; guidance])``, with the bias.
 
     Args:
@@ -20,7 +22,7 @@ def guidance_share(layer: nn.Module, guidance: Tensor) -> Tensor:
     return _apply(layer, guidance, layer.weight[:, -width:], layer.bias)
 
 
-def with_share(layer: nn.Module, x: Tensor, share: Tensor | None) -> Tensor:
+def with_share(layer: Layer, x: Tensor, share: Tensor | None) -> Tensor:
     """``layer([x ; guidance])``, given the guidance's share of it; where that is None, ``layer(x)``.
 
     Args:
@@ -35,11 +37,11 @@ def with_share(layer: nn.Module, x: Tensor, share: Tensor | None) -> Tensor:
     return y.unflatten(0, (share.shape[0], -1)).add_(share).flatten(0, 1)
 
 
-def _channels(layer: nn.Module) -> int:
+def _channels(layer: Layer) -> int:
     return 1 if isinstance(layer, nn.Conv2d) else -1
 
 
-def _apply(layer: nn.Module, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def _apply(layer: Layer, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     if isinstance(layer, nn.Conv2d):
         return F.conv2d(x, weight, bias, layer.stride, layer.padding)
     return F.linear(x, weight, bias)

@@ -3,6 +3,8 @@
 Shapes: B images, K classes kept, C channels of the cost embedding, H x W locations at stride 16.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 from ..layers import resize
 
 
-def project(cost: Tensor, proj: nn.Conv2d, fuse: nn.Conv2d) -> Tensor:
+def project(cost: Tensor, proj: Any, fuse: Any) -> Tensor:
     """``fuse(proj(cost))`` without ``fuse``'s bias, as one convolution: there is no nonlinearity between them.
 
     (B, K, h, w) -> (B K, C, h, w), channels last in memory.
@@ -34,7 +36,7 @@ class HSM(nn.Module):
         super().__init__()
         self.proj16 = nn.Conv2d(1, 2 * dim, kernel_size=7, padding=3)
         self.proj32 = nn.Conv2d(1, 2 * dim, kernel_size=7, padding=3)
-        self.fuse = nn.Conv2d(2 * dim, dim, kernel_size=1)
+        self.fuse: Any = nn.Conv2d(2 * dim, dim, kernel_size=1)
 
     def forward(self, cost16: Tensor, cost32: Tensor, size: tuple[int, int]) -> Tensor:
         """(B, K, H, W), (B, K, h, w) and (H, W) -> (B, K, H, W, C)."""
@@ -50,7 +52,7 @@ class SingleScale(nn.Module):
     def __init__(self, dim: int):
         super().__init__()
         self.proj = nn.Conv2d(1, 2 * dim, kernel_size=7, padding=3)
-        self.fuse = nn.Conv2d(2 * dim, dim, kernel_size=1)
+        self.fuse: Any = nn.Conv2d(2 * dim, dim, kernel_size=1)
 
     def forward(self, cost: Tensor, size: tuple[int, int]) -> Tensor:
         """(B, K, h, w) and (H, W) -> (B, K, H, W, C)."""

@@ -4,7 +4,8 @@ Shapes: B images, T names of the vocabulary, K names kept, R side of the square 
 """
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from dataclasses import replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -68,7 +69,7 @@ class ERRSeg(OpenVocabularySegmenter):
         if num_kept_train < 1:
             raise ArgumentError(f"{{num_kept_train}} = {num_kept_train} keeps no class; give 1 or more.")
         self.backbone = backbone
-        self.sem_seg_head = sem_seg_head
+        self.sem_seg_head: Any = sem_seg_head
         match_gradient_strides(self)
         self.prompter = prompter
         self.resolution_train = resolution_train
@@ -101,10 +102,12 @@ class ERRSeg(OpenVocabularySegmenter):
 
     def segment(self, images: Tensor, text: Tensor, num_kept: int, show: bool = False) -> Prediction:
         """As ``OpenVocabularySegmenter.segment``; ``shown`` has CRM's "ranking", (B, T) points per location."""
-        with watch(self, ["ranking"]) if show else nullcontext({}) as seen:
+        if not show:
             logits, kept = self.logits(images, text, num_kept)
-        shown = {name: values[0] for name, values in seen.items()}
-        return Prediction(logits.float().sigmoid(), kept, DROPPED_SCORE, shown=shown)
+            return Prediction(logits.float().sigmoid(), kept, DROPPED_SCORE)
+        with watch(self, ["ranking"]) as seen:
+            prediction = self.segment(images, text, num_kept)
+        return replace(prediction, shown={"ranking": seen["ranking"][0]})
 
     def logits(
         self, images: Tensor, text: Tensor, num_kept: int, present: Tensor | None = None

@@ -4,12 +4,14 @@ Shapes: B images of R x R pixels, D the dimension that image and text share, C_i
 """
 
 import copy
+from typing import Any
 
 from detectron2.config import configurable
 from detectron2.modeling import BACKBONE_REGISTRY, ShapeSpec
 from torch import Tensor, nn
 
 from ...errors import ArgumentError
+from ..clip.build import CLIPModel
 from ..clip.convnext import ConvNeXtEncoder
 from ..clip.encoder import clip_arguments
 from ..clip.policies import FinetunePolicy, convnext_depthwise_mlp_scale, transformer_attention_input_mlp
@@ -37,13 +39,13 @@ class ConvNeXtCLIP(ConvNeXtEncoder):
     """
 
     @configurable
-    def __init__(self, clip: nn.Module, hierarchical: bool = True, stage4_gradient: str = "both", **arguments):
+    def __init__(self, clip: CLIPModel, hierarchical: bool = True, stage4_gradient: str = "both", **arguments):
         super().__init__(clip, **arguments)
         if stage4_gradient not in ("both", "E16", "E32"):
             raise ArgumentError(f"{{stage4_gradient}} = {stage4_gradient!r}; give 'both', 'E16' or 'E32'.")
         if stage4_gradient == "E16" and not hierarchical:
             raise ArgumentError("{stage4_gradient} is 'E16', which {hierarchical} False removes; give 'both'.")
-        self.downsample16 = size_keeping_downsample(clip.visual.trunk) if hierarchical else None
+        self.downsample16: Any = size_keeping_downsample(clip.visual.trunk) if hierarchical else None
         self.stop32 = StopGradient() if stage4_gradient == "E16" else nn.Identity()
         self.stop16 = StopGradient() if stage4_gradient == "E32" else nn.Identity()
 
@@ -77,7 +79,7 @@ class ConvNeXtCLIP(ConvNeXtEncoder):
         return self.run(self.clip.visual.trunk.stages[3].blocks, x)
 
 
-def size_keeping_downsample(trunk: nn.Module) -> nn.Sequential:
+def size_keeping_downsample(trunk: Any) -> nn.Sequential:
     """Stage 4's downsampling without a stride: norm, zero-pad by one, 2x2 convolution; the map grows by one.
 
     A frozen copy, starting from stage 4's weights.

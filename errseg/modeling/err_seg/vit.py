@@ -5,9 +5,10 @@ Shapes: B images of R x R pixels, C the width of a token, D the dimension that i
 
 from detectron2.config import configurable
 from detectron2.modeling import BACKBONE_REGISTRY, ShapeSpec
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...errors import UsageError
+from ..clip.build import CLIPModel
 from ..clip.encoder import clip_arguments
 from ..clip.policies import FinetunePolicy, transformer_attention_input_mlp
 from ..clip.vit import ViTEncoder
@@ -25,7 +26,7 @@ class ViTCLIP(ViTEncoder):
     """
 
     @configurable
-    def __init__(self, clip: nn.Module, **arguments):
+    def __init__(self, clip: CLIPModel, **arguments):
         super().__init__(clip, **arguments)
         depth = len(clip.visual.transformer.resblocks)
         self.guiding_blocks = {depth // 3 - 1: "os4", 2 * depth // 3 - 1: "os8", depth - 1: "os16"}
