@@ -107,7 +107,7 @@ explain() {
 
 choose_python
 version=${identity%% *}
-key="$(cat "$root/requirements.txt" "$root/setup.py" | cksum) $identity $root"
+key="$(cat "$root/requirements.txt" "$root/setup.py" "$root/pyproject.toml" | cksum) $identity $root"
 up_to_date() { [[ -x $venv/bin/python && -f $complete && $(<"$complete") == "$key" ]]; }
 if up_to_date; then exit 0; fi
 if command -v flock >/dev/null; then # a second call at the same time waits for the first

@@ -40,7 +40,7 @@ class Checkout:
         self.stamp = self.venv / ".errseg-complete"
         (self.root / "scripts").mkdir(parents=True)
         self.bin.mkdir()
-        for name in ("scripts/setup.sh", "requirements.txt", "setup.py"):
+        for name in ("scripts/setup.sh", "requirements.txt", "setup.py", "pyproject.toml"):
             shutil.copy(ROOT / name, self.root / name)
         for name in TOOLS + ["env"]:
             if path := shutil.which(name):
@@ -103,7 +103,7 @@ def test_installs_once(checkout: Checkout) -> None:
     assert len(checkout.pip_calls()) == 2
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "setup.py"])
+@pytest.mark.parametrize("name", ["requirements.txt", "setup.py", "pyproject.toml"])
 def test_changed_pins_install_again(checkout: Checkout, name: str) -> None:
     checkout.setup()
     with open(checkout.root / name, "a") as file:

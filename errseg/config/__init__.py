@@ -3,6 +3,7 @@
 from .keys import MAX_PIXELS, add_errseg_config, register_keys
 from .loading import apply_overrides, get_cfg, load_config
 from .node import Config, as_data, read_tree
+from .packaged import config_names, config_path
 from .values import check_values
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     "check_values",
     "apply_overrides",
     "as_data",
+    "config_names",
+    "config_path",
     "get_cfg",
     "load_config",
     "read_tree",

@@ -11,6 +11,7 @@ from errseg.errors import UsageError, short
 
 from .keys import add_errseg_config
 from .node import Config
+from .packaged import config_path, packaged_file
 
 __all__ = ["apply_overrides", "get_cfg", "load_config"]
 
@@ -30,9 +31,14 @@ def get_cfg() -> Config:
 def load_config(config_file: str, overrides: Sequence[Any] = ()) -> CfgNode:
     """The configuration of a YAML file and KEY VALUE overrides.
 
+    Args:
+        config_file: the path of a YAML file, or the name of a packaged configuration such as "errseg_convnext_base".
+        overrides: as ``apply_overrides``'s.
+
     Raises:
         UsageError: the file is missing or no plain data, a key is unknown, or a value does not fit its key.
     """
+    config_file = config_path(config_file)
     cfg = get_cfg()
     try:
         cfg.merge_from_file(config_file)
@@ -41,6 +47,8 @@ def load_config(config_file: str, overrides: Sequence[Any] = ()) -> CfgNode:
     except UNFIT as error:
         raise UsageError(f"{config_file}: {_reason(error)}; {DECLARED}.") from error
     apply_overrides(cfg, overrides)
+    if isinstance(cfg.MODEL.CLIP.NAME, str):
+        cfg.MODEL.CLIP.NAME = packaged_file(cfg.MODEL.CLIP.NAME)
     return cfg
 
 
