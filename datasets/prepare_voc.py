@@ -1,14 +1,8 @@
-"""Convert the validation labels of PASCAL VOC 2012, without and with the background as a class.
-
-Reads   VOCdevkit/VOC2012/{JPEGImages/*.jpg, SegmentationClassAug/*.png, ImageSets/Segmentation/val.txt}
-Writes  VOCdevkit/VOC2012/{annotations_detectron2,annotations_detectron2_bg}/val/*.png
-
-python datasets/prepare_voc.py [ROOT] [--workers N] [--force]
-"""
+"""The same as ``errseg data prepare voc``."""
 
 import sys
 
-from errseg.data.prepare import main, voc
+from errseg.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main(voc.parts, __doc__))
+    sys.exit(main(["data", "prepare", "voc", *sys.argv[1:]]))

@@ -1,15 +1,23 @@
 """errseg: ERR-Seg, an efficient open-vocabulary semantic segmenter.
 
 Importing errseg makes ``detectron2`` importable (the installed one, else the small one in ``errseg/compat``) and
-registers the model, its encoders and head, and the data sets.
+registers the models and the data sets. The command ``errseg`` does the second only when it needs it, so that its help
+does not wait for torch.
 """
 
 import importlib.util
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+__all__ = ["Result", "Segmenter", "build_model", "checkpoint", "config", "get_cfg", "load"]
+
+SHIMS = (  # of tools/: the same as a command of errseg
+    *("benchmark", "check_datasets", "check_parity", "compare_runs", "doctor", "export", "fuzz", "predict"),
+    *("pretrain_clip", "render_predictions", "visualize", "web"),
+)
 
 
 def _provide_detectron2() -> None:
@@ -43,16 +51,28 @@ def _is_installed(package: str) -> bool:
     return spec is not None and spec.origin is not None
 
 
+def _is_command() -> bool:
+    """Whether Python was started as ``python -m errseg``, as the console script, or as its like in ``tools/``.
+
+    A process that multiprocessing has spawned takes over ``sys.argv``, but not ``sys.orig_argv``: it is none.
+    """
+    started = sys.orig_argv[-len(sys.argv)] if 0 < len(sys.argv) <= len(sys.orig_argv) else ""
+    tools = Path(__file__).resolve().parents[1] / "tools"
+    return Path(started).stem == "errseg" or (
+        Path(started).stem in SHIMS and Path(started).absolute().parent.resolve() == tools
+    )
+
+
 _provide_detectron2()
 
-from . import checkpoint, config  # noqa: E402
-from .api import Result, Segmenter, load  # noqa: E402
-from .config import get_cfg  # noqa: E402
-from .data import register_all  # noqa: E402
-from .mini import register_mini  # noqa: E402
-from .modeling import build_model  # noqa: E402  registers the model
+if TYPE_CHECKING or not _is_command():
+    from .everything import Result, Segmenter, build_model, checkpoint, config, get_cfg, load
 
-register_all()
-register_mini()
 
-__all__ = ["Result", "Segmenter", "build_model", "checkpoint", "config", "get_cfg", "load"]
+def __getattr__(name: str) -> Any:
+    """The public names, where they were not imported at once."""
+    if name in __all__:
+        from . import everything
+
+        return getattr(everything, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A table of the paper's ablations on the mini world, beside the paper's numbers: scripts/ablate_mini.sh TABLE [SEEDS]
 # TABLE is V to XI. The scenes and the pretrained CLIP are those of quickstart.sh, made here if they are missing.
+# It is `errseg mini ablate`, in the environment of setup.sh.
 set -euo pipefail
 
 if (($# < 1)); then
@@ -16,6 +17,4 @@ if [[ -n ${DETECTRON2_DATASETS:-} ]]; then
 fi
 cd "$root"
 
-"$python" -m errseg.mini.generate
-[[ -e $output/clip.pt ]] || "$python" tools/pretrain_clip.py --output "$output/clip.pt"
-exec "$python" -m errseg.mini.ablate "$@" --output "$output"
+exec "$python" -m errseg mini ablate --out "$output" "$@"

@@ -10,7 +10,7 @@ Measures on the first GPU, each against the plain form in float32, and prints wh
 bfloat16 on A-847's names at batch 1 and at the best batch size, peak memory, a training step of 4 images with AMP, time
 against what multiply-adds and bytes allow, and where the time goes. Random weights do.
 
-  CONFIG     default: configs/errseg_convnext_base.yaml
+  CONFIG     a file, or the name of a packaged configuration (default: errseg_convnext_base)
   KEY VALUE  configuration keys
 
   BATCHES    batch sizes to try (default: 1,2,4,8,16,32)
@@ -31,9 +31,10 @@ if [[ ${1:-} == --help || ${1:-} == -h ]]; then
 fi
 [[ ${1:-} != -* ]] || fail "there is no option $1; see --help."
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-config=${1:-$root/configs/errseg_convnext_base.yaml}
+config=${1:-errseg_convnext_base}
 (($# == 0)) || shift
-[[ -f $config ]] || fail "the config file $config does not exist; configs/ holds those that come with errseg."
+[[ -f $config || -f $root/configs/$config.yaml ]] ||
+    fail "the config file $config does not exist; configs/ holds those that come with errseg."
 if [[ -z ${ERRSEG_PYTHON:-} ]]; then
     # An installation takes minutes: not where the driver already says that there is no GPU
     [[ -e /proc/driver/nvidia/version ]] || command -v nvidia-smi >/dev/null ||
@@ -45,14 +46,13 @@ fi
 
 output=${OUTPUT:-$root/output/benchmark_gpu}
 [[ $output == /* ]] || output=$PWD/$output
-common=("$python" "$root/tools/benchmark.py" --config-file "$config" --device cuda --form both)
+common=("$python" "$root/tools/benchmark.py" --config "$config" --device cuda --form both)
 [[ -z ${REPEATS:-} ]] || common+=(--repeats "$REPEATS")
 
-"${common[@]}" --vocabulary ade20k_847 --precision bf16 --compile --batch "${BATCHES:-1,2,4,8,16,32}" \
+"${common[@]}" --vocabulary ade20k_847 --precision bfloat16 --compile --batch "${BATCHES:-1,2,4,8,16,32}" \
     --json "$output/predict.json" --chart "$output/predict.png" "$@"
 echo
-"${common[@]}" --train --vocabulary coco_stuff_171 --precision fp32,fp16 --batch 4 \
+"${common[@]}" --train --vocabulary coco_stuff_171 --precision float32,float16 --batch 4 \
     --json "$output/train.json" --chart "$output/train.png" "$@"
 echo
-cd "$root"
-exec "$python" -m errseg.benchmark.gpu "$output/predict.json" "$output/train.json"
+exec "$python" "$root/tools/benchmark.py" --gpu-table "$output/predict.json" "$output/train.json"

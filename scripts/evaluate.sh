@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Evaluates weights on the paper's five data sets, in one run of tools/train_net.py.
+# Evaluates weights on the paper's five data sets: `errseg evaluate`, in the environment of setup.sh.
 set -euo pipefail
 
 usage() {
@@ -8,7 +8,7 @@ usage: scripts/evaluate.sh [OPTION…] CONFIG WEIGHTS [GPUS] [KEY VALUE…]
 
 Evaluates on A-847, PC-459, A-150, PC-59 and PAS-20 and prints one table. A data set that is missing is an error.
 
-  CONFIG    such as configs/errseg_convnext_base.yaml
+  CONFIG    a file, or the name of a packaged configuration, such as errseg_convnext_base
   WEIGHTS   a checkpoint: errseg's, or a released one
   GPUS      processes, each on a GPU (default: one process, on a GPU if there is one)
   KEY VALUE configuration keys, such as TEST.FLIP True; OUTPUT_DIR is where the results go
@@ -28,13 +28,10 @@ fail() {
     exit 2
 }
 
-sets=(ade20k_full_sem_seg_freq_val_all context_459_test_sem_seg ade20k_150_test_sem_seg context_59_test_sem_seg
-    voc_2012_test_sem_seg)
 options=() positional=() dry_run=false
 while (($#)); do
     case $1 in
-        --background) sets+=(voc_2012_test_background_sem_seg) ;;
-        --available) options+=(--available) ;;
+        --background | --available) options+=("$1") ;;
         --save-predictions)
             (($# > 1)) || fail "--save-predictions needs a folder."
             options+=(--save-predictions "$2")
@@ -52,14 +49,12 @@ set -- "${positional[@]+"${positional[@]}"}"
 config=$1 weights=$2
 shift 2
 if [[ ${1:-} =~ ^[0-9]+$ ]]; then
-    (($1 == 0)) || options+=(--num-gpus "$1")
+    (($1 == 0)) || options+=(--gpus "$1")
     shift
 fi
 
 . "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
-names=$(printf '"%s", ' "${sets[@]}")
-command=("$python" "$root/tools/train_net.py" --config-file "$config" --eval-only "${options[@]+"${options[@]}"}"
-    MODEL.WEIGHTS "$weights" DATASETS.TEST "(${names% })" "$@")
+command=("$python" -m errseg evaluate --config "$config" --weights "$weights" "${options[@]+"${options[@]}"}" "$@")
 if $dry_run; then
     printf '%q ' "${command[@]}"
     echo

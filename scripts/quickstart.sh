@@ -18,7 +18,7 @@ cores=$(getconf _NPROCESSORS_ONLN)
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((cores < 8 ? cores : 8))}
 
 config=configs/mini/errseg_mini.yaml
-sets='("mini_seen_sem_seg", "mini_unseen_sem_seg", "mini_large_sem_seg")'
+sets=(mini_seen_sem_seg mini_unseen_sem_seg mini_large_sem_seg)
 seconds=$output/.seconds # a line for each phase that is done
 if [[ -e $output/results.json ]]; then
     rm -rf "$output/errseg" "$output/ablations" "$output/clip.pt" "$output/results.json" "$seconds"
@@ -38,13 +38,12 @@ phase() { # NAME COMMAND...: runs a command once, and notes how long it took
     echo "== $name took $((SECONDS - start)) s"
 }
 
-phase scenes "$python" -m errseg.mini.generate
-phase clip "$python" tools/pretrain_clip.py --output "$output/clip.pt"
-phase train "$python" tools/train_net.py --config-file "$config" --resume \
+phase scenes "$python" -m errseg mini draw
+phase clip "$python" -m errseg mini pretrain --out "$output/clip.pt"
+phase train "$python" -m errseg train --config "$config" --resume \
     MODEL.CLIP.PRETRAINED "$output/clip.pt" OUTPUT_DIR "$output/errseg"
-phase evaluate "$python" tools/train_net.py --config-file "$config" --eval-only \
-    MODEL.CLIP.PRETRAINED "$output/clip.pt" OUTPUT_DIR "$output/errseg" \
-    MODEL.WEIGHTS "$output/errseg/model_final.pth" DATASETS.TEST "$sets"
+phase evaluate "$python" -m errseg evaluate --config "$config" --weights "$output/errseg/model_final.pth" \
+    --dataset "${sets[@]}" --out "$output/errseg" MODEL.CLIP.PRETRAINED "$output/clip.pt"
 echo "== report"
-"$python" -m errseg.mini.report "$output" --config-file "$config" \
+"$python" -m errseg mini report "$output" --config "$config" \
     --seconds "$(awk '{ total += $2 } END { print total }' "$seconds")"

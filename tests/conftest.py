@@ -1,6 +1,5 @@
 """What the tests share: a tiny random ERR-Seg on the CPU, and tiny data sets on disk."""
 
-import importlib.util
 import itertools
 import json
 import signal
@@ -12,6 +11,7 @@ import torch
 from PIL import Image
 
 import errseg
+from errseg.cli import main
 from errseg.data import register_all
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell that starts a background job has Ctrl-C ignored
@@ -53,12 +53,17 @@ OUTPUT_DIR: {output}
 """
 
 
-def load_tool(name):
-    """A command line of tools/ as a module."""
-    spec = importlib.util.spec_from_file_location(f"{name}_tool", Path(__file__).parents[1] / f"tools/{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def command(capsys):
+    """``command(word, ...)``: exit status, output and errors of ``errseg word ...``, in this process."""
+
+    def run(*words):
+        capsys.readouterr()
+        status = main([str(word) for word in words])
+        output = capsys.readouterr()
+        return status, output.out, output.err
+
+    return run
 
 
 @pytest.fixture

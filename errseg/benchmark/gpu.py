@@ -1,13 +1,10 @@
-"""The table of a GPU, from what ``tools/benchmark.py`` wrote: python -m errseg.benchmark.gpu PREDICT.json TRAIN.json
+"""The table of a GPU, from what ``errseg benchmark --json`` wrote: errseg benchmark --gpu-table PREDICT.json TRAIN.json
 
 Predictions of one vocabulary at several batch sizes, and training steps, in several forms and precisions.
 """
 
-import argparse
-import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from ..errors import UsageError
 from .rows import Row
@@ -61,7 +58,7 @@ def _fastest(rows: Sequence[Row], what: str) -> Row:
     """The row of the most images a second."""
     rows = [row for row in rows if row["images_per_second"]]
     if not rows:
-        raise UsageError(f"There is no figure of {what}; run tools/benchmark.py with it, or look for why it failed.")
+        raise UsageError(f"There is no figure of {what}; run errseg benchmark with it, or look for why it failed.")
     return max(rows, key=lambda row: row["images_per_second"])
 
 
@@ -95,18 +92,7 @@ def _floors(rows: Sequence[Row]) -> str:
     return markdown(header, cells) if cells else ""
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("predict", type=Path, metavar="PREDICT.json")
-    parser.add_argument("train", type=Path, metavar="TRAIN.json")
-    args = parser.parse_args()
-    try:
-        print(summary(*(json.loads(path.read_text(encoding="utf-8")) for path in (args.predict, args.train))))
-    except (OSError, ValueError) as error:  # a UsageError is a ValueError
-        print(f"gpu.py: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    from errseg.cli import main
+
+    sys.exit(main(["benchmark", "--gpu-table", *sys.argv[1:]]))

@@ -2,7 +2,7 @@
 
 from errseg.config import load_config
 
-from .command_line import check_devices
+from .devices import check_devices
 from .launch import start_processes, torchrun_world
 from .optimizer import build_gradient_clipper, build_optimizer, parameter_groups
 from .request import check_request

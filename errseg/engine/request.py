@@ -19,7 +19,7 @@ from errseg.data import (
 )
 from errseg.errors import UsageError
 
-from .command_line import check_devices
+from .devices import check_devices
 from .keys import require_read_keys
 from .launch import is_first_here, torchrun_world
 

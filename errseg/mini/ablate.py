@@ -1,13 +1,13 @@
-"""A table of the paper's ablations on the mini world: ``python -m errseg.mini.ablate TABLE [SEEDS]``.
+"""A table of the paper's ablations on the mini world: ``errseg mini ablate TABLE [SEEDS]``.
 
 Every row is the mini ERR-Seg with the keys that the row's file in ``configs/ablations`` changes, trained and evaluated
-by tools/train_net.py. Rows share one pretrained CLIP. What is done is not done again.
+by ``errseg train``. Rows share one pretrained CLIP. What is done is not done again.
 """
 
-import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -21,10 +21,9 @@ from errseg.safe_files import read_yaml
 from .datasets import DATASET_NAMES
 from .done import check_done
 
-__all__ = ["changed_keys", "rows_of", "table_of"]
+__all__ = ["changed_keys", "rows_of", "run", "table_of"]
 
 SPLITS = ("seen", "unseen", "large")
-ROMAN = {"V": "5", "VI": "6", "VII": "7", "VIII": "8", "IX": "9", "X": "10", "XI": "11"}
 FULL = "ERR-Seg"
 PAPER = {Path(row["config"]).name: row["mIoU"] for row in CONTENT["rows"]}  # by the stem of the row's config file
 
@@ -54,24 +53,36 @@ def label_of(path: Path) -> str:
     return path.read_text(encoding="utf-8").splitlines()[0].partition(": ")[2].rstrip(".")
 
 
-def run(row: str, seed: int, args: argparse.Namespace) -> dict[str, float]:
-    """mIoU of a row, by set, of one seed; trained first unless it was."""
-    output = args.output / "ablations" / row / f"seed{seed}"
-    evaluation = output / "evaluation.json"
+def run(row: str, seed: int, output: Path, config: str, configs: Path, opts: Sequence[str] = ()) -> dict[str, float]:
+    """mIoU of a row, by set, of one seed; trained first unless it was.
+
+    Args:
+        row: as ``rows_of`` gives it.
+        seed: of the training.
+        output: holds ``clip.pt``; the runs go to ``ablations`` in it.
+        config: of the full model.
+        configs: folder of the rows' config files.
+        opts: KEY VALUE pairs for every row.
+
+    Raises:
+        UsageError: the training failed, or a run that is there had another configuration.
+    """
+    folder = output / "ablations" / row / f"seed{seed}"
+    evaluation = folder / "evaluation.json"
     overrides = [
-        "MODEL.CLIP.PRETRAINED", str(args.output / "clip.pt"),
+        "MODEL.CLIP.PRETRAINED", str(output / "clip.pt"),
         "DATASETS.TEST", str(tuple(DATASET_NAMES[split] for split in SPLITS)),
-        "TEST.EVAL_PERIOD", "1000000", "SEED", str(seed), "OUTPUT_DIR", str(output),
-        *([] if row == FULL else changed_keys(args.configs / f"{row}.yaml")), *args.opts,
+        "TEST.EVAL_PERIOD", "1000000", "SEED", str(seed), "OUTPUT_DIR", str(folder),
+        *([] if row == FULL else changed_keys(configs / f"{row}.yaml")), *opts,
     ]  # fmt: skip
     if evaluation.is_file():
-        check_done(evaluation, load_config(args.config_file, overrides))
+        check_done(evaluation, load_config(config, overrides))
     else:
-        command = [sys.executable, "tools/train_net.py", "--config-file", args.config_file, "--resume", *overrides]
-        output.mkdir(parents=True, exist_ok=True)
-        with (output / "console.txt").open("w", encoding="utf-8") as log:
+        command = [sys.executable, "-m", "errseg", "train", "--config", config, "--resume", *overrides]
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "console.txt").open("w", encoding="utf-8") as log:
             if subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False).returncode:
-                sys.exit(f"{row}, seed {seed} failed; its output is in {output / 'console.txt'}.")
+                raise UsageError(f"{row}, seed {seed} failed; its output is in {folder / 'console.txt'}.")
     results = json.loads(evaluation.read_text(encoding="utf-8"))["results"]
     return {split: results[DATASET_NAMES[split]]["mIoU"] for split in SPLITS}
 
@@ -94,35 +105,7 @@ def table_of(scores: dict[str, list[dict[str, float]]], configs: Path) -> str:
     return tabulate(rows, header, tablefmt="pipe", disable_numparse=True)
 
 
-def main() -> None:
-    """Run what is missing of a table, and print it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("table", help=f"one of {', '.join(ROMAN)}, or its number")
-    parser.add_argument("seeds", nargs="?", type=int, default=1, help="runs of each row")
-    parser.add_argument("opts", nargs="*", help="KEY VALUE pairs for every row")
-    parser.add_argument("--output", type=Path, default=Path("output/mini"), help="holds clip.pt")
-    parser.add_argument("--config-file", default="configs/mini/errseg_mini.yaml")
-    parser.add_argument("--configs", type=Path, default=Path("configs/ablations"))
-    args = parser.parse_args()
-    table = ROMAN.get(args.table.upper(), args.table)
-    if table not in ROMAN.values():
-        parser.error(f"TABLE is {args.table!r}; the mini world has the rows of {', '.join(ROMAN)}.")
-    if args.seeds < 1:
-        parser.error(f"SEEDS is {args.seeds}; give 1 or more.")
-    scores = {}
-    for row in rows_of(table):
-        scores[row] = []
-        for seed in range(args.seeds):
-            try:
-                scores[row].append(run(row, seed, args))
-            except UsageError as error:
-                parser.error(str(error))
-            numbers = ", ".join(f"{split} {value:.1f}" for split, value in scores[row][-1].items())
-            print(f"{row}, seed {seed}: mIoU {numbers}", flush=True)
-    result = table_of(scores, args.configs)
-    (args.output / "ablations" / f"table{table}.md").write_text(result + "\n", encoding="utf-8")
-    print(f"\nTable {args.table} on the mini world, {args.seeds} seeds, beside the paper's own numbers\n\n{result}")
-
-
 if __name__ == "__main__":
-    main()
+    from errseg.cli import main
+
+    sys.exit(main(["mini", "ablate", *sys.argv[1:]]))

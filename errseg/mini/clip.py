@@ -16,11 +16,11 @@ def errseg_convnext_mini(pretrained: bool = False, **kwargs: object) -> ConvNeXt
     """A ConvNeXt that learns within minutes: BatchNorm, no layer scale, fan-in initialisation.
 
     Args:
-        pretrained: must be false: the weights come from ``tools/pretrain_clip.py``.
+        pretrained: must be false: the weights come from ``errseg mini pretrain``.
         kwargs: what timm passes to every model, and other arguments of its ``ConvNeXt``.
     """
     if pretrained:
-        raise ValueError("errseg_convnext_mini has no published weights: train them with tools/pretrain_clip.py.")
+        raise ValueError("errseg_convnext_mini has no published weights: train them with errseg mini pretrain.")
     kwargs["pretrained_cfg"] = {"input_size": (3, 64, 64), "pool_size": (2, 2), "num_classes": 0}
     trunk = build_model_with_cfg(
         ConvNeXt,

@@ -50,7 +50,7 @@ def load_scenes(root: Path, split: str, limit: int | None = None) -> Scenes:
     paths = sorted(image_folder(root, split).glob("*.jpg"))[:limit]
     if not paths:
         raise FileNotFoundError(
-            f"There is no scene in {image_folder(root, split)}; draw them with python -m errseg.mini.generate {root}."
+            f"There is no scene in {image_folder(root, split)}; draw them with errseg mini draw {root}."
         )
     images = [np.asarray(Image.open(path).convert("RGB")) for path in paths]
     labels = [np.asarray(Image.open(label_folder(root, split) / f"{path.stem}.png")) for path in paths]

@@ -29,5 +29,5 @@ def register_mini(root: str | Path | None = None) -> None:
             ignore_label=255 if len(VOCABULARIES[split]) < 255 else 65535,
             num_classes_test=NUM_CLASSES_TEST[split],
             paper_name=f"mini {split}",
-            remedy="draw it with python -m errseg.mini.generate",
+            remedy="draw it with errseg mini draw",
         )

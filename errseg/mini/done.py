@@ -34,5 +34,5 @@ def check_done(evaluation: Path, cfg: CfgNode) -> None:
     if changes:
         raise UsageError(
             f"{evaluation} is of a run with another configuration ({changes}); remove {evaluation.parent}, or give "
-            "another --output."
+            "another --out."
         )

@@ -1,6 +1,5 @@
-"""Drawing the mini world to disk: ``python -m errseg.mini.generate [ROOT]``."""
+"""Drawing the mini world to disk: ``errseg mini draw [ROOT]``."""
 
-import argparse
 import hashlib
 import io
 import json
@@ -15,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from . import render, world
-from .layout import data_root, image_folder, label_folder
+from .layout import image_folder, label_folder
 
 __all__ = ["COUNTS", "generate", "scene_names"]
 
@@ -114,15 +113,9 @@ def _usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def main() -> None:
-    """Draw the whole world."""
-    parser = argparse.ArgumentParser(description="Draw the scenes of the mini world that are missing.")
-    parser.add_argument("root", nargs="?", type=Path, default=data_root())
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-    drawn = generate(args.root, seed=args.seed)
-    print(f"{args.root / 'mini'}: {drawn} scenes drawn, {sum(COUNTS.values()) - drawn} were there")
-
-
 if __name__ == "__main__":
-    main()
+    import sys
+
+    from errseg.cli import main
+
+    sys.exit(main(["mini", "draw", *sys.argv[1:]]))

@@ -1,9 +1,8 @@
 """What the quickstart leaves: the results table, ``results.json``, the curves, and pictures of predictions.
 
-python -m errseg.mini.report OUTPUT --config-file configs/mini/errseg_mini.yaml --seconds 700
+errseg mini report OUTPUT --seconds 700
 """
 
-import argparse
 import json
 import time
 from collections.abc import Sequence
@@ -33,7 +32,7 @@ from errseg.visualization import overlay
 from .datasets import DATASET_NAMES
 from .world import GROUNDS
 
-__all__ = ["load_model", "plot_curves", "plot_predictions", "results_of", "segment_scenes"]
+__all__ = ["load_model", "plot_curves", "plot_predictions", "results_of", "segment_scenes", "write_report"]
 
 EVALUATED = ("seen", "unseen", "large")
 RECALL_SCENES = 100
@@ -75,7 +74,7 @@ def crm_recall(scenes: Sequence[dict[str, np.ndarray]]) -> float:
 
 
 def results_of(evaluation: Path, model: nn.Module) -> dict[str, dict[str, float]]:
-    """The scores of each set, from the ``evaluation.json`` that tools/train_net.py wrote, and CRM's recall.
+    """The scores of each set, from the ``evaluation.json`` of the evaluation, and CRM's recall.
 
     ``mIoU`` is the evaluator's. ``objects`` and ``grounds`` are the means of its two sorts of names: every ground is a
     seen name, so ``objects`` of "unseen" is never-seen names alone.
@@ -154,36 +153,43 @@ def _save_figure(figure: plt.Figure, path: Path) -> None:
     plt.close(figure)
 
 
-def main() -> None:
-    """Write the report of a run into its folder, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("output", type=Path, help="folder of the run, which holds errseg/ of tools/train_net.py")
-    parser.add_argument("--config-file", default="configs/mini/errseg_mini.yaml")
-    parser.add_argument("--seconds", type=float, required=True, help="how long everything took before")
-    args = parser.parse_args()
-    start = time.perf_counter()
+def write_report(output: Path, config: str, seconds: float) -> str:
+    """Write the report of a run into its folder.
 
-    trained = args.output / "errseg"
-    cfg = load_config(args.config_file, ["MODEL.CLIP.PRETRAINED", str(args.output / "clip.pt")])
+    Args:
+        output: holds ``clip.pt``, and in ``errseg`` the results of training and evaluation.
+        config: a YAML file, or the name of a packaged configuration.
+        seconds: how long everything took before.
+
+    Returns:
+        The table, and how long it took, as text.
+    """
+    start = time.perf_counter()
+    trained = output / "errseg"
+    cfg = load_config(config, ["MODEL.CLIP.PRETRAINED", str(output / "clip.pt")])
     model = load_model(cfg, trained / "model_final.pth")
     results = results_of(trained / "evaluation.json", model)
-    plot_curves(trained / "metrics.json", args.output / "curves.png")
+    plot_curves(trained / "metrics.json", output / "curves.png")
     for split in EVALUATED:
         scenes = segment_scenes(model, DATASET_NAMES[split], PICTURED)
         names = MetadataCatalog.get(DATASET_NAMES[split]).stuff_classes
-        plot_predictions(scenes, names, args.output / f"overlays_{split}.png")
+        plot_predictions(scenes, names, output / f"overlays_{split}.png")
 
     summary = {split: round(result["mIoU"], 2) for split, result in results.items()}
-    seconds = args.seconds + time.perf_counter() - start
+    seconds += time.perf_counter() - start
     summary |= {"seconds": round(seconds), "details": results}
-    with replacing(args.output / "results.json") as temporary:
+    with replacing(output / "results.json") as temporary:
         temporary.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
 
     scores = ("mIoU", "objects", "grounds", "recall")
     rows = [[split, r["names"], r["K"], *(f"{r[score]:.1f}" for score in scores)] for split, r in results.items()]
-    print(tabulate(rows, ["set", "names", "K", "mIoU", "of objects", "of grounds", "CRM recall"], tablefmt="pipe"))
-    print(f"\n{seconds / 60:.1f} minutes. Pictures and numbers: {args.output}")
+    table = tabulate(rows, ["set", "names", "K", "mIoU", "of objects", "of grounds", "CRM recall"], tablefmt="pipe")
+    return f"{table}\n\n{seconds / 60:.1f} minutes. Pictures and numbers: {output}"
 
 
 if __name__ == "__main__":
-    main()
+    import sys
+
+    from errseg.cli import main
+
+    sys.exit(main(["mini", "report", *sys.argv[1:]]))

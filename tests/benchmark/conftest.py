@@ -1,8 +1,6 @@
-"""What the benchmark's tests share: its tool on a tiny model."""
+"""What the benchmark's tests share: its command on a tiny model."""
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -44,18 +42,12 @@ def no_children(monkeypatch):
 
 
 @pytest.fixture
-def benchmark_tool(config_file, tmp_path, monkeypatch, capsys):
+def benchmark_tool(config_file, command, tmp_path):
     """``benchmark_tool(*options)``: exit status, rows that it wrote, output, errors."""
-    spec = importlib.util.spec_from_file_location("benchmark", ROOT / "tools/benchmark.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
 
     def call(*options):
         out = tmp_path / "out" / "benchmark.json"
-        command = ["benchmark.py", "--config-file", config_file, "--repeats", 2, "--json", out, *options]
-        monkeypatch.setattr(sys, "argv", [str(word) for word in command])
-        status = module.main()
-        printed = capsys.readouterr()
-        return status, json.loads(out.read_text()) if out.exists() else None, printed.out, printed.err
+        status, printed, errors = command("benchmark", "--config", config_file, "--repeats", 2, "--json", out, *options)
+        return status, json.loads(out.read_text()) if out.exists() else None, printed, errors
 
     return call

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from errseg.benchmark.gpu import main, summary
+from errseg.benchmark.gpu import summary
 from errseg.errors import UsageError
 
 SCRIPT = Path(__file__).parents[2] / "scripts/benchmark_gpu.sh"
@@ -69,13 +69,15 @@ def test_a_missing_figure_is_named(predict, train):
         summary(predict, train[:3])
 
 
-def test_command_line(predict, train, tmp_path, monkeypatch, capsys):
+def test_command_line(predict, train, command, tmp_path):
     for name, rows in (("predict", predict), ("train", train)):
         (tmp_path / f"{name}.json").write_text(json.dumps(rows))
-    monkeypatch.setattr(sys, "argv", ["gpu.py", str(tmp_path / "predict.json"), str(tmp_path / "train.json")])
-    assert main() == 0 and "A GPU, torch 2" in capsys.readouterr().out
+    words = ("benchmark", "--gpu-table", tmp_path / "predict.json", tmp_path / "train.json")
+    status, out, _ = command(*words)
+    assert status == 0 and "A GPU, torch 2" in out
     (tmp_path / "train.json").unlink()
-    assert main() == 2 and "train.json" in capsys.readouterr().err
+    status, _, err = command(*words)
+    assert status == 2 and "train.json" in err
 
 
 @pytest.mark.skipif(torch.cuda.is_available() or sys.platform == "win32", reason="for machines without a GPU")

@@ -1,14 +1,13 @@
 """Label Studio's masks, a file for each class of an image, become labels of class ids."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from errseg.data import check_labels, register_dataset_files
-from errseg.data.prepare.label_studio import main, merge
+from errseg.data.prepare.label_studio import merge
 from errseg.errors import UsageError
 
 CRACK, RUST = "task-1-annotation-5-by-a@b.c-tag-crack-0.png", "task-1-annotation-5-by-a@b.c-tag-dark rust-0.png"
@@ -75,18 +74,17 @@ def test_json_min_names_the_image_beside_the_id(export):
     assert run(export).labels == 2
 
 
-def test_the_command_prints_the_file_that_trains(export, monkeypatch, capsys):
+def test_the_command_prints_the_file_that_trains(export, command):
     folder = export.parent
-    arguments = [folder / "masks", export, folder / "images", "--out", folder / "labels"]
-    monkeypatch.setattr(sys, "argv", ["merge_label_studio.py", *map(str, arguments)])
-    assert main("") == 0
-    printed = capsys.readouterr()
-    assert "1 pixels are covered by masks of several classes" in printed.err
-    (folder / "set.yaml").write_text(printed.out.partition("\n\n")[2])
+    words = ["data", "merge-label-studio", folder / "masks", export, folder / "images", "--out", folder / "labels"]
+    status, out, err = command(*words)
+    assert status == 0 and "1 pixels are covered by masks of several classes" in err
+    (folder / "set.yaml").write_text(out.partition("\n\n")[2])
     register_dataset_files([str(folder / "set.yaml")])
     check_labels(str(folder / "set.yaml"), workers=1)
     export.write_text("[]")
-    assert main("") == 2 and "Traceback" not in capsys.readouterr().err
+    status, _, err = command(*words)
+    assert status == 2 and "Traceback" not in err
 
 
 def rename(old, new):

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from errseg.data.prepare import ade20k_150, ade20k_full, coco_stuff, main, pascal_context, voc
+from errseg.data.prepare import ade20k_150, ade20k_full, coco_stuff, convert, pascal_context, voc
 from tests.data.raw_copies import WRITERS, write_raw_ade20k_150, write_raw_ade20k_full, write_raw_coco_stuff
 
 PARTS = {
@@ -32,9 +32,8 @@ def refused(tmp_path, monkeypatch, capsys):
     """``refused(set, word, …)``: run on ``tmp_path``; the status is 2, and one sentence holds all of the words."""
 
     def run(name, *words):
-        monkeypatch.setattr("sys.argv", [f"prepare_{name}.py", str(tmp_path), "--workers", "1"])
-        assert main(PARTS[name], None) == 2
-        lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith(f"prepare_{name}.py: ")]
+        assert convert(PARTS[name], tmp_path, 1) == 2
+        lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("errseg data prepare: ")]
         assert any(all(str(word) in line for word in words) for line in lines), lines
         assert all(line.endswith(".") for line in lines)
         return lines
@@ -111,7 +110,7 @@ def test_a_missing_or_damaged_file_is_named_and_the_others_converted(tmp_path, r
     stem = Path(path).stem.removesuffix("_seg")
     assert {Path(p).stem for p in converted(tmp_path)} == {Path(p).stem for p in expected} - {stem}
     (tmp_path / path).write_bytes(content)  # the remedy; this run does what is left
-    assert main(PARTS[name], None) == 0
+    assert convert(PARTS[name], tmp_path, 1) == 0
     assert converted(tmp_path) == {Path(p).name for p in expected}
 
 
@@ -180,8 +179,7 @@ def test_the_index_may_know_more_classes_than_the_release(tmp_path, monkeypatch,
     index.write_bytes(pickle.dumps({**content, "objectnames": ["thing"] * released}))
     colours = np.full((48, 64, 3), (140, 105, 0), np.uint8)
     Image.fromarray(colours).save(tmp_path / f"{STREET}_seg.png")
-    monkeypatch.setattr("sys.argv", ["prepare_ade20k_full.py", str(tmp_path), "--workers", "1"])
-    assert main(ade20k_full.parts, None) == (2 if released == 3688 else 0)
+    assert convert(ade20k_full.parts, tmp_path, 1) == (2 if released == 3688 else 0)
 
 
 class Act:
@@ -295,12 +293,10 @@ def test_what_is_wrong_in_a_label_of_pc459_is_named(tmp_path, refused, key, labe
 @pytest.mark.parametrize(("name", "dtype"), [("ade20k_full", np.uint8), ("pascal_context_459", np.int32)])
 def test_a_label_of_8_bits_that_is_there_already_is_named(tmp_path, refused, monkeypatch, name, dtype):
     path = tmp_path / sorted(WRITERS[name](tmp_path))[0]
-    monkeypatch.setattr("sys.argv", ["prepare.py", str(tmp_path), "--workers", "1"])
-    assert main(PARTS[name], None) == 0
+    assert convert(PARTS[name], tmp_path, 1) == 0
     Image.fromarray(np.zeros((36, 50), dtype)).save(path, "TIFF")
     refused(name, path, "bit grey pixels instead of 16 bits", "--force")
-    monkeypatch.setattr("sys.argv", ["prepare.py", str(tmp_path), "--workers", "1", "--force"])
-    assert main(PARTS[name], None) == 0
+    assert convert(PARTS[name], tmp_path, 1, force=True) == 0
 
 
 def test_many_problems_are_summed_up(tmp_path, refused):
@@ -327,7 +323,7 @@ def test_an_output_that_cannot_be_written_is_named(tmp_path, refused):
     obstacle.mkdir(parents=True)  # as good as a full disk
     refused("ade20k_150", "ADE_val_00000002.png cannot be written", "make room")
     obstacle.rmdir()
-    assert main(PARTS["ade20k_150"], None) == 0
+    assert convert(PARTS["ade20k_150"], tmp_path, 1) == 0
     assert converted(tmp_path) == {f"ADE_val_0000000{number}.png" for number in (1, 2, 3)}
 
 

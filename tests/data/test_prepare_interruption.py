@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from errseg.data.prepare import ade20k_150, ade20k_full, main, pascal_context, tasks
+from errseg.data.prepare import ade20k_150, ade20k_full, convert, pascal_context, tasks
 from errseg.data.prepare.raw import write_image
 from errseg.data.prepare.tasks import Part, Task, convert_part
 from errseg.errors import UsageError
@@ -40,8 +40,7 @@ def many(tmp_path):
 
 def work(root: Path, workers: int) -> None:
     os.setpgid(0, 0)
-    sys.argv = ["prepare_ade20k_150.py", str(root), "--workers", str(workers)]
-    sys.exit(main(ade20k_150.parts, None))
+    sys.exit(convert(ade20k_150.parts, root, workers))
 
 
 @pytest.fixture
@@ -130,7 +129,6 @@ def test_the_script_is_interrupted_from_the_keyboard(tmp_path, many):
 
 def test_a_kill_between_image_and_label_is_no_pair(tmp_path, monkeypatch):
     write_raw_ade20k_full(tmp_path)
-    monkeypatch.setattr("sys.argv", ["prepare_ade20k_full.py", str(tmp_path), "--workers", "1"])
 
     def write_no_label(path, pixels):
         if path.suffix == ".tif":
@@ -138,11 +136,11 @@ def test_a_kill_between_image_and_label_is_no_pair(tmp_path, monkeypatch):
         write_image(path, pixels)
 
     monkeypatch.setattr(tasks, "write_image", write_no_label)
-    assert main(ade20k_full.parts, None) == 130
+    assert convert(ade20k_full.parts, tmp_path, 1) == 130
     assert len(list(tmp_path.rglob("images_detectron2/validation/*.jpg"))) == 1
     assert not list(tmp_path.rglob("*.tif"))
     monkeypatch.setattr(tasks, "write_image", write_image)
-    assert main(ade20k_full.parts, None) == 0
+    assert convert(ade20k_full.parts, tmp_path, 1) == 0
     assert len(list(tmp_path.rglob("*.tif"))) == 5
 
 
@@ -152,13 +150,12 @@ def test_what_another_program_left_half_written_is_converted_again(tmp_path, mon
     """Codebases that share the layout write under the final name: a kill leaves PNG, JPEG or TIFF cut off anywhere."""
     expected = WRITERS[name](tmp_path)
     parts = {"pascal_context_59": pascal_context.parts_59, "ade20k_full": ade20k_full.parts}[name]
-    monkeypatch.setattr("sys.argv", ["prepare.py", str(tmp_path), "--workers", "1"])
-    assert main(parts, None) == 0
+    assert convert(parts, tmp_path, 1) == 0
     written = {path: path.read_bytes() for path in tmp_path.rglob("*_detectron2/**/*") if path.is_file()}
     capsys.readouterr()
     for path, content in written.items():
         path.write_bytes(content[:bytes_left])
-        assert main(parts, None) == 0
+        assert convert(parts, tmp_path, 1) == 0
         assert f": 1 converted now, {len(expected) - 1} before." in capsys.readouterr().out
         assert path.read_bytes() == content
     assert {path.suffix for path in written} == ({".png"} if name == "pascal_context_59" else {".jpg", ".tif"})

@@ -123,7 +123,7 @@ def test_the_tool_writes_weights_that_errseg_loads(root, tmp_path):
 def test_the_tool_names_missing_scenes(tmp_path):
     done = pretrain_clip("--data", tmp_path)
     assert done.returncode == 2
-    assert "errseg.mini.generate" in done.stderr and "Traceback" not in done.stderr
+    assert "errseg mini draw" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_registration(root):

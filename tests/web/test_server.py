@@ -57,7 +57,7 @@ def test_importing_does_not_need_gradio():
     ("arguments", "words"),
     [
         (["--weights", "missing.pth"], "missing.pth"),
-        (["--max-names", "0"], "below 1"),
+        (["--max-names", "0"], "--max-names: '0' is not a positive number"),
         (["--auth", "lab"], "--auth is USER:PASSWORD-FILE"),
     ],
 )

@@ -4,11 +4,9 @@ Its export "Brush labels to PNG" names a mask ``task-7-annotation-9-by-ANNOTATOR
 name of the labelling control. Which image a task is of stands in its JSON export alone.
 """
 
-import argparse
 import json
 import os
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +22,7 @@ from ..files import check_label_size, read_image_size, read_label
 from ..names_file import read_names
 from ..pairing import IMAGE_ENDINGS, find_files, visible_files
 
-__all__ = ["MASK", "main", "merge"]
+__all__ = ["MASK", "merge"]
 
 MASK = re.compile(r"task-(?P<task>\d+)-annotation-(?P<annotation>\d+)-by-(?P<by>[^-]*)-(?P<rest>.+)-\d+\.png", re.I)
 UPLOAD = re.compile(r"[0-9a-f]{8}-")  # what Label Studio puts before the name of an uploaded file
@@ -46,31 +44,6 @@ class _Mask(NamedTuple):
     task: int
     annotation: int
     index: int  # of its name
-
-
-def main(description: str | None) -> int:
-    """The command line of ``datasets/merge_label_studio.py``; returns the exit status."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = parser.add_argument
-    add("masks", type=Path, metavar="MASKS", help='folder of the export "Brush labels to PNG"')
-    add("export", type=Path, metavar="EXPORT.json", help="the JSON, or JSON-MIN, export of the same project")
-    add("images", type=Path, metavar="IMAGES", help="folder of the images")
-    add("--out", type=Path, required=True, metavar="LABELS", help="folder of the labels")
-    add("--names", type=Path, metavar="FILE", help="names in the order of the ids (default: the export's, sorted)")
-    add("--background", metavar="NAME", help="id 0, of the pixels that no mask covers; without it they do not count")
-    args = parser.parse_args()
-    try:
-        merged = merge(args.masks, args.export, args.images, args.out, args.names, args.background)
-    except (UsageError, OSError) as error:
-        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
-        return 2
-    print(f"{merged.labels} labels of {len(merged.names)} names are in {args.out}; their data-set file:\n")
-    folders = {"images": args.images.absolute(), "labels": args.out.absolute()}
-    keys = {**folders, "names": args.out.absolute() / "names.json", "ignore": merged.ignore}
-    print("\n".join(f"{key}: {json.dumps(str(value)) if key != 'ignore' else value}" for key, value in keys.items()))
-    if merged.unclear:
-        print(f"\n{merged.unclear} pixels are covered by masks of several classes and do not count.", file=sys.stderr)
-    return 0
 
 
 def merge(

@@ -16,7 +16,7 @@ from errseg.evaluation.metrics import SCORES
 from ..bench import Bench
 from ..case import EITHER, REFUSE, Case
 from ..mutate import Payload, damage, odd_tree
-from .commands import run_tool
+from .commands import run_command
 
 __all__ = ["evaluation_record", "fixture", "batch_ledger"]
 
@@ -72,4 +72,4 @@ def fixture(random: Random, bench: Bench, folder: Path) -> Case:
     good = stream.getvalue()
     data = random.choice([good, damage(good, random), pickle.dumps(Payload()), b"", b"<html>"])
     (folder / "a.npz").write_bytes(data)
-    return Case("check_parity", repr(data[:40]), REFUSE, lambda: run_tool("check_parity", "a.npz"))
+    return Case("parity", repr(data[:40]), REFUSE, lambda: run_command("parity", "a.npz"))

@@ -1,4 +1,4 @@
-"""tools/benchmark.py: rows, tables, the paper's tables, a checkpoint, and what it refuses."""
+"""errseg benchmark: rows, tables, the paper's tables, a checkpoint, and what it refuses."""
 
 from functools import cache, partial
 
@@ -155,7 +155,7 @@ def test_paper_table_10(benchmark_tool, no_children):
 def test_refuses_in_one_sentence(benchmark_tool, options, sentence):
     status, rows, out, err = benchmark_tool(*options)
     assert status == 2 and rows is None and out == ""
-    assert sentence in err and err.count("\n") == 1 and err.startswith("benchmark.py: ")
+    assert sentence in err and err.count("\n") == 1 and err.startswith("errseg benchmark: ")
 
 
 def test_refuses_the_plain_form_of_too_many_names(benchmark_tool, monkeypatch):
@@ -167,7 +167,9 @@ def test_refuses_the_plain_form_of_too_many_names(benchmark_tool, monkeypatch):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="for machines without a GPU")
 def test_says_that_there_is_no_gpu(benchmark_tool):
     status, _, _, err = benchmark_tool("--device", "cuda")
-    assert status == 2 and err == "benchmark.py: --device cuda needs a GPU, and torch sees none; give --device cpu.\n"
+    assert (
+        status == 2 and err == "errseg benchmark: --device cuda needs a GPU, and torch sees none; give --device cpu.\n"
+    )
 
 
 def test_names():

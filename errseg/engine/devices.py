@@ -1,4 +1,4 @@
-"""What the command lines check before they start anything expensive."""
+"""The devices that the processes of a run need."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""tools/visualize.py, run as people run it."""
+"""errseg inspect, run as people run it."""
 
 import subprocess
 import sys
@@ -12,16 +12,8 @@ from PIL import Image
 
 from errseg.errors import UsageError
 from errseg.inspection import point
-from tests.conftest import load_tool
 
-TOOL = Path(__file__).parents[2] / "tools/visualize.py"
 CLASSES = "cat, grass, 'sky', road, wall, tree, 日本"
-
-
-@pytest.fixture(scope="module")
-def tool():
-    """The tool as a module."""
-    return load_tool("visualize")
 
 
 @pytest.fixture
@@ -38,15 +30,12 @@ def files(build, tiny_cfg, picture, tmp_path):
 
 
 @pytest.fixture
-def show(tool, files, monkeypatch, capsys):
-    """``show(*options)``: exit status, output, errors of the tool on the picture."""
+def show(command, files):
+    """``show(*options)``: exit status, output, errors of the command on the picture."""
 
     def call(*options, names=("--classes", CLASSES), image="photo.jpg"):
-        command = ["visualize.py", files / image, "--weights", files / "run", "--out", files / "out", *names, *options]
-        monkeypatch.setattr(sys, "argv", list(map(str, command)))
-        status = tool.main()
-        output = capsys.readouterr()
-        return status, output.out, output.err
+        model = ("--weights", files / "run", "--out", files / "out")
+        return command("inspect", files / image, *model, *names, *options)
 
     return call
 
@@ -54,7 +43,7 @@ def show(tool, files, monkeypatch, capsys):
 def test_as_a_user(files):
     command = [
         sys.executable,
-        TOOL,
+        *("-m", "errseg", "inspect"),
         files / "photo.jpg",
         "--weights",
         files / "run/model_final.pth",
@@ -99,7 +88,7 @@ def test_everything_by_default(show, files):
 )
 def test_bad_options(options, sentence, show, files):
     status, out, err = show(*options)
-    assert status == 2 and not out and err.startswith("visualize.py: ") and err.count("\n") == 1
+    assert status == 2 and not out and err.startswith("errseg inspect: ") and err.count("\n") == 1
     assert sentence in err
     assert not (files / "out").exists()
 
@@ -107,7 +96,9 @@ def test_bad_options(options, sentence, show, files):
 def test_bad_files(show, files):
     (files / "broken.jpg").write_bytes(b"no picture")
     status, out, err = show(image="broken.jpg")
-    assert status == 1 and not out and err.startswith("visualize.py: ") and "broken.jpg" in err and err.count("\n") == 1
+    assert (
+        status == 1 and not out and err.startswith("errseg inspect: ") and "broken.jpg" in err and err.count("\n") == 1
+    )
     assert show(image="missing.jpg")[0] == 2
     (files / "clip.mp4").touch()
     assert "videos alone" in show(image="clip.mp4")[2]

@@ -1,4 +1,4 @@
-"""tools/predict.py: pictures, folders and videos as a user gives them; what is kept, what fails, what is refused."""
+"""errseg predict: pictures, folders and videos as a user gives them; what is kept, what fails, what is refused."""
 
 import json
 import os
@@ -18,13 +18,13 @@ from pycocotools import mask as coco_mask
 
 import errseg
 from errseg import fonts
-from errseg.api import Result, arguments
+from errseg.api import Result
+from errseg.cli import options
 from errseg.colors import colors_of
 from errseg.locking import LOCK
-from tests.conftest import TINY_CLIP, TINY_RUN, load_tool
+from tests.conftest import TINY_CLIP, TINY_RUN
 
-ROOT = Path(__file__).parents[1]
-TOOL = ROOT / "tools/predict.py"
+ROOT = Path(__file__).parents[2]
 NAMES = 'cat, 猫, "sky, heaven", café'
 
 
@@ -51,26 +51,14 @@ def model(run_folder):
     return model
 
 
-@pytest.fixture(scope="module")
-def tool():
-    """The tool as a module."""
-    return load_tool("predict")
-
-
 @pytest.fixture
-def predict(tool, run_folder, monkeypatch, capsys, tmp_path):
+def predict(command, run_folder, monkeypatch, tmp_path):
     """``predict(*arguments, names=NAMES)``: exit status, output, errors; outputs go into ``out``."""
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments, names=("--classes", NAMES)):
-        command = [*map(str, arguments), *names, "--weights", run_folder / "model_final.pth"]
-        monkeypatch.setattr(sys, "argv", ["predict.py", *map(str, command), "--out", "out", "--device", "cpu"])
-        try:
-            status = tool.main()
-        except SystemExit as stop:
-            status = stop.code
-        output = capsys.readouterr()
-        return status, output.out, output.err
+        model = ("--weights", run_folder / "model_final.pth", "--device", "cpu")
+        return command("predict", "--out", "out", *model, *names, *arguments)
 
     return call
 
@@ -165,17 +153,17 @@ def test_a_second_run_keeps_what_is_done(predict, photos):
 
 def test_other_names_and_options_are_done_anew(predict, photos):
     predict(photos)
-    for names, options, what in (
+    for names, changes, what in (
         (("--classes", "dog, grass"), (), "names"),
         (("--classes", "dog, grass"), ("--num-classes", 1), "K"),
         (("--classes", "dog, grass"), ("--num-classes", 1, "--background", "none"), "background"),
         (
             ("--classes", "dog, grass"),
-            ("--opts", "MODEL.CRM.SCORE_COEFFICIENT", "0.2"),
+            ("MODEL.CRM.SCORE_COEFFICIENT", "0.2"),
             "K and background and MODEL.CRM.SCORE_COEFFICIENT",
         ),
     ):
-        status, out, _ = predict(photos, *options, names=names)
+        status, out, _ = predict(photos, *changes, names=names)
         assert status == 0 and f"3 of 3 inputs were done before with other {what}" in out and "done    3" in out
     # the labels of other names do not become these names' where only the overlay was made with them
     predict(photos, "--format", "overlay", names=("--classes", "one"))
@@ -199,7 +187,19 @@ def check_whole(folder, count):
 
 
 def test_a_killed_run_goes_on(many, run_folder, tmp_path, predict):
-    command = [sys.executable, TOOL, many, "--classes", NAMES, "--out", tmp_path / "out", "--device", "cpu"]
+    command = [
+        sys.executable,
+        "-m",
+        "errseg",
+        "predict",
+        many,
+        "--classes",
+        NAMES,
+        "--out",
+        tmp_path / "out",
+        "--device",
+        "cpu",
+    ]
     process = subprocess.Popen([*command, "--weights", run_folder], stderr=subprocess.PIPE, text=True)
     while len(list((tmp_path / "out").glob("*.json"))) < 10 and process.poll() is None:
         time.sleep(0.01)
@@ -392,7 +392,7 @@ def test_mistakes_are_one_sentence(predict, tmp_path, arguments, names, message)
     Image.fromarray(picture(0)).save(tmp_path / "a.png")
     status, out, err = predict(*arguments, names=names)
     line = err.splitlines()[-1]
-    assert status == 2 and not out and message.lower() in line.lower() and line.startswith("predict.py: ")
+    assert status == 2 and not out and message.lower() in line.lower() and line.startswith("errseg predict: ")
     assert not (tmp_path / "out").exists()
 
 
@@ -409,13 +409,13 @@ def test_an_output_folder_that_is_none(predict, photos):
 
 def test_which_model_it_is(monkeypatch, tmp_path, capsys, run_folder):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(arguments, "CHECKOUT", tmp_path / "elsewhere")
-    assert arguments.model_of("w.pth", None) == ("w.pth", None)
-    assert arguments.model_of("w.pth", "c.yaml") == ("c.yaml", "w.pth")
-    assert arguments.model_of(None, "c.yaml") == ("c.yaml", None)
+    monkeypatch.setattr(options, "CHECKOUT", tmp_path / "elsewhere")
+    assert options.model_of("w.pth", None) == ("w.pth", None)
+    assert options.model_of("w.pth", "c.yaml") == ("c.yaml", "w.pth")
+    assert options.model_of(None, "c.yaml") == ("c.yaml", None)
     with pytest.raises(errseg.errors.UsageError, match="huggingface.co/lchen1019/ERR-Seg.*quickstart.sh"):
-        arguments.model_of(None, None)
+        options.model_of(None, None)
     Path("output/mini").mkdir(parents=True)
     os.symlink(run_folder, "output/mini/errseg")
-    assert arguments.model_of(None, None) == ("output/mini/errseg", None)
+    assert options.model_of(None, None) == ("output/mini/errseg", None)
     assert "knows only drawn shapes" in capsys.readouterr().err

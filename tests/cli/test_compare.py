@@ -1,27 +1,13 @@
-"""tools/compare_runs.py: differences, and warnings where two evaluations were not measured alike."""
+"""errseg compare: differences, and warnings where two evaluations were not measured alike."""
 
 import copy
-import importlib.util
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
 from errseg.config import get_cfg
 from errseg.config.settings import flatten
 from errseg.evaluation import SCORES
-
-TOOL = Path(__file__).parents[1] / "tools/compare_runs.py"
-
-
-@pytest.fixture(scope="module")
-def tool():
-    """The tool as a module."""
-    spec = importlib.util.spec_from_file_location("compare_runs", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def result(paper_name, ious, **changes):
@@ -44,7 +30,7 @@ def run():
 
 
 @pytest.fixture
-def compare(tool, tmp_path, monkeypatch, capsys):
+def compare(command, tmp_path):
     """``compare(a, b, *options)``: exit status, output, errors."""
 
     def call(a, b, *options):
@@ -54,10 +40,7 @@ def compare(tool, tmp_path, monkeypatch, capsys):
             folder.mkdir(exist_ok=True)
             (folder / "evaluation.json").write_text(content if isinstance(content, str) else json.dumps(content))
             paths.append(str(folder))
-        monkeypatch.setattr(sys, "argv", ["compare_runs.py", *paths, *options])
-        status = tool.main()
-        output = capsys.readouterr()
-        return status, output.out, output.err
+        return command("compare", *paths, *options)
 
     return call
 
@@ -184,20 +167,19 @@ def test_a_value_of_another_type_is_named(compare, run, place, value, words):
     assert status == 2 and not out and "b/evaluation.json is no evaluation of errseg" in err and words in err
 
 
-def test_deep_nesting_and_long_paths_are_one_sentence(compare, run, tool, monkeypatch, capsys):
+def test_deep_nesting_and_long_paths_are_one_sentence(compare, run, command):
     status, _, err = compare(run, "[" * 100_000)
     assert status == 2 and "nests its values too deeply" in err and err.count("\n") == 1
-    monkeypatch.setattr(sys, "argv", ["compare_runs.py", "a" * 5000, "a\0b"])
-    assert tool.main() == 2 and "does not exist" in capsys.readouterr().err
+    status, _, err = command("compare", "a" * 5000, "a\0b")
+    assert status == 2 and "does not exist" in err
 
 
-def test_mistakes_are_one_sentence(compare, tool, run, monkeypatch, capsys, tmp_path):
+def test_mistakes_are_one_sentence(compare, command, run, tmp_path):
     other = copy.deepcopy(run)
     other["results"] = {"b": result("B", [1.0])}
     status, _, err = compare(run, other)
     assert status == 2 and "have no data set in common (a150, a847; b)" in err and err.count("\n") == 1
     status, _, err = compare(run, run, "--top", "-1")
     assert status == 2 and "--top is -1" in err
-    monkeypatch.setattr(sys, "argv", ["compare_runs.py", str(tmp_path / "none"), str(tmp_path)])
-    assert tool.main() == 2
-    assert "none does not exist" in capsys.readouterr().err
+    status, _, err = command("compare", tmp_path / "none", tmp_path)
+    assert status == 2 and "none does not exist" in err

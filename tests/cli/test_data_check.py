@@ -1,13 +1,10 @@
-"""tools/check_datasets.py: the table, the sentences, the exit status, the files."""
+"""errseg data check: the table, the sentences, the exit status, the files."""
 
-import importlib.util
 import json
 import os
-import runpy
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,22 +15,15 @@ from errseg.data import BENCHMARKS, register_all
 from errseg.mini import register_mini
 from tests.data import raw_copies
 
-ROOT = Path(__file__).resolve().parents[1]
 TRAIN, TEST = "coco_2017_train_stuff_all_sem_seg", "coco_2017_test_stuff_all_sem_seg"
 
 
 @pytest.fixture
-def check(monkeypatch, capsys):
+def check(command):
     """``check(argument, …)``: the exit status, what is printed and what goes to standard error."""
-    spec = importlib.util.spec_from_file_location("check_datasets", ROOT / "tools/check_datasets.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["check_datasets.py", *map(str, arguments), "--workers", "1"])
-        status = module.main()
-        out, err = capsys.readouterr()
-        return status, out, err
+        return command("data", "check", *arguments, "--workers", "1")
 
     yield run
     register_all()
@@ -97,13 +87,11 @@ def test_duplicate_first_synonyms_are_reported_and_do_not_fail(check, yaml_file)
     assert status == 0 and "1 of the 5 names" in out and "car (2, 4)" in out
 
 
-def test_what_our_scripts_prepare_lacks_nothing_but_images(check, tmp_path, monkeypatch):
-    """All six data sets, a few images each, by our scripts from copies of the published layouts."""
-    for name in ("coco_stuff", "ade20k_150", "ade20k_full", "pascal_context_59", "pascal_context_459", "voc"):
-        getattr(raw_copies, f"write_raw_{name}")(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["", str(tmp_path), "--workers", "1"])
-        with pytest.raises(SystemExit, match="0"):
-            runpy.run_path(str(ROOT / f"datasets/prepare_{name}.py"), run_name="__main__")
+def test_what_errseg_prepares_lacks_nothing_but_images(check, command, tmp_path):
+    """All six data sets, a few images each, prepared from copies of the published layouts."""
+    for name, write in raw_copies.WRITERS.items():
+        write(tmp_path)
+        assert command("data", "prepare", name, tmp_path, "--workers", "1")[0] == 0
     status, out, _ = check("--root", tmp_path, "--json", tmp_path / "check.json")
     reports = json.loads((tmp_path / "check.json").read_text())
     assert status == 1 and list(reports) == [row.name for row in BENCHMARKS]
@@ -141,7 +129,7 @@ def test_samples(check, yaml_file, tmp_path):
 )
 def test_what_is_not_known_is_refused(check, tiny_datasets, names, message):
     status, out, err = check(*names)
-    assert status == 2 and out == "" and err.startswith("check_datasets.py: ") and message in err
+    assert status == 2 and out == "" and err.startswith("errseg data check: ") and message in err
 
 
 def test_a_set_that_is_not_ours_is_refused(check, tiny_datasets):
@@ -173,7 +161,7 @@ def test_nothing_there(check, tmp_path):
 
 def test_command(yaml_file):
     """As a user runs it: in a process of its own, with two workers."""
-    command = [sys.executable, ROOT / "tools/check_datasets.py", yaml_file, "--workers", "2"]
+    command = [sys.executable, "-m", "errseg", "data", "check", yaml_file, "--workers", "2"]
     run = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stdout + run.stderr
     assert str(yaml_file) in run.stdout and run.stderr == ""

@@ -1,4 +1,4 @@
-"""The command line of training: a kill and a resume, two processes, evaluation, and what it says of mistakes."""
+"""tools/train_net.py: a kill and a resume, two processes, evaluation, and what it says of mistakes."""
 
 import hashlib
 import importlib.util
@@ -26,7 +26,7 @@ from errseg.errors import UsageError
 from tests.data.third_party import NAMES as THEIR_NAMES
 from tests.data.third_party import write_dataset
 
-TOOL = Path(__file__).parents[1] / "tools/train_net.py"
+TOOL = Path(__file__).parents[2] / "tools/train_net.py"
 TIMEOUT = 240  # seconds, on a loaded machine
 
 

@@ -1,7 +1,6 @@
-"""tools/render_predictions.py: overlays from files alone, what it skips, what it cannot use."""
+"""errseg render: overlays from files alone, what it skips, what it cannot use."""
 
 import os
-import sys
 
 import numpy as np
 import pytest
@@ -10,16 +9,9 @@ from PIL import Image
 import errseg
 from errseg.colors import color_of
 from errseg.evaluation import evaluate
-from tests.conftest import load_tool
 from tests.evaluation.oracle import LabelOracle, write_set
 
 SIZE = (40, 60)
-
-
-@pytest.fixture(scope="module")
-def tool():
-    """The tool as a module."""
-    return load_tool("render_predictions")
 
 
 @pytest.fixture
@@ -36,15 +28,11 @@ def saved(tmp_path):
 
 
 @pytest.fixture
-def render(tool, monkeypatch, capsys):
+def render(command):
     """``render(*arguments)``: exit status, output, errors."""
 
     def call(*arguments):
-        command = ["render_predictions.py", *map(str, arguments), "--workers", "1"]
-        monkeypatch.setattr(sys, "argv", command)
-        status = tool.main()
-        output = capsys.readouterr()
-        return status, output.out, output.err
+        return command("render", *arguments, "--workers", "1")
 
     return call
 

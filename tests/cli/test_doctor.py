@@ -1,6 +1,5 @@
-"""tools/doctor.py: what it finds, what it calls missing, and the remedies."""
+"""errseg doctor: what it finds, what it calls missing, and the remedies."""
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -8,33 +7,23 @@ from types import SimpleNamespace
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from errseg.cli import doctor
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(scope="module")
-def doctor():
-    import errseg  # noqa: F401  makes detectron2 importable
-
-    spec = importlib.util.spec_from_file_location("doctor", ROOT / "tools/doctor.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
-
-
-def test_pins(doctor) -> None:
+def test_pins() -> None:
     text = '# numbers\nnumpy==2.4.6; python_version >= "3.11"\nnumpy==2.2.6; python_version < "3.11"\ntorch==2.11.0\n'
     assert doctor.read_pins(text) == {"numpy": ["2.4.6", "2.2.6"], "torch": ["2.11.0"]}
 
 
-def test_every_requirement_is_a_pin(doctor) -> None:
+def test_every_requirement_is_a_pin() -> None:
     text = (ROOT / "requirements.txt").read_text()
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     assert sum(map(len, doctor.read_pins(text).values())) == len(lines)
 
 
-def test_missing_package_has_a_remedy(doctor, monkeypatch) -> None:
+def test_missing_package_has_a_remedy(monkeypatch) -> None:
     versions = {"torch": "2.11.0+cu130", "timm": "1.0.9"}
 
     def version(name: str) -> str:
@@ -49,11 +38,11 @@ def test_missing_package_has_a_remedy(doctor, monkeypatch) -> None:
     assert (timm.value, timm.missing) == ("1.0.9 (tested with 1.0.31)", False)
     assert yacs.missing and "MISSING" in yacs.lines(8) and "pip install yacs==0.1.8" in yacs.lines(8)
     pytest_, gradio = doctor.check_packages({"pytest": ["9.2.0"], "gradio": ["6.31.0"]})[1:]
-    assert not pytest_.missing and gradio.value == "absent (only tools/web.py needs it)" and not gradio.missing
+    assert not pytest_.missing and gradio.value == "absent (only errseg web needs it)" and not gradio.missing
 
 
 @pytest.mark.parametrize("available", [False, True])
-def test_gpus(doctor, monkeypatch, available: bool) -> None:
+def test_gpus(monkeypatch, available: bool) -> None:
     import torch
 
     card = SimpleNamespace(name="A card", total_memory=80 * 2**30)
@@ -69,7 +58,7 @@ def test_gpus(doctor, monkeypatch, available: bool) -> None:
         assert "runs on the CPU" in findings[0].value
 
 
-def test_detectron2(doctor, monkeypatch) -> None:
+def test_detectron2(monkeypatch) -> None:
     import detectron2
 
     import errseg
@@ -81,13 +70,13 @@ def test_detectron2(doctor, monkeypatch) -> None:
     assert "none is installed" in which.value if "compat" in which.value else "it is installed" in which.value
 
 
-def test_broken_import_is_a_finding(doctor, monkeypatch) -> None:
+def test_broken_import_is_a_finding(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "errseg", None)
     (finding,) = doctor.check_detectron2()
     assert finding.missing and "setup.sh" in finding.remedy
 
 
-def test_datasets(doctor, monkeypatch, tmp_path) -> None:
+def test_datasets(monkeypatch, tmp_path) -> None:
     from detectron2.data import DatasetCatalog, MetadataCatalog
 
     names = ["doctor_here", "doctor_gone"]
@@ -107,13 +96,13 @@ def test_datasets(doctor, monkeypatch, tmp_path) -> None:
 
 
 def test_command() -> None:
-    run = subprocess.run([sys.executable, ROOT / "tools/doctor.py"], capture_output=True, text=True, timeout=120)
+    run = subprocess.run([sys.executable, "-m", "errseg", "doctor"], capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stdout + run.stderr
     for word in ("torch", "open_clip_torch", "detectron2", "GPU", "Nothing that errseg needs is missing."):
         assert word in run.stdout
 
 
-def test_little_shared_memory_has_a_remedy(doctor, monkeypatch) -> None:
+def test_little_shared_memory_has_a_remedy(monkeypatch) -> None:
     for size, remedy in ((64 << 20, "--shm-size=8g"), (8 << 30, "")):
         monkeypatch.setattr(doctor.shutil, "disk_usage", lambda folder, size=size: SimpleNamespace(total=size))
         (finding,) = doctor.check_shared_memory()
@@ -121,5 +110,5 @@ def test_little_shared_memory_has_a_remedy(doctor, monkeypatch) -> None:
     assert doctor.check_shared_memory.__defaults__ == ("/dev/shm",)
 
 
-def test_a_system_without_shared_memory(doctor) -> None:
+def test_a_system_without_shared_memory() -> None:
     assert doctor.check_shared_memory("no/such/folder") == []

@@ -1,32 +1,24 @@
-"""tools/export.py: the words of its command line."""
+"""errseg export: the words of its command line."""
 
 import json
-import runpy
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
-TOOL = Path(__file__).parents[2] / "tools/export.py"
 DATA = Path(__file__).parents[1] / "data"
-TINY = ["--opts", "MODEL.CLIP.NAME", str(DATA / "tiny_clip.json"), "MODEL.CLIP.PRETRAINED", "", "MODEL.ESCF.DIM", "32"]
+TINY = ["MODEL.CLIP.NAME", str(DATA / "tiny_clip.json"), "MODEL.CLIP.PRETRAINED", "", "MODEL.ESCF.DIM", "32"]
 TINY += ["MODEL.ESCF.NUM_LAYERS", "1"]
 
 
 @pytest.fixture
-def call(monkeypatch, tmp_path, capsys):
-    """``call(option, ...)``: the tool's exit status, and what it printed to stdout and stderr."""
-    config = Path(__file__).parents[2] / "configs/errseg_convnext_base.yaml"
+def call(command, tmp_path):
+    """``call(option, ...)``: the exit status, and what it printed to stdout and stderr."""
 
-    def run(*options, weights=("--config-file", str(config)), opts=TINY):
-        out = ["--out", str(tmp_path / "out")]
-        monkeypatch.setattr(sys, "argv", [str(TOOL), *weights, *out, *options, *opts])
+    def run(*options, weights=("--config", "errseg_convnext_base"), opts=TINY):
         torch.manual_seed(0)
-        with pytest.raises(SystemExit) as end:
-            runpy.run_path(str(TOOL), run_name="__main__")
-        return end.value.code, *capsys.readouterr()
+        return command("export", *weights, "--out", tmp_path / "out", *options, *opts)
 
     return run
 
@@ -80,7 +72,7 @@ def test_open_with_a_file_of_names(call, tmp_path):
 def test_wrong_words_are_answered_in_a_sentence(call, tmp_path, options, message):
     code, _, err = call(*options)
     last = err.strip().splitlines()[-1]
-    assert code == 2 and last.startswith("export.py: ") and message in last
+    assert code == 2 and last.startswith("errseg export: ") and message in last
     assert not (tmp_path / "out").exists()
 
 

@@ -1,0 +1,174 @@
+"""Measure the model beside its plain form: time, multiply-adds, memory, agreement.
+
+  errseg benchmark --config errseg_convnext_base --vocabulary ade20k_150
+
+Random weights are enough; the embeddings of the names are then random too.
+--vocabulary takes packaged vocabularies, data sets (registered names or .yaml
+files) and random:N, which is N made-up names.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from errseg.errors import UsageError
+
+from .options import PRECISIONS, add_config, listed
+from .parser import Parser
+
+if TYPE_CHECKING:
+    from detectron2.config import CfgNode
+
+    from errseg.benchmark.rows import Row
+
+REPEATS = {"cpu": 5, "cuda": 30}
+SHORT = dict(zip(PRECISIONS, ("fp32", "bf16", "fp16"), strict=True))
+
+
+def add_arguments(parser: Parser) -> None:
+    """Declare the options."""
+    add = parser.add_argument
+    add_config(parser)
+    add("--vocabulary", type=_words, metavar="NAME,…", help="default: A-847's and A-150's; with --train, COCO-Stuff's")
+    add("--num-classes", type=int, metavar="K", help="names that CRM keeps (default: the vocabulary's own number)")
+    add("--device", default="cpu", metavar="DEVICE", help="cpu or cuda (default: cpu)")
+    add(
+        "--precision",
+        type=_words,
+        default=["float32"],
+        metavar="P,…",
+        help=f"of {', '.join(PRECISIONS)}; plain: float32",
+    )
+    add("--form", default="both", metavar="FORM", help="fast, plain or both (default: both)")
+    add("--batch", type=_numbers, default=[1], metavar="N,…", help="images at a time (default: 1)")
+    add("--repeats", type=int, metavar="N", help="runs of each case (default: 5 on the CPU, 30 on a GPU)")
+    add("--threads", type=int, metavar="N", help="threads of the CPU (default: torch's)")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--train", action="store_true", help="measure a training step; below float32 with autocast")
+    what.add_argument("--set-vocabulary", action="store_true", help="measure the encoding of the names")
+    what.add_argument("--paper-table", type=int, choices=(3, 10), help="the paper's table, with our figures")
+    what.add_argument(
+        "--gpu-table",
+        nargs=2,
+        type=Path,
+        metavar=("PREDICT", "TRAIN"),
+        help="print the GPU's table of two --json files",
+    )
+    add("--compile", nargs="?", const="", metavar="MODE", help="also the compiled fast form (default: fits the device)")
+    add("--weights", default="", metavar="FILE", help="a checkpoint; the names are then really encoded")
+    add("--image", nargs="+", default=[], metavar="FILE", help="pictures; agreement: of all, time: of the first batch")
+    add("--no-memory", action="store_true", help="leave out peak memory, which takes a process a case")
+    add("--floor", action="store_true", help="the least time that the work allows (always on a GPU)")
+    add("--chart", type=Path, metavar="PNG", help="draw the time of each part as bars")
+    add("--json", type=Path, metavar="FILE", help="write the rows")
+    add("--quiet", action="store_true", help="do not report progress")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print, write."""
+    import logging
+
+    from errseg.benchmark import paper
+    from errseg.benchmark.chart import draw
+    from errseg.benchmark.tables import report
+    from errseg.evaluation.report import write_json
+
+    logging.basicConfig(format="%(message)s", level=logging.ERROR)  # to stderr: the tables are alone on stdout
+    logging.getLogger("errseg.benchmark").setLevel(logging.WARNING if args.quiet else logging.INFO)
+    if args.gpu_table:
+        print(_gpu_table(args.gpu_table))
+        return 0
+    cfg = configure(args)
+    if args.paper_table == 10:
+        rows_of = [(each, measured(args, each.apply(cfg), paper.TABLE10_VOCABULARIES)) for each in paper.TABLE10]
+        rows = [row | {"ssr": each.ssr, "csr": each.csr} for each, some in rows_of for row in some]
+        print(paper.table10(rows_of))
+    else:
+        default = ("coco_stuff_171",) if args.train else paper.TABLE3_VOCABULARIES
+        rows = measured(args, cfg, default)
+        print(report(rows))
+        if args.paper_table:
+            print(f"\n{paper.table3(rows)}")
+    if args.json:
+        write_json(args.json, rows)
+    if args.chart:
+        draw(rows, args.chart)
+    return 0
+
+
+def configure(args: argparse.Namespace) -> "CfgNode":
+    """The configuration, its device and threads set.
+
+    Raises:
+        UsageError: an option has a value that means nothing.
+    """
+    import torch
+
+    from errseg.config import load_config
+
+    if not args.config:
+        raise UsageError("no configuration is given; add --config, such as --config errseg_convnext_base.")
+    for option in ("repeats", "threads", "num_classes"):
+        value = getattr(args, option)
+        if value is not None and value < 1:
+            raise UsageError(f"--{option.replace('_', '-')} is {value}; give 1 or more.")
+    if args.paper_table and args.vocabulary:
+        raise UsageError("--paper-table brings its own vocabularies; leave --vocabulary out.")
+    if args.device == "auto":
+        args.device = "cuda" if torch.cuda.is_available() else "cpu"
+    if args.device not in REPEATS:
+        raise UsageError(f"--device is {args.device!r}; give cpu or cuda.")
+    if args.device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda needs a GPU, and torch sees none; give --device cpu.")
+    missing = [path for path in (*args.image, args.weights) if path and not Path(path).is_file()]
+    if missing:
+        raise UsageError(f"There is no file {missing[0]}; --image and --weights take files.")
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    cfg = load_config(args.config, args.opts)
+    cfg.MODEL.DEVICE = args.device
+    return cfg
+
+
+def measured(args: argparse.Namespace, cfg: "CfgNode", vocabularies: Sequence[str]) -> "list[Row]":
+    """The rows of all cases that the options ask for."""
+    from errseg.benchmark.cases import make_cases
+    from errseg.benchmark.measure import measure
+    from errseg.benchmark.names import name_list
+    from errseg.benchmark.rows import make_rows
+
+    kind = "train" if args.train else "set_vocabulary" if args.set_vocabulary else "predict"
+    own = cfg.MODEL.CRM.NUM_CLASSES_TRAIN if args.train else cfg.MODEL.CRM.NUM_CLASSES_TEST or None
+    num_classes = own if args.num_classes is None else args.num_classes
+    names = [name_list(label, num_classes) for label in args.vocabulary or vocabularies]
+    on_gpu = args.device == "cuda"
+    mode = "" if args.compile is None else args.compile or ("reduce-overhead" if on_gpu else "default")
+    precisions = [SHORT.get(word, word) for word in args.precision]
+    cases = make_cases(kind, args.form, precisions, names, args.batch, mode, args.device)
+    repeats = args.repeats or REPEATS[args.device]
+    return make_rows(
+        measure(cases, cfg, repeats, args.weights, args.image, not args.no_memory, args.floor or on_gpu), cfg
+    )
+
+
+def _gpu_table(paths: Sequence[Path]) -> str:
+    from errseg.benchmark.gpu import summary
+
+    try:
+        predict, train = (json.loads(path.read_text(encoding="utf-8")) for path in paths)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{error}; give the two files that errseg benchmark --json wrote.") from error
+    return summary(predict, train)
+
+
+def _words(text: str) -> list[str]:
+    words = listed(text)
+    if not words:
+        raise argparse.ArgumentTypeError("nothing is given")
+    return words
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(word) for word in _words(text)]

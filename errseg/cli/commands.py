@@ -1,0 +1,37 @@
+"""The table of commands."""
+
+from typing import NamedTuple
+
+__all__ = ["COMMANDS", "Command"]
+
+
+class Command(NamedTuple):
+    """A row of the table."""
+
+    name: str  # one word, or two: "data prepare"
+    summary: str  # a line of ``errseg --help``
+    module: str  # of errseg.cli
+
+
+COMMANDS = (
+    Command("predict", "segment pictures and videos with names of your own", "predict"),
+    Command("web", "serve a web page that segments pictures", "web"),
+    Command("export", "write a model as ONNX or torch.export", "export"),
+    Command("inspect", "draw what happens inside a model", "inspect"),
+    Command("train", "train a model", "train"),
+    Command("evaluate", "score weights on data sets", "evaluate"),
+    Command("data prepare", "convert a data set from its published files", "data_prepare"),
+    Command("data check", "check the files and labels of data sets", "data_check"),
+    Command("data merge-label-studio", "make labels of Label Studio's masks", "data_merge"),
+    Command("compare", "compare two evaluations", "compare"),
+    Command("render", "draw saved predictions over their images", "render"),
+    Command("benchmark", "measure time, memory and multiply-adds", "benchmark"),
+    Command("parity", "compare with recorded numbers of the released model", "parity"),
+    Command("convert", "convert a checkpoint: released names, safetensors", "convert"),
+    Command("doctor", "report the installation and what it lacks", "doctor"),
+    Command("fuzz", "give errseg wrong inputs and judge the answers", "fuzz"),
+    Command("mini draw", "draw the scenes of the mini world", "mini_draw"),
+    Command("mini pretrain", "pretrain the mini world's CLIP", "mini_pretrain"),
+    Command("mini report", "write the results of the quickstart", "mini_report"),
+    Command("mini ablate", "run a table of the paper on the mini world", "mini_ablate"),
+)

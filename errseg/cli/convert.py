@@ -1,0 +1,94 @@
+"""Convert a checkpoint: released names to ours or back, torch file to safetensors.
+
+  errseg convert released.pth errseg_base.safetensors
+
+IN is a released checkpoint or one of ours. The ending of OUT chooses its kind:
+.safetensors, or .pth. Only the weights are written.
+"""
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from errseg.errors import UsageError
+
+from .parser import Parser
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ENDINGS = (".safetensors", ".pth")
+
+
+def add_arguments(parser: Parser) -> None:
+    """Declare the options."""
+    add = parser.add_argument
+    add("source", metavar="IN", help="a checkpoint (*.pth, *.pt, *.bin, *.safetensors)")
+    add("out", metavar="OUT", type=Path, help="the file to write (*.safetensors, *.pth)")
+    add("--to", choices=("ours", "released"), default="ours", help="whose names the weights get (default: ours)")
+    add("--overwrite", action="store_true", help="replace OUT if it is there")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read, rename, check, write."""
+    from errseg.checkpoint import load_state_dict_file
+
+    if args.out.suffix.lower() not in ENDINGS:
+        raise UsageError(f"OUT is {args.out}; end it with {' or '.join(ENDINGS)}, which chooses the kind of the file.")
+    if args.out.exists() and not args.overwrite:
+        raise UsageError(f"{args.out} is there already; give another path, or add --overwrite.")
+    weights, names = renamed(load_state_dict_file(args.source)["model"], args.source, args.to)
+    try:
+        write(weights, args.out)
+    except OSError as error:
+        raise UsageError(f"{args.out} cannot be written ({error}); make room, or give another path.") from error
+    megabytes = os.path.getsize(args.out) / 1e6
+    print(f"{args.out}: {len(weights)} tensors under {names}, {megabytes:.1f} MB")
+    return 0
+
+
+def renamed(weights: "dict[str, Tensor]", source: str, to: str) -> "tuple[dict[str, Tensor], str]":
+    """Weights under our names or the released ones, and whose names these are.
+
+    Args:
+        weights: by released names or by ours.
+        source: their file, for messages.
+        to: "ours" or "released".
+
+    Raises:
+        UsageError: a released checkpoint is not whole, or there is no released model of this kind.
+    """
+    from errseg.checkpoint import from_official, is_official, to_official
+    from errseg.modeling import systems
+
+    try:
+        if is_official(weights):
+            ours = from_official(weights)  # checks them
+            return (ours, "errseg's names") if to == "ours" else (weights, "the released names, as before")
+        if to == "ours":
+            return weights, "the names that they had"
+        for system in systems():
+            if system.released is not None:
+                released = {to_official(key, system.meta_architecture): value for key, value in weights.items()}
+                if is_official(released):
+                    from_official(released)  # says what differs from a released model
+                    return released, f"the released names of {system.name}"
+    except UsageError as error:
+        raise UsageError(f"{source}: {error}") from error
+    first = next(iter(weights), "none")
+    raise UsageError(f"{source} is no checkpoint of a system with released weights: its first key is {first}.")
+
+
+def write(weights: "dict[str, Tensor]", path: Path) -> None:
+    """Write weights; the file appears complete or not at all."""
+    import torch
+    from safetensors.torch import save
+
+    from errseg.atomic import replacing
+
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        if path.suffix.lower() == ".safetensors":
+            file.write(save({key: value.contiguous() for key, value in weights.items()}))
+        else:
+            torch.save({"model": weights}, file)

@@ -1,0 +1,84 @@
+"""Score weights on data sets.
+
+  errseg evaluate --config errseg_convnext_base --weights errseg_base.pth
+
+Without --dataset, the five sets of the paper: A-847, PC-459, A-150, PC-59 and
+PAS-20. A set that is missing is an error, unless --available is given. The
+scores go to OUTPUT_DIR/evaluation.json.
+"""
+
+import argparse
+from pathlib import Path
+
+from errseg.errors import UsageError
+
+from .options import add_config, add_device, add_out, add_precision
+from .parser import Parser
+from .train import keys_of
+
+
+def add_arguments(parser: Parser) -> None:
+    """Declare the options."""
+    add = parser.add_argument
+    help = "a YAML file or the name of a packaged configuration (default: config.yaml beside the weights)"
+    add_config(parser, help=help)
+    add("--weights", metavar="FILE", help="a checkpoint, ours or a released one, or the folder of a training run")
+    add("--dataset", nargs="+", metavar="SET", help="registered names or data-set files (*.yaml)")
+    add("--background", action="store_true", help="also VOC with background (PAS-20b)")
+    add("--available", action="store_true", help="only those sets that are there")
+    add("--save-predictions", metavar="DIR", help="write a label file for each image; those that are there are kept")
+    add("--gpus", type=int, default=0, metavar="N", help="processes, one on each GPU (default: one process)")
+    parser.alias("--num-gpus", "gpus", type=int)
+    add_device(parser)
+    add_precision(parser)
+    add_out(parser, None, "the folder of the results (OUTPUT_DIR)", metavar="DIR")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate in one process for each GPU."""
+    from .training import DEFAULTS, start
+
+    args.config, args.weights = _model(args)
+    keys = [*keys_of(args), "DATASETS.TEST", str(tuple(_sets(args))), *args.opts]
+    own = {
+        "eval_only": True,
+        "num_gpus": args.gpus,
+        "available": args.available,
+        "save_predictions": args.save_predictions,
+    }
+    return start(argparse.Namespace(**{**DEFAULTS, **own}, config_file=args.config, opts=keys, program=args.program))
+
+
+def _model(args: argparse.Namespace) -> tuple[str, str | None]:
+    """The configuration, and the weights as a file.
+
+    Raises:
+        UsageError: one of them is not given, or a run has none.
+    """
+    from errseg.checkpoint import last_checkpoint
+
+    weights, config = args.weights, args.config
+    if not weights and "MODEL.WEIGHTS" not in args.opts:
+        raise UsageError("no weights are given; add --weights FILE.")
+    if weights and Path(weights).is_dir():
+        final = Path(weights) / "model_final.pth"
+        newest = last_checkpoint(Path(weights)) or (str(final) if final.is_file() else "")
+        if not newest:
+            raise UsageError(f"The run {weights} has no checkpoint yet; give weights, or wait for one.")
+        weights = newest
+    beside = Path(weights).with_name("config.yaml") if weights else None
+    if not config and beside and beside.is_file():
+        config = str(beside)
+    if not config:
+        raise UsageError("no configuration is given, and there is none beside the weights; add --config CONFIG.")
+    return config, weights
+
+
+def _sets(args: argparse.Namespace) -> list[str]:
+    """The data sets to evaluate on: those given, or the paper's."""
+    from errseg.data import BENCHMARKS
+    from errseg.evaluation.paper import PAPER_ORDER
+
+    registered = {row.paper_name: row.name for row in BENCHMARKS}
+    *paper, background = (registered[name] for name in PAPER_ORDER)
+    return [*(args.dataset or paper), *([background] if args.background else [])]

@@ -1,0 +1,83 @@
+"""Write a model to a folder that runs without errseg.
+
+  errseg export --weights errseg_base.pth --vocabulary ade20k_150
+
+Input: images as uint8 RGB. Output: the label map and the confidences. The
+embeddings of the names are part of the file, unless --open-vocabulary makes
+them an input. The folder also holds the names, preprocessing.json and
+example.py. The file is compared with the model before it is kept; --compare
+compares both on your pictures, with times.
+"""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from errseg.errors import UsageError
+
+from .options import add_model, add_names, add_out, load_model, names_of
+from .parser import Parser
+
+if TYPE_CHECKING:
+    from errseg.api import Segmenter
+
+EXAMPLE_VOCABULARY = "ade20k_150"  # of an open vocabulary, where no names are given
+
+
+def add_arguments(parser: Parser) -> None:
+    """Declare the options."""
+    add = parser.add_argument
+    add("--format", choices=("onnx", "torch_export"), default="onnx", help="(default: onnx)")
+    add_names(parser, required=False)
+    add("--open-vocabulary", action="store_true", help="embeddings are an input; names are then an example")
+    add("--resolution", type=int, metavar="R", help="side of the images in pixels (default: INPUT.RESOLUTION_TEST)")
+    add_model(parser, device=False)
+    add_out(parser, None, "the folder (default: output/export/FORMAT)", metavar="DIR")
+    add("--overwrite", action="store_true", help="write into a folder that holds something else; its files stay")
+    add("--compare", nargs="+", metavar="PICTURE", help="pictures to compare on: files, folders, patterns in quotes")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the folder, and compare it on the pictures that are given."""
+    import logging
+    from pathlib import Path
+
+    import torch
+
+    from errseg.batch import find_sources
+    from errseg.export import agreement_on_pictures, export_model, runner_of
+
+    logging.basicConfig(format="%(message)s", level=logging.ERROR)  # to stderr
+    out = args.out or Path("output/export") / args.format
+    pictures = [each.path for each in find_sources(args.compare, out) if not each.is_video] if args.compare else []
+    if args.compare and not pictures:
+        raise UsageError("--compare has videos alone; give pictures.")
+    segmenter = make_segmenter(args)
+    done = export_model(segmenter, out, args.format, args.open_vocabulary, args.num_classes, args.overwrite, say=print)
+    print(
+        f"{done.file}: {done.size / 1e6:.1f} MB, {100 * done.agreement:.3f} % of the pixels of two drawn pictures "
+        f"labelled as the model labels them; {done.seconds:.0f} s. Try: python {done.folder / 'example.py'} PHOTO"
+    )
+    if pictures:
+        # An open vocabulary's K may exceed its example
+        if done.num_classes != segmenter.encoded.num_kept:
+            segmenter.set_vocabulary(names_of(args) or EXAMPLE_VOCABULARY, done.num_classes)
+        runner = runner_of(done.file, torch.get_num_threads())
+        print(agreement_on_pictures(runner, segmenter, pictures, args.open_vocabulary))
+    return 0
+
+
+def make_segmenter(args: argparse.Namespace) -> "Segmenter":
+    """The model on the CPU, with its names.
+
+    Raises:
+        UsageError: there are no names, or K means nothing.
+    """
+    names = names_of(args) or (EXAMPLE_VOCABULARY if args.open_vocabulary else None)
+    if names is None:
+        raise UsageError("no names are given; add --vocabulary, --classes, --classes-file, or --open-vocabulary.")
+    if args.open_vocabulary and args.num_classes == 0:
+        raise UsageError("--num-classes 0 is all of a vocabulary, and an open one has no number; give 1 or more.")
+    resolution = ["INPUT.RESOLUTION_TEST", str(args.resolution)] if args.resolution is not None else []
+    segmenter = load_model(args, resolution)
+    segmenter.set_vocabulary(names, args.num_classes)
+    return segmenter

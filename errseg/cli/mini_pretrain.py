@@ -1,0 +1,44 @@
+"""Pretrain the mini world's CLIP on its scenes.
+
+  errseg mini pretrain --out output/mini/clip.pt
+
+The configuration takes the file as MODEL.CLIP.PRETRAINED.
+"""
+
+import argparse
+from pathlib import Path
+
+from errseg.errors import UsageError
+
+from .options import add_out
+from .parser import Parser
+
+
+def add_arguments(parser: Parser) -> None:
+    """Declare the options."""
+    add = parser.add_argument
+    add_out(parser, "output/mini/clip.pt", "the file of the weights", metavar="FILE")
+    parser.alias("--output", "out", type=Path)
+    add(
+        "--data", type=Path, metavar="ROOT", help="folder of all data sets (default: $DETECTRON2_DATASETS, or datasets)"
+    )
+    add("--contrastive-steps", type=int, default=900, metavar="N", help="(default: %(default)s)")
+    add("--dense-steps", type=int, default=1200, metavar="N", help="(default: %(default)s)")
+    add("--probe-scenes", type=int, default=100, metavar="N", help="scenes of each set to try it on (default: 100)")
+    add("--seed", type=int, default=0, metavar="N", help="(default: 0)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, save, print how good it is."""
+    from detectron2.utils.logger import setup_logger
+
+    from errseg.mini.layout import data_root
+    from errseg.mini.pretraining import pretrain
+
+    setup_logger(name="errseg")
+    steps = (args.contrastive_steps, args.dense_steps)
+    try:
+        pretrain(args.out, args.data or data_root(), *steps, args.probe_scenes, args.seed)
+    except FileNotFoundError as error:
+        raise UsageError(str(error)) from error
+    return 0

@@ -1,0 +1,111 @@
+"""Segment pictures and videos with names of your own.
+
+  errseg predict photos/ clip.mp4 --classes "cat, grass" --weights FILE
+
+PICTURES are files, folders with their sub-folders, patterns in quotes, and
+videos. The results lie in --out as the inputs lie in their folder:
+NAME_overlay.png, NAME_labels.png (indices of the names), NAME.json and
+NAME_rle.json; of a video, NAME_overlay.mp4 and NAME_frames/. The same command
+continues after an interruption. Exit status 1: an input failed.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from errseg.errors import UsageError
+
+from .options import add_model, add_names, add_out, listed, load_model, names_of
+from .parser import Parser
+
+if TYPE_CHECKING:
+    from errseg.batch import Settings
+
+
+def add_arguments(parser: Parser) -> None:
+    """Declare the options."""
+    add = parser.add_argument
+    add("images", nargs="+", metavar="PICTURES", help="files, folders, patterns, videos")
+    add_names(parser)
+    add_model(parser)
+    add_out(parser, "output/predict", metavar="DIR")
+    add(
+        "--format",
+        default="overlay,labels,json",
+        metavar="F,…",
+        help="of overlay,labels,json,rle (default: %(default)s)",
+    )
+    add("--batch", type=int, default=1, metavar="N", help="images at a time (default: 1)")
+    add("--background", metavar="NAME", help="name of the pixels below --min-confidence (default: none is below)")
+    add("--min-confidence", type=float, metavar="X", help="0 to 1, with --background (default: 0.5)")
+    add("--every", type=int, default=1, metavar="N", help="take one of N frames of a video (default: 1)")
+    add("--overwrite", action="store_true", help="segment again what is done")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check the request, load the model, segment, report."""
+    import warnings
+
+    from PIL import Image
+
+    from errseg.api.names import as_vocabulary
+    from errseg.batch import find_sources, predict
+    from errseg.batch.report import classes_table, summary
+    from errseg.fonts import letters_of_no_font
+
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # names in any script, on any terminal
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # a large picture of the user's is no bomb
+    settings = check(args)
+    sources = find_sources(args.images, args.out)
+    names = names_of(args)
+    assert names is not None  # the options require them
+    vocabulary = as_vocabulary(names)
+    model = load_model(args)
+    model.set_vocabulary(vocabulary, args.num_classes)
+    odd = letters_of_no_font(model.names) if "overlay" in settings.formats else ""
+    if odd:
+        note = f"No font here has the letters {odd[:20]}: legends show codes; install one that has them, such as Noto."
+        print(note, file=sys.stderr)
+    outcome = predict(model, sources, settings)
+    if len(sources) == 1 and outcome.last:
+        print(classes_table(outcome.last), end="\n\n")
+    print(summary(outcome, settings))
+    for problem in outcome.problems:
+        print(f"  {problem}", file=sys.stderr)
+    if outcome.stopped:
+        print("Interrupted: the same command goes on from here.", file=sys.stderr)
+        return 130
+    return 1 if outcome.problems else 0
+
+
+def check(args: argparse.Namespace) -> "Settings":
+    """The settings of a request, before anything expensive starts.
+
+    Raises:
+        UsageError: an option has a value that means nothing.
+    """
+    from errseg.api.names import clean_name
+    from errseg.api.result import FORMATS
+    from errseg.batch import Settings
+
+    formats = tuple(listed(args.format))
+    unknown = [each for each in formats if each not in FORMATS]
+    if unknown or not formats:
+        raise UsageError(f"--format is {args.format!r}; give some of {', '.join(FORMATS)}, with commas between them.")
+    for option, least in (("batch", 1), ("every", 1), ("num_classes", 0)):
+        value = getattr(args, option)
+        if value is not None and value < least:
+            raise UsageError(f"--{option.replace('_', '-')} is {value}; give {least} or more.")
+    if args.min_confidence is not None and args.background is None:
+        raise UsageError("--min-confidence counts with --background NAME, the name of the pixels below it; give both.")
+    confidence = 0.5 if args.min_confidence is None else args.min_confidence
+    if not 0 <= confidence <= 1:
+        raise UsageError(f"--min-confidence is {confidence}; give a confidence from 0 to 1.")
+    try:
+        background = None if args.background is None else clean_name(args.background)
+    except UsageError as error:
+        raise UsageError(f"--background: {error}") from error
+    return Settings(Path(args.out), formats, args.batch, background, confidence, args.every, args.overwrite)
