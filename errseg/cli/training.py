@@ -12,8 +12,7 @@ from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 from torch.multiprocessing import ProcessExitedException
 
-import errseg
-from errseg.checkpoint import ERRSegCheckpointer
+from errseg.checkpoint import last_checkpoint
 from errseg.config import config_path
 from errseg.data import register_dataset_files
 from errseg.engine import Trainer, check_request, start_processes
@@ -23,6 +22,7 @@ from errseg.engine.resume import hold
 from errseg.errors import UsageError
 from errseg.evaluation import evaluate
 from errseg.failures import explained
+from errseg.modeling import build
 
 __all__ = ["DEFAULTS", "start"]
 
@@ -115,19 +115,5 @@ def work(cfg: CfgNode, args: argparse.Namespace) -> None:
 
 def evaluate_only(cfg: CfgNode, args: argparse.Namespace) -> None:
     """Evaluate the weights of the last checkpoint, if --resume asks for it and there is one, or MODEL.WEIGHTS."""
-    # A checkpoint brings CLIP's weights too.
-    model = errseg.build_model(without_pretraining(cfg) if cfg.MODEL.WEIGHTS else cfg)
-    checkpointer = ERRSegCheckpointer(model, cfg.OUTPUT_DIR)
-    resumed = args.resume and checkpointer.has_checkpoint()
-    weights = checkpointer.get_checkpoint_file() if resumed else cfg.MODEL.WEIGHTS
-    checkpointer.load(weights, checkpointables=[])
-    evaluate(cfg, model, cfg.DATASETS.TEST, weights=weights, save_predictions=args.save_predictions)
-
-
-def without_pretraining(cfg: CfgNode) -> CfgNode:
-    """A copy that loads no CLIP weights."""
-    cfg = cfg.clone()
-    cfg.defrost()
-    cfg.MODEL.CLIP.PRETRAINED = ""
-    cfg.freeze()
-    return cfg
+    weights = (last_checkpoint(cfg.OUTPUT_DIR) if args.resume else "") or cfg.MODEL.WEIGHTS
+    evaluate(cfg, build(cfg, weights), cfg.DATASETS.TEST, weights=weights, save_predictions=args.save_predictions)
