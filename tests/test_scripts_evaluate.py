@@ -84,7 +84,7 @@ def test_help(tmp_path):
 @pytest.fixture
 def weights(tiny_config_file, tmp_path):
     """A random checkpoint of the tiny model."""
-    torch.manual_seed(0)
+    torch.manual_seed(1)
     model = errseg.build_model(load_config(str(tiny_config_file)))
     torch.save({"model": model.state_dict()}, tmp_path / "weights.pth")
     return tmp_path / "weights.pth"
