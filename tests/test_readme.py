@@ -19,6 +19,7 @@ from PIL import Image
 
 import errseg
 from errseg.checkpoint import ERRSegCheckpointer
+from errseg.config import config_path
 from errseg.data.dataset_file import KINDS, load_dataset_file
 
 ROOT = Path(__file__).parents[1]
@@ -135,6 +136,11 @@ def test_command_parses(command, parse):
     except SystemExit as end:
         status = end.code
     assert status == 0  # of --help
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"--config (?!CONFIG)(\S+)", "\n".join(commands())))))
+def test_configuration_is_there(name):
+    assert (ROOT / config_path(name)).is_file()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
