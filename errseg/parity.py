@@ -1,14 +1,13 @@
-"""Compare our model with recorded numbers of the authors' released one, on weights that anyone can rebuild.
+"""Compare our models with recorded numbers of the authors' released ones, on weights that anyone can rebuild.
 
-A fixture (``*.npz``) names the model size, the vocabulary, K and the resolution, and holds an image with the released
-model's intermediate results, or a training batch with its loss and gradient norms.
+A fixture (``*.npz``) holds an image with the released model's intermediate results, or a training batch with its loss
+and gradient norms. What else it holds, and what is compared, says the system's record (``modeling/parity.py``).
 """
 
 import math
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +15,16 @@ import torch
 from torch import Tensor, nn
 
 from .agreement import share_of_equal_pixels
-from .checkpoint import from_official, to_official
-from .config import get_cfg
 from .errors import UsageError, short
-from .modeling import ERRSeg
+from .modeling import OpenVocabularySegmenter, System, build, systems
+from .modeling.parity import Fixture, Measures, Parity, difference, sampled
+from .modeling.taps import watch
 from .safe_files import open_regular, read_json
 
+__all__ = ["LIMITS", "compare", "fixture_model", "limits", "measures_of", "passes", "read_fixture", "rebuild_weights"]
+
 MAX_BYTES = 1 << 30  # of a fixture's arrays
-SIZES = {"base": "convnext_base_w_320", "large": "convnext_large_d_320"}
-LIMITS = {  # past these a fixture fails
-    "max_logit_diff": 1e-3,
-    "score_diff": 1e-4,
+COMMON_LIMITS = {  # of every system's measures
     "prediction_agreement": 0.999,
     "trained_tensors_differing": 0,
     "loss_diff": 1e-4,
@@ -72,114 +70,94 @@ def rebuild_weights(shapes: dict[str, list[int]]) -> dict[str, Tensor]:
     return weights
 
 
-def fixture_model(fixture: dict[str, np.ndarray], key_tables: Path) -> nn.Module:
-    """The model of a fixture with its rebuilt weights, on the CPU in float32, drop-out and drop-path off.
+def system_of_fixture(fixture: Fixture) -> tuple[System, Parity]:
+    """The system whose released model a fixture is of, and its entry in the record.
+
+    Raises:
+        UsageError: it is of no system.
+    """
+    lacks = []
+    for system in systems():
+        if system.parity is not None:
+            missing = [key for key in system.parity.needs if key not in fixture]
+            if not missing:
+                return system, system.parity
+            lacks.append(f"lacks {', '.join(missing)} of {system.name}'s")
+    raise UsageError(f"The fixture {', and '.join(lacks)}: it is no record of a released model.")
+
+
+def fixture_model(fixture: Fixture, key_tables: Path) -> OpenVocabularySegmenter:
+    """The model of a fixture with its rebuilt weights, on the CPU in float32.
 
     Args:
         fixture: the arrays of an ``.npz``.
-        key_tables: the folder of ``official_state_dict_{base,large}.json``.
+        key_tables: the folder of the tables of released keys and shapes, such as ``official_state_dict_base.json``.
+
+    Raises:
+        UsageError: the fixture is of no system, or of none of its models, or there is no such table.
     """
-    missing = [key for key in ("model", "K", "resolution") if key not in fixture]
-    if missing:
-        raise UsageError(f"The fixture lacks {', '.join(missing)}: it is no record of a released model.")
-    size = str(fixture["model"])
-    if size not in SIZES:
-        raise UsageError(f"The fixture is of the model {size!r}; errseg has {' and '.join(SIZES)}.")
-    cfg = get_cfg()
+    system, parity = system_of_fixture(fixture)
+    cfg, table = parity.config(fixture), key_tables / parity.key_table(fixture)
+    shapes = read_json(table, "key table")
     cfg.MODEL.DEVICE = "cpu"
-    cfg.MODEL.CLIP.NAME = SIZES[size]
-    cfg.MODEL.CRM.NUM_CLASSES_TRAIN = int(fixture["K"])
-    cfg.MODEL.ESCF.DROP_PATH = 0.0
-    cfg.INPUT.RESOLUTION_TRAIN = cfg.INPUT.RESOLUTION_TEST = int(fixture["resolution"])
-    model = ERRSeg(cfg)
-    shapes = read_json(key_tables / f"official_state_dict_{size}.json", "key table")
-    model.load_state_dict(from_official(rebuild_weights(shapes)))
+    cfg.MODEL.WEIGHTS = str(table)  # weights follow
+    model = build(cfg)
+    model.load_state_dict(system.released.from_released(rebuild_weights(shapes)))
     return model
 
 
-def measures_of(fixture: dict[str, np.ndarray], key_tables: Path) -> Iterator[tuple[str, float]]:
-    """The measures of one fixture: intermediates' largest absolute differences first, then those of ``LIMITS``."""
+def measures_of(fixture: Fixture, key_tables: Path) -> Measures:
+    """The measures of one fixture: intermediates' largest absolute differences first, then those of ``limits()``."""
     model = fixture_model(fixture, key_tables)
+    num_kept = int(fixture["K"]) if "K" in fixture else None
     if "loss" in fixture:
-        yield from _training_measures(model.train(), fixture)
+        model.train().set_vocabulary(fixture["class_names"].tolist(), num_kept)
+        yield from _training_measures(model, fixture)
     else:
-        model.eval().set_vocabulary(fixture["class_names"].tolist(), num_classes=int(fixture["K"]))
+        model.set_vocabulary(fixture["class_names"].tolist(), num_kept)
         yield from _inference_measures(model, fixture)
 
 
 compare = measures_of  # the former name
 
 
+def limits() -> dict[str, float]:
+    """The limit of each measure that has one: past it a fixture fails."""
+    own = [system.parity.limits for system in systems() if system.parity is not None]
+    return COMMON_LIMITS | {name: limit for each in own for name, limit in each.items()}
+
+
+LIMITS = limits()
+
+
 def passes(name: str, value: float) -> bool:
     """Whether a measure is within its limit; intermediates have none."""
-    if name not in LIMITS:
+    limit = limits().get(name)
+    if limit is None:
         return True
-    return value >= LIMITS[name] if name == "prediction_agreement" else value <= LIMITS[name]
+    return value >= limit if name == "prediction_agreement" else value <= limit
 
 
 @torch.no_grad()
-def _inference_measures(model: nn.Module, fixture: dict[str, np.ndarray]) -> Iterator[tuple[str, float]]:
+def _inference_measures(model: OpenVocabularySegmenter, fixture: Fixture) -> Measures:
+    _, parity = system_of_fixture(fixture)
     image = torch.from_numpy(fixture["image"]).permute(2, 0, 1)
-    outputs = _record(model, image)
-    for name in (key.removeprefix("sample/") for key in fixture if key.startswith("sample/")):
-        if name in outputs:
-            shape = tuple(fixture[f"shape/{name}"])
-            yield name, _sampled_difference(outputs[name], fixture[f"sample/{name}"], shape)
+    names = [key.removeprefix("sample/") for key in fixture if key.startswith("sample/")]
+    taps = {parity.recorded[name].tap for name in names if name in parity.recorded}
+    with watch(model, taps.union(parity.taps)) as seen:
+        scores = model([{"image": image}])[0]["sem_seg"]
+    for name in names:
+        if name in parity.recorded:
+            tap, layout = parity.recorded[name]
+            yield name, _sampled_difference(layout(seen[tap][0]), name, fixture)
         else:
             yield f"{name} (not compared)", math.nan
-    kept, logits = outputs["kept"], outputs["logits"]
-    if "class_scores" in fixture:
-        yield "class_scores", _difference(outputs["class_scores"], fixture["class_scores"])
-    if "selected_classes" in fixture:  # where they differ, what follows compares different classes
-        ours, theirs = set(kept.flatten().tolist()), set(fixture["selected_classes"].flatten().tolist())
-        yield "selected_classes_differing", float(len(ours ^ theirs))
-    if "logits_4096" in fixture:
-        yield "max_logit_diff", _difference(logits.flatten()[_sampled(logits.numel(), 4096)], fixture["logits_4096"])
-    scores = outputs["scores"]
-    if "scores_4096" in fixture:
-        selected = scores[kept[0]].flatten()
-        yield "score_diff", _difference(selected[_sampled(selected.numel(), 4096)], fixture["scores_4096"])
+    yield from parity.measures(model, seen, scores, fixture)
     yield "prediction_agreement", share_of_equal_pixels([scores.argmax(0)], [fixture["prediction"]])
 
 
-def _record(model: nn.Module, image: Tensor) -> dict[str, Tensor]:
-    """Run one image and keep the intermediate results under the fixture's names and in its layouts."""
-    outputs, hooks, head = {}, [], model.sem_seg_head
-
-    def keep(module: nn.Module, name: str, convert) -> None:
-        hooks.append(module.register_forward_hook(lambda _, args, result: outputs.update({name: convert(result)})))
-
-    keep(head.hsm, "cost_embedding", lambda x: x.flatten(0, 1).permute(0, 3, 1, 2))
-    keep(head.escf.image_guidance, "image_guidance", lambda x: x.permute(0, 3, 1, 2))
-    keep(head.escf.text_guidance, "text_guidance", lambda x: x)
-    for i in range(1, len(head.escf.layers), 2):  # each recorded layer is an SFM and a CFM
-        keep(head.escf.layers[i], f"fusion_layer_{i // 2}", lambda x: x.permute(0, 4, 1, 2, 3))
-    for i, stage in enumerate(head.gud.stages):
-        keep(stage, f"upsample_stage_{i + 1}", lambda x: x)
-    keep(head, "head", lambda x: x)
-    hooks.append(model.backbone.register_forward_hook(lambda _, args, maps: outputs.update(_encoder_names(maps))))
-    hooks.append(
-        head.crm.register_forward_hook(
-            lambda crm, args, _: outputs.update(cost_map_os16=args[0].unsqueeze(1), class_scores=crm.scores(args[0]))
-        )
-    )
-    try:
-        outputs["scores"] = model([{"image": image}])[0]["sem_seg"]
-    finally:
-        for hook in hooks:
-            hook.remove()
-    logits, outputs["kept"] = outputs.pop("head")
-    outputs["logits"] = outputs["selected_logits"] = logits[0]
-    return outputs
-
-
-def _encoder_names(maps: dict[str, Tensor]) -> dict[str, Tensor]:
-    names = {"E16": "encoder_os16_dense", "E32": "encoder_clip_vis_dense"}
-    return {names.get(name, f"encoder_{name}"): x for name, x in maps.items()}
-
-
-def _training_measures(model: nn.Module, fixture: dict[str, np.ndarray]) -> Iterator[tuple[str, float]]:
-    model.set_vocabulary(fixture["class_names"].tolist())
+def _training_measures(model: OpenVocabularySegmenter, fixture: Fixture) -> Measures:
+    to_released = system_of_fixture(fixture)[0].released.to_released
     for module in model.modules():
         if isinstance(module, nn.Dropout) or type(module).__name__ == "DropPath":
             module.eval()
@@ -189,7 +167,7 @@ def _training_measures(model: nn.Module, fixture: dict[str, np.ndarray]) -> Iter
     ]
     loss = sum(model(batch).values())
     loss.backward()
-    norms = {to_official(name): float(p.grad.norm()) for name, p in model.named_parameters() if p.requires_grad}
+    norms = {to_released(name): float(p.grad.norm()) for name, p in model.named_parameters() if p.requires_grad}
     recorded = dict(zip(fixture["grad_norm_names"].tolist(), fixture["grad_norms"].tolist(), strict=True))
     yield "trained_tensors_differing", float(len(norms.keys() ^ recorded.keys()))
     yield "loss_diff", abs(loss.item() - float(fixture["loss"]))
@@ -200,18 +178,11 @@ def _training_measures(model: nn.Module, fixture: dict[str, np.ndarray]) -> Iter
     )
 
 
-def _sampled(n: int, most: int) -> np.ndarray:
-    """The flat indices at which an array of n values was recorded."""
-    return np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.int64))
-
-
-def _difference(ours: Tensor, theirs: np.ndarray) -> float:
-    return float((ours - torch.from_numpy(theirs)).abs().max())
-
-
-def _sampled_difference(ours: Tensor, theirs: np.ndarray, shape: tuple[int, ...]) -> float:
+def _sampled_difference(ours: Tensor, name: str, fixture: Fixture) -> float:
+    """The largest difference of an intermediate result at the recorded places."""
+    theirs, shape = fixture[f"sample/{name}"], tuple(fixture[f"shape/{name}"].tolist())
     if tuple(ours.shape) != shape:
-        raise ValueError(
-            f"The recorded shape is {shape}, ours is {tuple(ours.shape)}; the fixture is of another model."
+        raise UsageError(
+            f"The fixture's {name} has the shape {shape}, ours has {tuple(ours.shape)}: it is of another model."
         )
-    return _difference(ours.contiguous().flatten()[_sampled(ours.numel(), 256)], theirs)
+    return difference(ours.contiguous().flatten()[sampled(ours.numel(), 256)], theirs)

@@ -1,25 +1,40 @@
 """From a segmenter and a picture to the arrays of an inspection."""
 
 import difflib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from errseg.api.segmenter import Segmenter
 from errseg.errors import UsageError
+from errseg.modeling import OpenVocabularySegmenter, system_of_model
+from errseg.modeling.panels import LayerAttention, Panel, Request
+from errseg.modeling.prediction import labels_and_confidences, picture_size
+from errseg.modeling.taps import Seen, taps_of, watch
+from errseg.modeling.views import View, Views
 from errseg.modeling.vocabulary import EncodedNames
 
 from .arrays import Attention, ClassAttention, Guidance, Inspection, Ranking, SpatialAttention
-from .probe import Overview, as_array, attention_layers, look_at_attention, overview, require_layer
 
 __all__ = ["PARTS", "inspect"]
 
-PARTS = ("cost", "crm", "attention", "guidance")
+PARTS = ("cost", "crm", "attention", "guidance")  # the panels that there are figures of
 SHOWN = 4  # names, where nobody asks for some
 
 
+class Run(NamedTuple):
+    """One run of a model on a picture."""
+
+    seen: Seen  # at the taps of the panels
+    labels: np.ndarray  # (H, W) ids
+    confidence: np.ndarray  # (H, W)
+    kept: Tensor  # (K,) ascending ids
+
+
+@torch.no_grad()
 def inspect(
     segmenter: Segmenter,
     image: Any,
@@ -39,60 +54,82 @@ def inspect(
         show: names to show; none: the largest, and for spatial attention the name that wins at the point.
         point: (x, y) in pixels of the picture, from where attention looks; None for the most confident pixel of the
             largest name, of the first in ``show`` where that wins pixels.
-        layer: of ESCF, from 1; None for the last.
+        layer: of those with attention (ERR-Seg: of ESCF), from 1; None for the last.
 
     Raises:
-        UsageError: the model has no such part, the vocabulary no such name, or the picture no such point.
+        UsageError: the system cannot be inspected, the model has no such part, the vocabulary no such name, or the
+            picture no such point.
     """
     model = segmenter.model
+    system = system_of_model(model)
+    system.require("inspect")
     if segmenter.vocabulary is None:
         raise UsageError("The model has no vocabulary; call segmenter.set_vocabulary(names) first.")
     encoded = segmenter.encoded
-    wanted = _wanted(model, what)
-    number = require_layer(attention_layers(model), layer) if "attention" in wanted else 1
+    panels = _wanted(model, system.panels, what)
+    number = _layer(model, panels["attention"], layer) if "attention" in panels else 1
     picture = segmenter.read(image)
     chosen = _ids(segmenter, show)
     _check_point(point, picture)
-    run = overview(model, encoded, segmenter.inputs(picture))
+    run = _run(model, encoded, segmenter.inputs(picture), panels)
     shown = chosen or _largest(run.labels)[:SHOWN]
     point = point or _most_confident(run, shown)
-    attention = None
-    if "attention" in wanted:
-        spatial = chosen or (int(run.labels[point[1], point[0]]),)
-        attention = _attention(model, encoded, run, number, spatial, point, picture.shape[:2])
+    place = ((point[0] + 0.5) / picture.shape[1], (point[1] + 0.5) / picture.shape[0])
+    names = chosen or (int(run.labels[point[1], point[0]]),)
+    request = Request(encoded.text, len(run.kept), number, names, place)
+
+    def found(name: str) -> Any:
+        return panels[name].show(model, run.seen, request) if name in panels else None
+
+    cost, points, guidance = found("cost"), found("crm"), found("guidance")
     return Inspection(
         picture,
         encoded.names,
         run.labels,
         run.confidence,
-        as_array(run.kept),
+        _array(run.kept),
         tuple(shown),
         point,
-        {name: as_array(cost) for name, cost in run.cost.items()} if "cost" in wanted else None,
-        _ranking(run, encoded.num_kept) if "crm" in wanted else None,
-        attention,
-        _guidance(run) if "guidance" in wanted else None,
+        None if cost is None else {name: _array(x) for name, x in cost.items()},
+        None if points is None else Ranking(_array(points), _array(run.kept), encoded.num_kept),
+        _attention(model, panels["attention"], run, request) if "attention" in panels else None,
+        None if guidance is None else _guidance(*guidance),
     )
 
 
-def _wanted(model, what: Sequence[str] | None) -> list[str]:
-    """The parts to show, all of which the model has."""
-    head = model.sem_seg_head
-    absent = {}
-    if not hasattr(head.crm, "scores"):
-        absent["crm"] = "the model keeps every class (MODEL.CRM.ENABLED is False)"
-    if not attention_layers(model):
-        absent["attention"] = "the model has no ESCF (MODEL.ESCF.ENABLED is False)"
-        if not hasattr(head.gud, "stages"):
-            absent["guidance"] = (
-                "the model has neither ESCF nor GUD (MODEL.ESCF.ENABLED and MODEL.GUD.ENABLED are False)"
-            )
-    for part in what or ():
-        if part not in PARTS:
-            raise UsageError(f"what = {part!r} is nothing that can be shown; give some of {', '.join(PARTS)}.")
-        if part in absent:
-            raise UsageError(f"what = {part!r}: {absent[part]}; leave it out.")
-    return [part for part in what or PARTS if part not in absent]
+def _wanted(model: nn.Module, panels: Mapping[str, Panel], what: Sequence[str] | None) -> dict[str, Panel]:
+    """The panels to show, all of which the model has."""
+    known = {name: panels[name] for name in PARTS if name in panels}
+    absent = {name: panel.absent(model) for name, panel in known.items()}
+    for name in what or ():
+        if name not in known:
+            raise UsageError(f"what = {name!r} is nothing that can be shown; give some of {', '.join(known)}.")
+        if absent[name]:
+            raise UsageError(f"what = {name!r}: {absent[name]}; leave it out.")
+    return {name: known[name] for name in what or known if not absent[name]}
+
+
+def _layer(model: nn.Module, panel: Panel, number: int | None) -> int:
+    """The number of the layer that was asked for, from 1; None: the last."""
+    count = panel.num_layers(model)
+    if number is not None and not 1 <= number <= count:
+        raise UsageError(f"layer {number}: the model has the layers 1 to {count}; give one of them.")
+    return count if number is None else number
+
+
+def _run(model: OpenVocabularySegmenter, encoded: EncodedNames, inputs: dict, panels: Mapping[str, Panel]) -> Run:
+    """Run the model on one image, seen as a whole, and keep what passes at the taps of the panels."""
+    view, taps = _whole_view(model, inputs), taps_of(model)
+    with watch(model, {tap for panel in panels.values() for tap in panel.taps if tap in taps}) as seen:
+        prediction = model.segment(model.see(inputs["image"], view), encoded.text, encoded.num_kept)
+    labels, confidence = labels_and_confidences([prediction.of_view(0, view, inputs)], picture_size(inputs))
+    return Run(seen, _array(labels), _array(confidence), prediction.kept[0])
+
+
+def _whole_view(model: OpenVocabularySegmenter, inputs: dict) -> View:
+    """The one view that shows the whole image at the configuration's resolution."""
+    views = Views(model.views.resolution, keep_aspect=model.views.keep_aspect)
+    return views.of(*inputs["image"].shape[-2:])[0]
 
 
 def _ids(segmenter: Segmenter, show: Sequence[str]) -> tuple[int, ...]:
@@ -126,7 +163,7 @@ def _largest(labels: np.ndarray) -> tuple[int, ...]:
     return tuple(ids[np.argsort(-counts, kind="stable")].tolist())
 
 
-def _most_confident(run: Overview, shown: Sequence[int]) -> tuple[int, int]:
+def _most_confident(run: Run, shown: Sequence[int]) -> tuple[int, int]:
     """(x, y) of the most confident pixel of the first name shown that wins pixels, else of the largest."""
     largest = _largest(run.labels)
     name = next((index for index in shown if index in largest), largest[0])
@@ -135,47 +172,44 @@ def _most_confident(run: Overview, shown: Sequence[int]) -> tuple[int, int]:
     return int(x), int(y)
 
 
-def _ranking(run: Overview, num_classes: int) -> Ranking:
-    return Ranking(as_array(run.scores), as_array(run.kept), num_classes)
-
-
-def _guidance(run: Overview) -> Guidance:
+def _guidance(image: Tensor | None, text: Tensor | None, decoder: Mapping[str, Tensor]) -> Guidance:
     return Guidance(
-        None if run.image_guidance is None else as_array(run.image_guidance.permute(2, 0, 1)),
-        None if run.text_guidance is None else as_array(run.text_guidance),
-        {name: as_array(x) for name, x in run.decoder_guidance.items()},
+        None if image is None else _array(image.permute(2, 0, 1)),
+        None if text is None else _array(text),
+        {name: _array(x) for name, x in decoder.items()},
     )
 
 
-def _attention(
-    model,
-    encoded: EncodedNames,
-    run: Overview,
-    number: int,
-    shown: Sequence[int],
-    point: tuple[int, int],
-    size: tuple[int, int],
-) -> Attention:
-    """With CRM's choice, and with every name, unless that is the same."""
-    layers, num_names = attention_layers(model), len(encoded.names)
-    place = ((point[0] + 0.5) / size[1], (point[1] + 0.5) / size[0])
-    spatial, classes = [], []
-    for num_classes in (len(run.kept), num_names)[: 1 + (len(run.kept) < num_names)]:
-        names = torch.tensor(shown)
-        seen = look_at_attention(model, encoded.text, run.features, layers[number - 1], num_classes, names, place)
-        spatial.append(_spatial(seen, place, size) if "spatial" in seen else None)
-        if "mean" in seen:
-            classes.append(ClassAttention(*(as_array(seen[key]) for key in ("kept", "mean", "at_point"))))
-    spatial, classes = ([*found, None, None][:2] for found in (spatial, classes))
-    return Attention(number, len(layers), *spatial, *classes)
+def _attention(model: nn.Module, panel: Panel, run: Run, request: Request) -> Attention:
+    """With the names kept, and with every name, unless that is the same."""
+    num_names, (height, width) = len(request.text), run.labels.shape
+    runs = [panel.show(model, run.seen, request)]
+    if request.num_kept < num_names:
+        runs.append(panel.show(model, run.seen, request._replace(num_kept=num_names)))
+    spatial = [_spatial(each, request.place, (height, width)) for each in runs]
+    classes = [_classes(each) for each in runs]
+    return Attention(request.layer, panel.num_layers(model), *[*spatial, None][:2], *[*classes, None][:2])
 
 
-def _spatial(seen: dict[str, Any], place: tuple[float, float], size: tuple[int, int]) -> SpatialAttention:
-    (height, width), (rows, columns) = size, seen["grid"]
+def _spatial(layer: LayerAttention, place: tuple[float, float], size: tuple[int, int]) -> SpatialAttention | None:
+    if layer.spatial is None:
+        return None
+    (height, width), (rows, columns), reduction = size, layer.spatial.grid, layer.spatial.reduction
     column, row = min(int(place[0] * columns), columns - 1), min(int(place[1] * rows), rows - 1)
     return SpatialAttention(
-        tuple(seen["shown"].tolist()),
-        as_array(seen["spatial"]),
+        tuple(layer.spatial.names.tolist()),
+        _array(layer.spatial.weights),
         ((column + 0.5) * width / columns, (row + 0.5) * height / rows),
-        (seen["reduction"] * width / columns, seen["reduction"] * height / rows),
+        (reduction * width / columns, reduction * height / rows),
     )
+
+
+def _classes(layer: LayerAttention) -> ClassAttention | None:
+    if layer.classes is None:
+        return None
+    return ClassAttention(_array(layer.kept), *map(_array, layer.classes))
+
+
+def _array(x: Tensor) -> np.ndarray:
+    """A tensor as numpy; floating-point ones in float32."""
+    return (x.float() if x.is_floating_point() else x).cpu().numpy()

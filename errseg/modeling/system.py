@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from ..config import register_keys
 from ..errors import UsageError, short
+from .panels import Panel
+from .parity import Parity
 from .taps import Tap
 
 __all__ = ["Released", "System", "register", "system_of", "system_of_model", "systems"]
@@ -55,9 +57,13 @@ class System:
         copied_parts: of the parts, those that begin as a copy of CLIP's weights, and how to say so.
         released: its released checkpoints; None: there are none.
         plain_form: a model of the same weights, written literally from the paper's formulas; None: there is none.
-        taps: the places to look at, by name.
+        taps: the places to look at inside a model, by name.
         stages: for timing, the stages in the order in which they run, each with the tap whose module ends it.
         shows: what ``Prediction.shown`` holds, by name.
+        panels: what an inspection can show, by name (``modeling/panels.py``); empty: nothing.
+        parity: how it is compared with recorded numbers of its authors' model; None: there are none.
+        learning_rates: of a configuration, the learning rate of some parameters as a factor of SOLVER.BASE_LR, by the
+            beginning of their names; the first that fits counts.
         cannot: what it cannot do ("export", "inspect", "benchmark", "plain", …), and why, as an end of a sentence.
     """
 
@@ -71,9 +77,12 @@ class System:
     copied_parts: Mapping[str, str] = field(default_factory=dict)
     released: Released | None = None
     plain_form: Callable[[nn.Module], nn.Module] | None = None
-    taps: Mapping[str, Tap] = field(default_factory=dict)
+    taps: Callable[[nn.Module], Mapping[str, Tap]] = lambda model: {}
     stages: Mapping[str, str] = field(default_factory=dict)
     shows: tuple[str, ...] = ()
+    panels: Mapping[str, Panel] = field(default_factory=dict)
+    parity: Parity | None = None
+    learning_rates: Callable[[CfgNode], Mapping[str, float]] = lambda cfg: {}
     cannot: Mapping[str, str] = field(default_factory=dict)
 
     def require(self, ability: str) -> None:
@@ -82,8 +91,11 @@ class System:
         Raises:
             UsageError: it cannot; the sentence says why.
         """
-        if ability in self.cannot:
-            raise UsageError(f"{self.name} cannot {ability}: {self.cannot[ability]}.")
+        reason = self.cannot.get(ability)
+        if reason is None and ability == "inspect" and not self.panels:
+            reason = "its record names no panels"
+        if reason is not None:
+            raise UsageError(f"{self.name} cannot {ability}: {reason}.")
 
 
 _SYSTEMS: dict[str, System] = {}

@@ -1,11 +1,11 @@
 """Taps: named places to look at inside a running model.
 
-A system's record names them (``System.taps``). ``watch`` shows what passes by while the model runs; nothing is run for
-it, and nothing stays behind.
+A system's record computes those of a model (``System.taps``). ``watch`` keeps what passes there while the model runs.
+It does not run the model itself, and it leaves nothing behind.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -13,48 +13,63 @@ from torch import nn
 
 from ..errors import UsageError
 
+__all__ = ["Seen", "Tap", "has_tap", "tap_of", "taps_of", "watch"]
+
 Seen = dict[str, list[Any]]
 
 
 class Tap(NamedTuple):
-    """A place to look at: a module of the model, and what is kept of each of its calls."""
+    """A place to look at: a module of a model, and what is kept of each of its calls.
 
-    module: Callable[[nn.Module], nn.Module | None]  # of the model; None: this model lacks it
+    Attributes:
+        module: the module.
+        value: of the module, the positional arguments of a call and its output, what is kept; by default the output.
+    """
+
+    module: nn.Module
     value: Callable[[nn.Module, tuple, Any], Any] = lambda module, arguments, output: output
 
 
-def has_tap(model: nn.Module, name: str) -> bool:
-    """Whether a model has the place that a tap of its system names."""
-    return tap_of(model, name).module(model) is not None
-
-
-def tap_of(model: nn.Module, name: str) -> Tap:
-    """A tap of a model's system.
+def taps_of(model: nn.Module) -> Mapping[str, Tap]:
+    """The taps of a model, by name: those of its system that this model has.
 
     Raises:
-        UsageError: there is no tap of that name.
+        UsageError: the model is of no system.
     """
     from .system import system_of_model
 
-    system = system_of_model(model)
-    if name not in system.taps:
-        raise UsageError(f"{system.name} has no tap {name!r}; there are {', '.join(sorted(system.taps))}.")
-    return system.taps[name]
+    return system_of_model(model).taps(model)
+
+
+def has_tap(model: nn.Module, name: str) -> bool:
+    """Whether a model has a tap of that name."""
+    return name in taps_of(model)
+
+
+def tap_of(model: nn.Module, name: str) -> Tap:
+    """A tap of a model.
+
+    Raises:
+        UsageError: the model has no tap of that name.
+    """
+    return _tap(model, taps_of(model), name)
 
 
 @contextmanager
 def watch(model: nn.Module, names: Iterable[str]) -> Iterator[Seen]:
-    """Keep what passes by at taps during the calls that this thread makes.
+    """Keep what passes at taps during the calls that this thread makes.
 
     Args:
         model: the model.
-        names: of taps; those that the model lacks see nothing.
+        names: of its taps.
 
     Yields:
-        By name, a list of the values, one for each call of the tap's module.
+        By name, a list of the values, one for each call of the tap's module; a name is missing before the first call.
+
+    Raises:
+        UsageError: the model has no tap of a name.
     """
-    seen: Seen = {}
-    handles = []
+    taps, seen, handles = taps_of(model), Seen(), []
     watcher = threading.get_ident()
 
     def hook(name: str, tap: Tap) -> Callable[[nn.Module, tuple, Any], None]:
@@ -66,11 +81,15 @@ def watch(model: nn.Module, names: Iterable[str]) -> Iterator[Seen]:
 
     try:
         for name in names:
-            tap = tap_of(model, name)
-            module = tap.module(model)
-            if module is not None:
-                handles.append(module.register_forward_hook(hook(name, tap)))
+            tap = _tap(model, taps, name)
+            handles.append(tap.module.register_forward_hook(hook(name, tap)))
         yield seen
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _tap(model: nn.Module, taps: Mapping[str, Tap], name: str) -> Tap:
+    if name not in taps:
+        raise UsageError(f"This {type(model).__name__} has no tap {name!r}; it has {', '.join(sorted(taps))}.")
+    return taps[name]

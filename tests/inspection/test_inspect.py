@@ -1,11 +1,14 @@
 """Inspections: the arrays, for the paper's model and its ablations; what cannot be shown; predictions unchanged."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from errseg.errors import UsageError
 from errseg.inspection import SpatialAttention, inspect
+from errseg.modeling import register, system_of
 from tests.conftest import DATA, NAMES
 
 VIT = ("MODEL.BACKBONE.NAME", "ViTCLIP", "MODEL.HSM.ENABLED", False, "MODEL.CLIP.NAME", str(DATA / "tiny_vit.json"))
@@ -191,6 +194,17 @@ def test_what_is_not_there_cannot_be_shown(changes, what, key, segmenter, pictur
 def test_bad_requests(arguments, sentence, segmenter, picture):
     with pytest.raises(UsageError, match=sentence):
         inspect(segmenter(), picture, **arguments)
+
+
+@pytest.mark.parametrize("cannot", [{}, {"inspect": "it has no cost maps"}])
+def test_a_system_without_panels_is_refused(cannot, segmenter, picture, tiny_cfg):
+    made, system = segmenter(), system_of(tiny_cfg)
+    try:
+        register(replace(system, panels={}, cannot=cannot))
+        with pytest.raises(UsageError, match=f"ERR-Seg cannot inspect: {cannot.get('inspect', 'its record')}"):
+            inspect(made, picture)
+    finally:
+        register(system)
 
 
 def test_views_of_a_test_time_protocol_do_not_matter(segmenter, picture):

@@ -4,10 +4,12 @@ from ..system import System, register
 from .config import ARGUMENT_KEYS, KEY_RANGES, add_config, num_kept
 from .head import ERRSegHead
 from .model import ERRSeg
+from .panels import PANELS
+from .parity import PARITY
 from .plain import PlainForm
 from .released import RELEASED
 from .stage4 import ConvNeXtCLIP
-from .taps import STAGES, TAPS
+from .taps import STAGES, taps
 from .vit import ViTCLIP
 
 __all__ = ["ERR_SEG", "ConvNeXtCLIP", "ERRSeg", "ERRSegHead", "ViTCLIP"]
@@ -34,8 +36,11 @@ ERR_SEG = register(
         copied_parts={"second downsample": "copy of stage 4's"},
         released=RELEASED,
         plain_form=PlainForm,
-        taps=TAPS,
+        taps=taps,
         stages=STAGES,
         shows=("ranking",),
+        panels=PANELS,
+        parity=PARITY,
+        learning_rates=lambda cfg: {"backbone.clip.": cfg.SOLVER.CLIP_MULTIPLIER},
     )
 )

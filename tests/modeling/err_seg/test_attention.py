@@ -3,12 +3,14 @@
 import pytest
 import torch
 
-from errseg.inspection.attention import attention_weights, class_weights, spatial_weights, token_weights
-from errseg.inspection.probe import attention_layers, look_at_attention
 from errseg.modeling import layers
+from errseg.modeling.err_seg.attention import attention_weights, class_weights, spatial_weights, token_weights
 from errseg.modeling.err_seg.escf import CFM, SFM
 from errseg.modeling.err_seg.guidance import guidance_share
 from errseg.modeling.err_seg.layers import Attention
+from errseg.modeling.err_seg.panels import attention
+from errseg.modeling.panels import Request
+from errseg.modeling.taps import watch
 
 K, C, H, W = 3, 32, 6, 4
 
@@ -79,37 +81,36 @@ def test_class_attention_gives_what_cfm_computes(monkeypatch):
     ours = attended(cfm.attention, weights, cfm.attention.v(cfm.norm1(tokens)))
     torch.testing.assert_close(ours, outputs_of(cfm.attention, lambda: cfm(x, None, guidance)), atol=1e-5, rtol=1e-5)
     for block in (1 << 24, 5 * 4 * K * K):  # at once, and five locations at a time
-        monkeypatch.setattr("errseg.inspection.attention.BLOCK", block)
+        monkeypatch.setattr("errseg.modeling.err_seg.attention.BLOCK", block)
         mean, at_point = class_weights(cfm, x, guidance, 11)
         torch.testing.assert_close(mean, weights.mean(0))
         torch.testing.assert_close(at_point, weights[11])
 
 
 def test_weights_are_a_softmax_of_scaled_products():
-    attention = Attention(8, 16, 2)
+    module = Attention(8, 16, 2)
     q, k = rand(1, 3, 8), rand(1, 5, 8)
     logits = (q[0, 1, 4:] * k[0, :, 4:]).sum(-1) / 4**0.5
-    torch.testing.assert_close(attention_weights(attention, q, k)[0, 1, 1], logits.softmax(0))
+    torch.testing.assert_close(attention_weights(module, q, k)[0, 1, 1], logits.softmax(0))
 
 
-@pytest.mark.parametrize("num_classes", [3, 9])
+@pytest.mark.parametrize("num_kept", [3, 8])
 @torch.no_grad()
-def test_the_layers_see_what_they_see_in_the_model(num_classes, segmenter, picture):
-    """Run in place, with CRM and with every name, the attention is that of the model's own calls."""
-    made = segmenter()
-    model = made.model
+def test_the_layers_see_what_they_see_in_the_model(num_kept, build, make_batch):
+    """Computed after a run of the head that ends at the layer, the attention is that of the model's own calls."""
+    model = build()
     wide_awake(model.sem_seg_head.escf)
-    features = model.backbone(model.preprocess(made.inputs(picture)["image"], (64, 64)))
-    layer = attention_layers(model)[1]
-    seen = look_at_attention(model, model.text_embeddings, features, layer, num_classes, torch.arange(9), (0.9, 0.1))
-    calls = []
-    handle = layer.sfm.register_forward_hook(lambda _, arguments, output: calls.append(arguments))
-    _, kept = model.sem_seg_head(features, model.text_embeddings, num_classes)
-    handle.remove()
-    x, guidance, _ = calls[0]
-    every, _ = spatial_weights(layer.sfm, x[0], guidance, None)
-    assert seen["kept"].tolist() == seen["shown"].tolist() == kept[0].tolist() and len(kept[0]) == num_classes
-    assert seen["grid"] == (4, 4)
-    torch.testing.assert_close(seen["spatial"], every[:, :, 0 * 4 + 3])
-    assert seen["mean"].shape == seen["at_point"].shape == (4, num_classes, num_classes)
-    torch.testing.assert_close(seen["at_point"].sum(-1), torch.ones(4, num_classes))
+    images, text = model.preprocess(make_batch(1)[0]["image"], (64, 64)), model.text_embeddings
+    with watch(model, ["encoder", "sfm1", "sfm2", "kept"]) as seen:
+        model.segment(images, text, num_kept)
+    with watch(model, ["sfm1", "sfm2", "gud"]) as again:
+        found = attention(model, seen, Request(text, num_kept, 1, tuple(range(8)), (0.9, 0.1)))
+        assert again.keys() == {"sfm1"}  # neither a later layer nor the decoder runs
+        found = attention(model, seen, Request(text, num_kept, 2, tuple(range(8)), (0.9, 0.1)))
+    x, guidance, _ = seen["sfm2"][0]
+    every, _ = spatial_weights(model.sem_seg_head.escf.layers[2], x[0], guidance, None)
+    assert found.kept.tolist() == found.spatial.names.tolist() == seen["kept"][0][0].tolist()
+    assert len(found.kept) == num_kept and found.spatial.grid == (4, 4)
+    torch.testing.assert_close(found.spatial.weights, every[:, :, 0 * 4 + 3])
+    assert found.classes.mean.shape == found.classes.at_place.shape == (4, num_kept, num_kept)
+    torch.testing.assert_close(found.classes.at_place.sum(-1), torch.ones(4, num_kept))

@@ -6,9 +6,9 @@ Shapes: N maps of single classes, K classes, C channels, H x W locations, M keys
 import torch
 from torch import Tensor
 
-from errseg.modeling.err_seg.escf import CFM, SFM, SSR
-from errseg.modeling.err_seg.guidance import guidance_share, with_share
-from errseg.modeling.err_seg.layers import Attention
+from .escf import CFM, SFM, SSR
+from .guidance import guidance_share, with_share
+from .layers import Attention
 
 __all__ = ["attention_weights", "class_weights", "spatial_weights"]
 
