@@ -1,7 +1,7 @@
 """The recipe's parameter groups, optimizer and gradient clipping."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -9,10 +9,10 @@ from detectron2.config import CfgNode
 from torch import nn
 
 from errseg.errors import UsageError
+from errseg.modeling import system_of
 
 __all__ = ["build_gradient_clipper", "build_optimizer", "parameter_groups"]
 
-CLIP_PREFIX = "backbone.clip."
 _NORMS = (
     nn.modules.batchnorm._NormBase,  # batch and instance norms of any dimension
     nn.GroupNorm,
@@ -23,29 +23,30 @@ _NORMS = (
 
 
 def parameter_groups(
-    model: nn.Module, base_lr: float, clip_multiplier: float, weight_decay: float, weight_decay_norm: float
+    model: nn.Module, base_lr: float, factors: Mapping[str, float], weight_decay: float, weight_decay_norm: float
 ) -> list[dict[str, Any]]:
-    """Every trainable parameter once, in at most four groups: CLIP's and the others, norms and the rest.
+    """Every trainable parameter once, in groups: for each of ``factors`` and for the others, norms and the rest.
 
     Args:
-        model: the model; parameters under ``backbone.clip.`` are CLIP's.
-        base_lr: learning rate of the parameters that are not CLIP's.
-        clip_multiplier: CLIP's learning rate over ``base_lr``.
+        model: the model.
+        base_lr: learning rate of the parameters that no factor is for.
+        factors: of the learning rate of some parameters, by the beginning of their names; the first that fits counts.
         weight_decay: of all but norms.
         weight_decay_norm: of the scales and shifts of normalisation layers.
     """
     norm_layers = [module for module in model.modules() if isinstance(module, _NORMS)]
     norms = {id(parameter) for layer in norm_layers for parameter in layer.parameters(recurse=False)}
-    groups: dict[tuple[bool, bool], dict[str, Any]] = {}
+    groups: dict[tuple[str | None, bool], dict[str, Any]] = {}
     for name, parameter in model.named_parameters():  # a shared parameter is named once
         if not parameter.requires_grad:
             continue
-        is_clip, is_norm = name.startswith(CLIP_PREFIX), id(parameter) in norms
+        part = next((prefix for prefix in factors if name.startswith(prefix)), None)
+        is_norm = id(parameter) in norms
         group = groups.setdefault(
-            (is_clip, is_norm),
+            (part, is_norm),
             {
                 "params": [],
-                "lr": base_lr * clip_multiplier if is_clip else base_lr,
+                "lr": base_lr if part is None else base_lr * factors[part],
                 "weight_decay": weight_decay_norm if is_norm else weight_decay,
             },
         )
@@ -54,15 +55,14 @@ def parameter_groups(
 
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-    """AdamW, or SGD, over :func:`parameter_groups`.
+    """AdamW, or SGD, over ``parameter_groups`` with the learning rates of the system's record.
 
     Raises:
         UsageError: SOLVER.OPTIMIZER is another, or the model has nothing to train.
     """
     solver = cfg.SOLVER
-    groups = parameter_groups(
-        model, solver.BASE_LR, solver.CLIP_MULTIPLIER, solver.WEIGHT_DECAY, solver.WEIGHT_DECAY_NORM
-    )
+    factors = system_of(cfg).learning_rates(cfg)
+    groups = parameter_groups(model, solver.BASE_LR, factors, solver.WEIGHT_DECAY, solver.WEIGHT_DECAY_NORM)
     if not groups:
         raise UsageError("The model has no trainable parameter; enable one of its modules or MODEL.CLIP.FINETUNE_*.")
     logger = logging.getLogger(__name__)

@@ -26,6 +26,7 @@ from errseg.evaluation import VocabularyEvaluator, check_names
 from errseg.failures import explained
 from errseg.modeling import build_model
 from errseg.modeling.clip.build import RANDOM
+from errseg.modeling.weights import WeightSources
 
 from .changes import changes, describe, refuse, sets_optimizer, settings_to_save
 from .keys import require_read_keys
@@ -292,8 +293,8 @@ def require_clip_weights(cfg: CfgNode, model: nn.Module) -> None:
     Raises:
         UsageError: ``MODEL.CLIP.PRETRAINED`` names weights that could not be loaded.
     """
-    source = getattr(getattr(model, "backbone", None), "clip_source", "")
-    if cfg.MODEL.CLIP.PRETRAINED and source.startswith(RANDOM):
+    sources = getattr(model, "weight_sources", WeightSources())  # a model of an override may not say
+    if cfg.MODEL.CLIP.PRETRAINED and sources.clip.startswith(RANDOM):
         raise UsageError(
             f"MODEL.CLIP.PRETRAINED = {cfg.MODEL.CLIP.PRETRAINED!r} could not be downloaded, and training on random "
             "CLIP weights teaches nothing; give a local file, or '' if random weights are meant."

@@ -9,6 +9,7 @@ from tabulate import tabulate
 
 from errseg.config.settings import changed_settings, decides_predictions, flatten, is_of_model_or_data
 from errseg.errors import UsageError, short
+from errseg.modeling import systems
 from errseg.safe_files import read_json
 
 from .metrics import SCORES
@@ -18,7 +19,7 @@ __all__ = ["Run", "changed_keys", "class_table", "compare", "load_run", "score_t
 
 FILE = "evaluation.json"
 # Sections and keys that are part of the measurement rather than of the model, training's own aside
-TEST_SECTIONS = ("TEST.", "INPUT.", "MODEL.PROMPT.", "MODEL.PRECISION", "MODEL.CRM.NUM_CLASSES_TEST")
+TEST_SECTIONS = ("TEST.", "INPUT.", "MODEL.PROMPT.", "MODEL.PRECISION")  # and the systems' test_keys
 TRAINING_DATA = "DATASETS.TRAIN"
 Result = Mapping[str, Any]
 
@@ -123,8 +124,9 @@ def compare(a: Run, b: Run, top: int) -> str:
 def warnings_of(a: Run, b: Run) -> list[str]:
     """Why two runs' numbers may differ for another reason than the model."""
     found = []
+    of_test = TEST_SECTIONS + tuple(key for system in systems() for key in system.test_keys)
     for key, (old, new) in changed_keys(a, b).items():
-        if key.startswith(TEST_SECTIONS) and decides_predictions(key):
+        if key.startswith(of_test) and decides_predictions(key):
             found.append(f"the test option {key} is {old!r} in A and {new!r} in B.")
     if not a.settings or not b.settings:
         found.append(f"{(b if a.settings else a).path} does not say its configuration; evaluate again to compare it.")

@@ -25,6 +25,11 @@ class WeightSources(dict):
         return cls(dict.fromkeys(system_of_model(model).parts.values(), path))
 
     @property
+    def clip(self) -> str:
+        """The source of CLIP's weights; "" where the model has no CLIP."""
+        return next((source for part, source in self.items() if part.startswith("CLIP")), "")
+
+    @property
     def has_random(self) -> bool:
         """Whether a part has random weights."""
         return any(source.startswith(RANDOM) for source in self.values())

@@ -90,6 +90,9 @@ function draw() {
 
 function list() {
   find(".ev-classes").replaceChildren(...shown.classes.map(classRow));
+  const ranked = shown.kept.every((each) => each.score !== null);
+  find(".ev-selection").hidden = !ranked && shown.kept.length === shown.names; // a model that keeps all tells nothing
+  find(".ev-ranked").hidden = !ranked;
   find(".ev-kept").replaceChildren(...shown.kept.map(keptRow));
   find(".ev-count").textContent = `${shown.kept.length} of ${shown.names}`;
   const names = shown.classes.map((each) => `${each.name} ${percent(each.share)}`);
@@ -116,10 +119,12 @@ function classRow(each) {
 
 function keptRow(each) {
   const row = make("li", "");
-  const best = Math.max(shown.kept[0].score, 1e-9);
-  row.append(make("span", "ev-name", each.name), make("span", "ev-number", each.score.toFixed(3)));
-  row.appendChild(make("i", "ev-bar")).style.width = `${(100 * each.score) / best}%`;
+  row.append(make("span", "ev-name", each.name));
   row.title = each.name;
+  if (each.score === null) return row;
+  const best = Math.max(shown.kept[0].score, 1e-9);
+  row.append(make("span", "ev-number", each.score.toFixed(3)));
+  row.appendChild(make("i", "ev-bar")).style.width = `${(100 * each.score) / best}%`;
   return row;
 }
 

@@ -23,7 +23,8 @@ class Model(nn.Module):
 
 
 def groups_of(model):
-    groups = parameter_groups(model, base_lr=1e-2, clip_multiplier=0.01, weight_decay=0.1, weight_decay_norm=0.0)
+    factors = {"backbone.clip.1.": 0.5, "backbone.clip.": 0.01}  # the first that fits counts
+    groups = parameter_groups(model, base_lr=1e-2, factors=factors, weight_decay=0.1, weight_decay_norm=0.0)
     return {id(p): (group["lr"], group["weight_decay"]) for group in groups for p in group["params"]}, groups
 
 
@@ -32,11 +33,12 @@ def test_learning_rates_and_decays():
     settings, groups = groups_of(model)
     assert sum(len(group["params"]) for group in groups) == len(settings)  # each once
     assert set(settings) == {id(p) for p in model.parameters() if p.requires_grad}
+    rates = {"backbone.clip.0": 1e-4, "backbone.clip.1": 5e-3}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             is_norm = name.startswith(("backbone.clip.1.", "head.1.", "head.2."))
             assert settings[id(parameter)] == (
-                pytest.approx(1e-4 if name.startswith("backbone.clip.") else 1e-2),
+                pytest.approx(rates.get(name.rpartition(".")[0], 1e-2)),
                 0.0 if is_norm else 0.1,
             ), name
 

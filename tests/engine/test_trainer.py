@@ -153,7 +153,7 @@ def test_training_refuses_random_clip_weights_where_others_were_asked_for(build)
     cfg.MODEL.CLIP.PRETRAINED = "laion_aesthetic_s13b_b82k"
     with pytest.raises(UsageError, match="laion_aesthetic_s13b_b82k.*could not be downloaded"):
         require_clip_weights(cfg, model)
-    model.backbone.clip_source = "laion_aesthetic_s13b_b82k"
+    model.weight_sources["CLIP image tower"] = "laion_aesthetic_s13b_b82k"
     require_clip_weights(cfg, model)
 
 

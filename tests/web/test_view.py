@@ -1,6 +1,7 @@
 import base64
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -55,6 +56,8 @@ def test_classes_and_kept_names():
     assert sent["kept"] == [{"name": "name 7", "score": 0.5}, {"name": "name 1", "score": 0.25}]
     assert (sent["names"], sent["size"]) == (300, [60, 40])
     json.dumps(sent)  # as gradio does
+    unranked = view(replace(result, kept=[KeptName("name 1", None)]))
+    assert unranked["kept"] == [{"name": "name 1", "score": None}]
 
 
 @pytest.mark.parametrize(("count", "dtype"), [(200, np.uint8), (300, np.uint16)])

@@ -41,6 +41,7 @@ ERR_SEG = register(
         shows=("ranking",),
         panels=PANELS,
         parity=PARITY,
+        test_keys=("MODEL.CRM.NUM_CLASSES_TEST",),
         learning_rates=lambda cfg: {"backbone.clip.": cfg.SOLVER.CLIP_MULTIPLIER},
     )
 )
