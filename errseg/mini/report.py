@@ -49,7 +49,7 @@ def segment_scenes(model: nn.Module, dataset: str, count: int) -> list[dict[str,
     """The first scenes of a data set, segmented into its own vocabulary.
 
     Returns:
-        For each: ``image`` (H, W, 3) uint8, ``truth`` and ``prediction`` (H, W) ids, ``kept`` (K,) ids of the names kept.
+        For each: ``image`` (H, W, 3) uint8, ``truth`` and ``prediction`` (H, W) ids, ``kept`` (K,) ids of names.
     """
     metadata = MetadataCatalog.get(dataset)
     model.set_vocabulary(metadata.stuff_classes, num_classes=metadata.num_classes_test)

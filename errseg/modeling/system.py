@@ -61,8 +61,8 @@ class System:
         stages: for timing, the stages in the order in which they run, each with the tap whose module ends it.
         shows: what ``Prediction.shown`` holds, by name.
         panels: what an inspection can show, by name (``modeling/panels.py``); empty: nothing.
-        parity: how it is compared with recorded numbers of its authors' model, whose weights ``released`` renames; None:
-            there are none.
+        parity: how it is compared with recorded numbers of its authors' model; None: there are none. The weights are
+            renamed by ``released``.
         test_keys: the keys of MODEL that are options of a test rather than of the model, for comparisons of two runs.
         learning_rates: of a configuration, the learning rate of some parameters as a factor of SOLVER.BASE_LR, by the
             beginning of their names; the first that fits counts.

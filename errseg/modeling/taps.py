@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from torch import nn
+from torch.utils.hooks import RemovableHandle
 
 from ..errors import UsageError
 
@@ -69,8 +70,9 @@ def watch(model: nn.Module, names: Iterable[str]) -> Iterator[Seen]:
     Raises:
         UsageError: the model has no tap of a name.
     """
-    taps, seen, handles = taps_of(model), Seen(), []
-    watcher = threading.get_ident()
+    taps, watcher = taps_of(model), threading.get_ident()
+    seen: Seen = {}
+    handles: list[RemovableHandle] = []
 
     def hook(name: str, tap: Tap) -> Callable[[nn.Module, tuple, Any], None]:
         def keep(module: nn.Module, arguments: tuple, output: Any) -> None:

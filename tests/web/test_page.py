@@ -4,14 +4,16 @@ import base64
 import io
 import json
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from errseg.api import KeptName
 from errseg.colors import colors_of
 from errseg.visualization import fit, overlay
-from errseg.web.view import SMALLEST_SIDE
+from errseg.web.view import SMALLEST_SIDE, view
 from tests.web.browser import CHROMIUM, ROOT, Server, chromium, wait_for
 from tests.web.conftest import NAMES
 
@@ -20,6 +22,7 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="browser tests need
 if chromium() is None:
     pytest.skip("browser tests need Chromium: apt-get install chromium", allow_module_level=True)
 
+VIEWER = ROOT / "errseg/web/viewer.js"
 MAX_NAMES, MAX_PIXELS = 30, 40_000
 WAIT = 20_000  # milliseconds
 under_way = set()  # questions of the pages that are open, and the streams of their answers
@@ -267,6 +270,19 @@ def test_side_panel(page, expected):
     for (_, share, score), each in zip(told, expected.classes, strict=True):
         assert share == f"{100 * each.share:.1f} %"
         assert abs(float(score.removesuffix(" %")) - 100 * each.score) <= 0.51
+
+
+@pytest.mark.parametrize(("kept", "told"), [(NAMES[:2], NAMES[:2]), (NAMES, [])])
+def test_side_panel_of_a_system_without_a_ranking(kept, told, browser, expected):
+    """Names without points; no list where every name is kept."""
+    page = browser.new_page()
+    page.set_content(VIEWER.with_suffix(".html").read_text())
+    code = f"(value) => {{ const element = document.body, props = {{ value }}, watch = () => 0; {VIEWER.read_text()} }}"
+    page.evaluate(code, view(replace(expected, kept=[KeptName(name, None) for name in kept])))
+    page.locator(".ev-classes li").first.wait_for()
+    assert page.locator(".ev-kept li:visible").all_inner_texts() == told
+    assert page.locator(".ev-bar, .ev-ranked:visible").count() == 0
+    page.close()
 
 
 def download(page, name):

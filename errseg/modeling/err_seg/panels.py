@@ -66,7 +66,7 @@ def _cell(place: tuple[float, float], grid: tuple[int, int]) -> int:
     return min(int(place[1] * height), height - 1) * width + min(int(place[0] * width), width - 1)
 
 
-def _head(model: nn.Module) -> Any:
+def _head(model: Any) -> Any:
     return model.sem_seg_head
 
 

@@ -15,9 +15,9 @@ from .gud import GUD, Guidance
 STAGES = {"encoder": "encoder", "CRM": "kept", "HSM": "hsm", "ESCF": "escf", "GUD": "gud"}  # name in figures: tap
 
 
-def taps(model: nn.Module) -> dict[str, Tap]:
-    """The taps of a model, by name; an ablation lacks those of the modules that it removes."""
-    head: Any = model.sem_seg_head
+def taps(model: Any) -> dict[str, Tap]:
+    """The taps of an ``ERRSeg``, by name; an ablation lacks those of the modules that it removes."""
+    head = model.sem_seg_head
     return {
         "encoder": Tap(model.backbone),  # the feature maps and dense embeddings, by name
         "cost": Tap(head.crm, _first_argument),  # (B, T, H, W) cosines
@@ -45,7 +45,7 @@ def _taps_of_escf(escf: Any) -> dict[str, Tap]:
     """
     if not isinstance(escf, ESCF):
         return {}
-    found = {}
+    found: dict[str, Tap] = {}
     for kind, module, guidance in (("sfm", SFM, "image_guidance"), ("cfm", CFM, "text_guidance")):
         for number, each in enumerate(fusion_modules(escf, module), 1):
             found[guidance] = Tap(getattr(escf, guidance))
