@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Result", "Segmenter", "build_model", "checkpoint", "config", "get_cfg", "load"]
 
 SHIMS = (  # of tools/: the same as a command of errseg

@@ -37,7 +37,7 @@ OTHERS = re.compile(  # not parsed: words of the shell, and scripts without opti
 PASSED_ON = {"scripts/predict.sh": "predict", "scripts/web.sh": "web"}  # scripts that hand on their arguments
 HISTORY = "CHANGELOG.md"  # names what is no more
 CURRENT = [document for document in DOCUMENTS if document != HISTORY]
-PENDING = {"docs/architecture.md", "docs/compat.md", "errseg/cli"}  # what is being written
+PENDING = {"docs/architecture.md"}  # what is being written
 
 
 class Block(NamedTuple):

@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -36,6 +37,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         another one, which the command's help names.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        status = _run(words)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # a reader such as head has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python's exit does not complain
+        return 141
+
+
+def _run(words: list[str]) -> int:
+    """The exit status of the command that the words ask for."""
     if not words or words[0] in ("-h", "--help", "help"):
         print(HELP)
         return 0 if words else 2

@@ -25,8 +25,7 @@ from errseg.errors import UsageError
 from errseg.evaluation import VocabularyEvaluator, check_names
 from errseg.failures import explained
 from errseg.modeling import build_model
-from errseg.modeling.clip.build import RANDOM
-from errseg.modeling.weights import WeightSources
+from errseg.modeling.weights import require_clip_weights
 
 from .changes import changes, describe, refuse, sets_optimizer, settings_to_save
 from .keys import require_read_keys
@@ -285,17 +284,3 @@ class EvalHook(hooks.EvalHook):
     def after_train(self) -> None:
         if self.trainer.iter >= self.trainer.max_iter:
             super().after_train()
-
-
-def require_clip_weights(cfg: CfgNode, model: nn.Module) -> None:
-    """Refuse to train on random CLIP weights where others were asked for.
-
-    Raises:
-        UsageError: ``MODEL.CLIP.PRETRAINED`` names weights that could not be loaded.
-    """
-    sources = getattr(model, "weight_sources", WeightSources())  # a model of an override may not say
-    if cfg.MODEL.CLIP.PRETRAINED and sources.clip.startswith(RANDOM):
-        raise UsageError(
-            f"MODEL.CLIP.PRETRAINED = {cfg.MODEL.CLIP.PRETRAINED!r} could not be downloaded, and training on random "
-            "CLIP weights teaches nothing; give a local file, or '' if random weights are meant."
-        )

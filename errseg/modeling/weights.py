@@ -1,11 +1,15 @@
 """Where each part of a model has its weights from, for the log."""
 
+from typing import Any
+
+from detectron2.config import CfgNode
 from torch import nn
 
+from ..errors import UsageError
 from .clip import RANDOM
 from .system import system_of_model
 
-__all__ = ["WeightSources"]
+__all__ = ["WeightSources", "require_clip_weights"]
 
 
 class WeightSources(dict):
@@ -48,3 +52,17 @@ class WeightSources(dict):
             source = self.get(part, other if len(set(self.values())) == 1 else RANDOM)
             lines.append(f"  {part:<18} {total / 1e6:8.2f} M, {trained / 1e6:8.2f} M trained  {source}")
         return "\n".join(lines)
+
+
+def require_clip_weights(cfg: CfgNode, model: nn.Module) -> None:
+    """Refuse to train on random CLIP weights where others were asked for.
+
+    Raises:
+        UsageError: ``MODEL.CLIP.PRETRAINED`` names weights that could not be loaded.
+    """
+    sources: Any = getattr(model, "weight_sources", WeightSources())  # a model of an override may not say
+    if cfg.MODEL.CLIP.PRETRAINED and sources.clip.startswith(RANDOM):
+        raise UsageError(
+            f"MODEL.CLIP.PRETRAINED = {cfg.MODEL.CLIP.PRETRAINED!r} could not be downloaded, and training on random "
+            "CLIP weights teaches nothing; give a local file, or '' if random weights are meant."
+        )

@@ -145,7 +145,7 @@ def test_a_label_outside_the_vocabulary_stops_training_by_name(cfg, tiny_dataset
 
 
 def test_training_refuses_random_clip_weights_where_others_were_asked_for(build):
-    from errseg.engine.trainer import require_clip_weights
+    from errseg.modeling.weights import require_clip_weights
 
     model = build()
     cfg = errseg.get_cfg()

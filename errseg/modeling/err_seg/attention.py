@@ -59,14 +59,14 @@ def class_weights(cfm: CFM, x: Tensor, text_guidance: Tensor, query: int) -> tup
     tokens = x[0].flatten(1, 2).transpose(0, 1)  # (H W, K, C)
     shares = [guidance_share(layer, text_guidance).unsqueeze(1) for layer in (cfm.attention.q, cfm.attention.k)]
     step = max(BLOCK // (cfm.attention.num_heads * tokens.shape[1] ** 2), 1)
-    total = at_query = None
+    sums: list[Tensor] = []
+    at_query = tokens.new_empty(0)
     for start in range(0, len(tokens), step):
         weights = token_weights(cfm, tokens[start : start + step], *shares)
         if start <= query < start + step:
             at_query = weights[query - start].clone()
-        part = weights.sum(0, dtype=torch.float64)
-        total = part if total is None else total + part
-    return (total / len(tokens)).float(), at_query
+        sums.append(weights.sum(0, dtype=torch.float64))
+    return (torch.stack(sums).sum(0) / len(tokens)).float(), at_query
 
 
 def token_weights(cfm: CFM, tokens: Tensor, q_share: Tensor, k_share: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 A fixture names the model's size, the vocabulary, K and the resolution.
 """
 
+from operator import itemgetter
 from typing import Any
 
 from detectron2.config import CfgNode
@@ -58,7 +59,7 @@ def measures(model: nn.Module, seen: Seen, scores: Tensor, fixture: Fixture) -> 
 
 
 RECORDED = {
-    **{ENCODER.get(name, f"encoder_{name}"): Recorded("encoder", lambda maps, name=name: maps[name]) for name in MAPS},
+    **{ENCODER.get(name, f"encoder_{name}"): Recorded("encoder", itemgetter(name)) for name in MAPS},
     "cost_map_os16": Recorded("cost", lambda x: x.unsqueeze(1)),
     "cost_embedding": Recorded("hsm", lambda x: x.flatten(0, 1).permute(0, 3, 1, 2)),
     "image_guidance": Recorded("image_guidance", lambda x: x.permute(0, 3, 1, 2)),
