@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from detectron2.config import CfgNode
 
 from ..errors import UsageError
+from ..modeling import system_of
 from .names import NameList
 
 PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
@@ -118,9 +119,17 @@ def check_plain_fits(case: Case, size: tuple[int, int], memory: int | None = Non
         )
 
 
+def check_system(cases: Iterable[Case], cfg: CfgNode) -> None:
+    """Raise UsageError where the system of a configuration cannot be measured, or has no plain form."""
+    system = system_of(cfg)
+    system.require("benchmark")
+    if system.plain_form is None and any(case.form == "plain" for case in cases):
+        raise UsageError(f"{system.name} has no plain form; give --form fast.")
+
+
 def kept_classes(cfg: CfgNode, vocabulary: NameList) -> int:
-    """K that a model really keeps."""
+    """K that a model really keeps: all names where its system drops none, whatever K is asked for."""
     total = len(vocabulary.names)
-    if not cfg.MODEL.CRM.ENABLED:
+    if system_of(cfg).num_kept(cfg, total, total) == 0:
         return total
     return min(vocabulary.num_classes or total, total)

@@ -1,6 +1,7 @@
 """The time of each part as a bar chart."""
 
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib
@@ -10,16 +11,15 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 from ..atomic import replacing
-from .marks import PARTS
 from .rows import Row
-from .tables import form_of, heading
+from .tables import form_of, heading, parts_of
 
-# Colours that the colour-blind can tell apart (Okabe and Ito), black and grey for what is no module of the paper
+# Colours that the colour-blind can tell apart (Okabe and Ito, then Tol); black and grey for what is no stage
 COLOURS = {
-    "input": "#b8b8b8", "text": "#56b4e9", "encoder": "#0072b2", "CRM": "#f0e442", "HSM": "#cc79a7",
-    "ESCF": "#d55e00", "GUD": "#009e73", "output": "#5f5f5f", "loss": "#5f5f5f", "backward": "#e69f00",
+    "input": "#b8b8b8", "text": "#56b4e9", "output": "#5f5f5f", "loss": "#5f5f5f", "backward": "#e69f00",
     "optimizer": "#222222",
 }  # fmt: skip
+STAGE_COLOURS = ("#0072b2", "#f0e442", "#cc79a7", "#d55e00", "#009e73", "#332288", "#999933", "#882255", "#44aa99")
 LEAST_LABELLED = 0.045  # share of the widest bar that a part needs for its label
 
 
@@ -28,13 +28,14 @@ def draw(rows: Sequence[Row], path: str | Path) -> None:
     rows = [row for row in rows if row["latency_s"]]
     widest = max(row["latency_s"] for row in rows)
     unit, factor = ("s", 1.0) if widest >= 1 else ("ms", 1e3)
+    colours = colours_of(parts_of(rows))
     several_batches = len({row["batch"] for row in rows}) > 1
     figure, axes = plt.subplots(figsize=(10, 1.9 + 0.42 * len(rows)), layout="constrained")
     for place, row in enumerate(rows):
         parts = row["parts_s"] or {"": row["latency_s"]}
         left = 0.0
         for name, seconds in parts.items():
-            colour = COLOURS.get(name, "#dddddd")
+            colour = colours.get(name, "#dddddd")
             axes.barh(place, seconds * factor, left=left * factor, color=colour, edgecolor="white", height=0.74)
             if seconds > LEAST_LABELLED * widest:
                 centre = (left + seconds / 2) * factor
@@ -43,9 +44,15 @@ def draw(rows: Sequence[Row], path: str | Path) -> None:
             left += seconds
         text = f" {row['latency_s'] * factor:.3g} {unit}" + (f"  ({row['ratio']:.2f} ×)" if row["ratio"] else "")
         axes.text(left * factor, place, text, va="center", fontsize=9)
-    names = [name for name in PARTS if any(name in row["parts_s"] for row in rows)]
-    handles = [plt.Rectangle((0, 0), 1, 1, color=COLOURS[name]) for name in names]
-    axes.legend(handles, names, ncols=len(names), loc="lower center", bbox_to_anchor=(0.45, 1.0), frameon=False)
+    handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in colours.values()]
+    axes.legend(
+        handles,
+        list(colours),
+        ncols=max(len(colours), 1),
+        loc="lower center",
+        bbox_to_anchor=(0.45, 1.0),
+        frameon=False,
+    )
     labels = [_label(row, several_batches) for row in rows]
     axes.set_yticks(range(len(rows)), labels)
     axes.invert_yaxis()
@@ -56,6 +63,13 @@ def draw(rows: Sequence[Row], path: str | Path) -> None:
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150)
     plt.close(figure)
+
+
+def colours_of(parts: Sequence[str]) -> dict[str, str]:
+    """A colour for each part: its own, or the stages' colours one after the other."""
+    stages = [name for name in parts if name not in COLOURS]
+    given = dict(zip(stages, cycle(STAGE_COLOURS), strict=False))
+    return {name: COLOURS.get(name) or given[name] for name in parts}
 
 
 def _label(row: Row, with_batch: bool) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..modeling.err_seg.plain import PlainForm
 from .cases import PRECISIONS, Case
 from .marks import Marks, clock_of
 
@@ -69,18 +68,15 @@ class Prediction(Job):
         super().__init__(case, model.device)
         self.batches = batches
         self._model = model
-        self._plain = PlainForm(model) if case.form == "plain" else None
         if case.compile_mode:
             # The full graph: else, after several models of one process, it would quietly run uncompiled
             model.segment = torch.compile(model.segment, mode=case.compile_mode, dynamic=False, fullgraph=True)
         else:
-            self.marks = Marks(model, case.form)
+            self.marks = Marks(model)
 
     @torch.no_grad()
     def predict(self, batch: list[dict]) -> list[Tensor]:
         """(H, W) ids of each image."""
-        if self._plain:
-            return [scores.argmax(0) for scores in self._plain(batch, self._model.text_embeddings)]
         if self.case.compile_mode:
             torch.compiler.cudagraph_mark_step_begin()
         return self._model.label_maps(batch)
@@ -117,16 +113,16 @@ class TrainingStep(Job):
     ):
         super().__init__(case, model.device)
         self.batch = batch
-        self.marks = Marks(model, case.form, first="text")
+        self.marks = Marks(model, first="text")
         self._optimizer = optimizer
         self._clip_gradients = clip_gradients
-        self._forward = PlainForm(model) if case.form == "plain" else model
+        self._model = model
         self._dtype = getattr(torch, PRECISIONS[case.precision])
         self._scaler = torch.amp.GradScaler("cuda", enabled=case.precision == "fp16")
 
     def __call__(self) -> Tensor:
         with torch.autocast(self.device.type, self._dtype, enabled=self._dtype != torch.float32):
-            loss = sum(self._forward(self.batch).values())
+            loss = sum(self._model(self.batch).values())
         self.passed("loss")
         self._scaler.scale(loss).backward()
         self.passed("backward")
@@ -153,8 +149,5 @@ class Encoding(Job):
 
     @torch.no_grad()
     def __call__(self) -> Tensor:
-        names, num_classes = self.case.vocabulary.names, self.case.vocabulary.num_classes
-        if self.case.form == "plain":
-            return PlainForm(self._model).embed_names(names)
-        self._model.set_vocabulary(names, num_classes)
+        self._model.set_vocabulary(self.case.vocabulary.names, self.case.vocabulary.num_classes)
         return self._model.text_embeddings

@@ -1,50 +1,60 @@
-"""Multiply-adds of a model, counted as the paper does: attention products included, text embeddings precomputed.
+"""Multiply-adds of a model, counted as papers do: attention products included, text embeddings precomputed.
 
 Nothing is computed: the model runs on the ``meta`` device.
 """
 
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
 import torch
-from torch import Tensor, nn
+from detectron2.config import CfgNode
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..modeling import build_on_meta
-from ..modeling.err_seg.escf import ESCF
-from ..modeling.err_seg.plain import PlainForm, fuse_plainly
+from ..modeling import build_on_meta, system_of
+from .models import text_shape
+
+__all__ = ["count_macs"]
 
 
-def count_macs(cfg, num_names: int, num_classes: int, form: str = "fast") -> dict[str, float]:
+def count_macs(cfg: CfgNode, num_names: int, num_classes: int, form: str = "fast") -> dict[str, float]:
     """Multiply-adds for one image at the test resolution, in units of 10^9.
 
     Args:
         cfg: the configuration of the model.
         num_names: T.
         num_classes: K.
-        form: "fast", the model; "plain", its plain form, which is what the paper counted.
+        form: "fast", the model; "plain", its plain form, which is what ERR-Seg's paper counted.
 
     Returns:
-        "total", the whole model from pixels to logits; "escf_layers", ESCF's layers alone (Table X).
+        "total", the whole model from pixels to scores; and what the system's paper counts apart (``System.counted``),
+        for ERR-Seg "escf_layers" (Table X).
     """
-    size = cfg.INPUT.RESOLUTION_TEST
-    with torch.device("meta"), torch.no_grad():
-        model = build_on_meta(cfg)
-        images, text = torch.empty(1, 3, size, size), torch.empty(num_names, model.backbone.embed_dim)
-        segment = model.logits if form == "fast" else PlainForm(model).logits
-        with FlopCounterMode(display=False) as total:
-            segment(images, text, num_classes)
-        with FlopCounterMode(display=False) as layers:
-            _fuse(model.sem_seg_head.escf, min(num_classes, num_names), size // 16, cfg.MODEL.ESCF.DIM, form)
-    return {"total": total.get_total_flops() / 2e9, "escf_layers": layers.get_total_flops() / 2e9}
+    size, system = cfg.INPUT.RESOLUTION_TEST, system_of(cfg)
+    model = build_on_meta(cfg)
+    if form == "plain":
+        model = system.plain_form(model)
+    images, text = (torch.empty(shape, device="meta") for shape in ((1, 3, size, size), text_shape(model, num_names)))
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        apart = _count_apart(counter, system.counted(model))
+        model.segment(images, text, num_classes)
+    counts = {"total": counter.get_total_flops(), **apart}
+    return {name: flops / 2e9 for name, flops in counts.items()}
 
 
-def _fuse(escf: nn.Module, num_classes: int, side: int, dim: int, form: str) -> Tensor | None:
-    """ESCF's layers on a cost embedding and guidances of the right shapes."""
-    if not isinstance(escf, ESCF):
-        return None
-    x, image, text = (
-        torch.empty(1, num_classes, side, side, dim),
-        torch.empty(1, side, side, dim),
-        torch.empty(1, num_classes, dim),
-    )
-    if form == "fast":
-        return escf.fuse(x, image, text)
-    return fuse_plainly(escf, x.permute(0, 1, 4, 2, 3), image, text)
+def _count_apart(counter: FlopCounterMode, modules: Mapping[str, Iterable[nn.Module]]) -> dict[str, int]:
+    """Floating-point operations of the modules' calls, by name, which grow while the model runs."""
+    counts, before = dict.fromkeys(modules, 0), defaultdict(int)
+
+    def start(module: nn.Module, *_: object) -> None:
+        before[module] = counter.get_total_flops()
+
+    for name, some in modules.items():
+
+        def end(module: nn.Module, *_: object, name: str = name) -> None:
+            counts[name] += counter.get_total_flops() - before[module]
+
+        for module in some:
+            module.register_forward_pre_hook(start)
+            module.register_forward_hook(end)
+    return counts

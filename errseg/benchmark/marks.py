@@ -1,17 +1,19 @@
-"""Where the time of a run goes: marks that a model passes between the modules of the paper.
+"""Where the time of a run goes: marks that a model passes at the end of each stage of its system.
 
 A reading is taken where the run begins and at each mark; what lies between two readings belongs to the later mark. The
 same marks split time on the CPU, time on a GPU, and counts of work.
 """
 
 import time
-from collections.abc import Iterator
 from typing import Any, Protocol
 
 import torch
 from torch import nn
 
-PARTS = ("input", "text", "encoder", "CRM", "HSM", "ESCF", "GUD", "output", "loss", "backward", "optimizer")
+from ..modeling import system_of_model
+from ..modeling.taps import taps_of
+
+AFTER = ("output", "loss", "backward", "optimizer")  # the parts that follow the stages of any system
 
 
 class Clock(Protocol):
@@ -55,20 +57,19 @@ class Marks:
     """The marks of one model; they cost nothing but while a clock runs.
 
     Args:
-        model: an ``ERRSeg``.
-        form: whose calls of the model's modules are marked, "fast" or "plain".
-        first: what comes before the encoder: "input", or "text" in training.
+        model: of a system whose record has stages; without them, only what follows the model has marks.
+        first: the part before the first stage: "input", or "text" in training.
     """
 
-    def __init__(self, model: nn.Module, form: str, first: str = "input"):
+    def __init__(self, model: nn.Module, first: str = "input"):
         self._clock: Clock | None = None
         self._readings: list[tuple[str, Any]] = []
-        for module, when, name in _places(model, form):
-            name = first if name == "input" else name
-            if when == "before":
-                module.register_forward_pre_hook(lambda *_, name=name: self.pass_by(name))
-            else:
-                module.register_forward_hook(lambda *_, name=name: self.pass_by(name))
+        stages = stage_modules(model)
+        self._order = (first, *stages, *AFTER)
+        for place, (name, module) in enumerate(stages.items()):
+            if place == 0:
+                module.register_forward_pre_hook(lambda *_: self.pass_by(first))
+            module.register_forward_hook(lambda *_, name=name: self.pass_by(name))
 
     def start(self, clock: Clock) -> None:
         """Begin a run."""
@@ -80,27 +81,16 @@ class Marks:
             self._readings.append((name, self._clock.read()))
 
     def split(self) -> dict[str, Any]:
-        """End the run; how much of it belongs to each part, in the order of ``PARTS``."""
+        """End the run; how much of it belongs to each part, in the order in which they run."""
         clock, readings, self._clock = self._clock, self._readings, None
         total: dict[str, Any] = {}
         for (_, start), (name, end) in zip(readings, readings[1:], strict=False):
             spent = clock.between(start, end)
             total[name] = total[name] + spent if name in total else spent
-        return {name: total[name] for name in PARTS if name in total}
+        return {name: total[name] for name in self._order if name in total}
 
 
-def _places(model: nn.Module, form: str) -> Iterator[tuple[nn.Module, str, str]]:
-    """Modules, whether the mark is before or after their call, and the part that ends there."""
-    head = model.sem_seg_head
-    yield model.backbone, "before", "input"
-    yield model.backbone, "after", "encoder"
-    if form == "fast":
-        yield from ((head.crm, "after", "CRM"), (head.hsm, "after", "HSM"))
-        yield from ((head.escf, "after", "ESCF"), (head.gud, "after", "GUD"))
-        return
-    # The plain form calls the layers in the paper's modules, not the modules
-    stages = getattr(head.gud, "stages", None)
-    yield getattr(head.hsm, "proj16", None) or head.hsm.proj, "before", "CRM"
-    yield head.hsm.fuse, "after", "HSM"
-    yield stages[0].up if stages else head.gud.head, "before", "ESCF"
-    yield head.gud.head, "after", "GUD"
+def stage_modules(model: nn.Module) -> dict[str, nn.Module]:
+    """By the name of a stage of the model's system, the module that ends it."""
+    taps = taps_of(model)
+    return {stage: taps[tap].module for stage, tap in system_of_model(model).stages.items() if tap in taps}

@@ -14,7 +14,7 @@ from detectron2.config import CfgNode
 from torch import Tensor
 
 from ..engine.optimizer import build_optimizer
-from .cases import Case, check_plain_fits
+from .cases import Case, check_plain_fits, check_system
 from .child import peak_memory
 from .inputs import image_batches
 from .jobs import Job
@@ -89,9 +89,11 @@ def measure(
         floor: count work and measure the device's rates.
 
     Raises:
-        UsageError: something asked for is not there, or does not fit into memory.
+        UsageError: something asked for is not there, such as the plain form of a system that has none, or does not fit
+            into memory.
     """
     torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK
+    check_system(cases, cfg)
     _check_memory(cases, cfg, files)
     results = [Result(case) for case in cases]
     if memory:  # before this process grows

@@ -8,10 +8,9 @@ import torch.nn.functional as F
 from detectron2.config import CfgNode
 from torch import Tensor, nn
 
-import errseg
-
-from ..checkpoint import ERRSegCheckpointer
+from .. import modeling
 from ..modeling.clip.prompts import TokenizedNames
+from ..modeling.layers import copy_on_same_weights
 from ..modeling.vocabulary import EncodedNames
 from .cases import PRECISIONS
 from .names import NameList
@@ -25,19 +24,17 @@ def build(cfg: CfgNode, weights: str = "", precision: str = "fp32") -> nn.Module
     Args:
         cfg: the configuration; CLIP's weights are not fetched.
         weights: a checkpoint; empty: random.
-        precision: a key of ``PRECISIONS``.
+        precision: a key of ``PRECISIONS``; the weights are those of float32, rounded.
     """
     cfg = cfg.clone()
     cfg.defrost()
     cfg.MODEL.CLIP.PRETRAINED = ""
     cfg.MODEL.PRECISION = "float32"
     torch.manual_seed(SEED)
-    model = errseg.build_model(cfg)
-    if weights:
-        ERRSegCheckpointer(model).load(weights, checkpointables=[])
+    model = modeling.build(cfg, weights)
     if precision != "fp32":
         model.set_precision(PRECISIONS[precision])
-    return model.eval()
+    return model
 
 
 class Models:
@@ -53,13 +50,10 @@ class Models:
     def of(self, precision: str) -> nn.Module:
         """A new instance, with its own vocabulary and hooks, on weights that all instances of a precision share."""
         if precision not in self._models:
-            source = self._models["fp32"]
-            lowered = copy.deepcopy(source, {id(source.prompter): source.prompter})
+            lowered = copy.deepcopy(self._models["fp32"])
             lowered.set_precision(PRECISIONS[precision])
             self._models[precision] = lowered
-        model = self._models[precision]
-        shared = (*model.parameters(), *model.buffers(), model.prompter)
-        return copy.deepcopy(model, {id(each): each for each in shared})
+        return copy_on_same_weights(self._models[precision])
 
 
 def set_embeddings(model: nn.Module, vocabulary: NameList, embeddings: Tensor) -> None:
@@ -74,5 +68,11 @@ def set_embeddings(model: nn.Module, vocabulary: NameList, embeddings: Tensor) -
 def random_embeddings(model: nn.Module, names: Sequence[str]) -> Tensor:
     """Unit vectors in random directions, in place of the names' embeddings: (T, D) on the model's device."""
     generator = torch.Generator().manual_seed(SEED)
-    embeddings = torch.randn(len(names), model.backbone.embed_dim, generator=generator)
+    embeddings = torch.randn(text_shape(model, len(names)), generator=generator)
     return F.normalize(embeddings, dim=-1).to(model.device)
+
+
+@torch.no_grad()
+def text_shape(model: nn.Module, num_names: int) -> tuple[int, ...]:
+    """(T, D), the shape of the text embeddings of some names, from those of one name."""
+    return (num_names, *model.encode_names(model.tokenize(["a"])).shape[1:])

@@ -26,13 +26,16 @@ class NameList(NamedTuple):
     num_classes: int  # K; 0: all
 
 
-def name_list(label: str, num_classes: int | None = None, cfg: CfgNode | None = None) -> NameList:
+def name_list(
+    label: str, num_classes: int | None = None, cfg: CfgNode | None = None, training: bool = False
+) -> NameList:
     """The vocabulary of a word of the command line.
 
     Args:
         label: a file of errseg/data/vocabularies, a registered data set, a data-set file, or ``random:N``.
-        num_classes: K; None: that of ``cfg``'s system for the vocabulary's data set.
+        num_classes: K; None: that of ``cfg``'s system, at test for the vocabulary's data set.
         cfg: the configuration; None: the default.
+        training: None means K in training.
 
     Raises:
         UsageError: there is no such vocabulary.
@@ -40,7 +43,8 @@ def name_list(label: str, num_classes: int | None = None, cfg: CfgNode | None = 
     names, recommended = _find(label)
     if num_classes is None:
         cfg = get_cfg() if cfg is None else cfg
-        num_classes = system_of(cfg).num_kept(cfg, len(names), recommended)
+        system = system_of(cfg)
+        num_classes = system.num_kept_train(cfg) if training else system.num_kept(cfg, len(names), recommended)
     return NameList(label, tuple(names), num_classes)
 
 

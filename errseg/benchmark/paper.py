@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from detectron2.config import CfgNode
 
+from ..errors import UsageError
+from ..modeling import system_of
 from .rows import Row
 from .tables import duration, form_of, heading, markdown, memory, number
 
@@ -43,7 +45,13 @@ class Reduction(NamedTuple):
     gib: float
 
     def apply(self, cfg: CfgNode) -> CfgNode:
-        """The configuration of this row."""
+        """The configuration of this row.
+
+        Raises:
+            UsageError: it is of another system.
+        """
+        if system_of(cfg).name != TABLE3[-1].name:
+            raise UsageError(f"--paper-table 10 is {TABLE3[-1].name}'s; leave it out for {system_of(cfg).name}.")
         cfg = cfg.clone()
         cfg.defrost()
         cfg.MODEL.ESCF.SSR_RATIO = 2 if self.ssr else 1

@@ -6,6 +6,7 @@ import torch
 from detectron2.config import CfgNode
 from torch import Tensor, nn
 
+from ..modeling import system_of
 from .cases import Case
 from .inputs import image_batches, training_batch
 from .jobs import Encoding, Job, Prediction, TrainingStep
@@ -25,11 +26,13 @@ def make_job(
     Args:
         case: what to do.
         cfg: of the model.
-        model: the job's own; it is changed.
+        model: the job's own, which is changed; a case of the plain form runs that of the model.
         files: test images; none: drawn scenes.
         embeddings: (T, D) of the names; None: random ones.
         optimizer: for training, of parameters that several models share; None: one of its own.
     """
+    if case.form == "plain":
+        model = system_of(cfg).plain_form(model)
     if case.kind == "predict":
         if embeddings is None:
             embeddings = random_embeddings(model, case.vocabulary.names)

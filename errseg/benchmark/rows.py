@@ -83,7 +83,7 @@ def _macs(result: Result, cfg: CfgNode, counts: dict[tuple, dict[str, float]]) -
     key = (case.form, len(case.vocabulary.names), kept_classes(cfg, case.vocabulary))
     if key not in counts:
         counts[key] = count_macs(cfg, key[1], key[2], key[0])
-    return {"gmacs": counts[key]["total"], "escf_gmacs": counts[key]["escf_layers"]}
+    return {"gmacs": counts[key]["total"], "escf_gmacs": counts[key].get("escf_layers")}
 
 
 def _floor(result: Result) -> Row:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from .marks import PARTS
 from .rows import Row
 
 WHAT = {
@@ -63,13 +62,18 @@ def main_table(rows: Sequence[Row]) -> str:
 def parts_table(rows: Sequence[Row]) -> str:
     """The time of each part, and what share of it the floor is; empty where there is none."""
     rows = [row for row in rows if row["parts_s"]]
-    names = [name for name in PARTS if any(name in row["parts_s"] for row in rows)]
+    names = parts_of(rows)
     if not names:
         return ""
     cells = [[*label_of(row), *(_part(row, name) for name in names)] for row in rows]
     table = markdown(["vocabulary", "form", "precision", "batch", *names], cells, words=3)
     floors = any(row["floor_parts_s"] for row in rows)
     return f"{table}\n\nIn brackets: the floor's share of the time." if floors else table
+
+
+def parts_of(rows: Sequence[Row]) -> list[str]:
+    """The parts that the rows have, in the order in which they run."""
+    return list(dict.fromkeys(name for row in rows for name in row["parts_s"]))
 
 
 def _part(row: Row, name: str) -> str:

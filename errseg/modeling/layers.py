@@ -3,6 +3,7 @@
 Shapes: N sequences, L tokens, C channels.
 """
 
+import copy
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -70,6 +71,12 @@ def in_parts(function: Callable[..., Tensor], x: Tensor, *shared: Tensor | None)
         own = [None if s is None else s[image : image + 1] for s in shared]
         parts += [function(part, *own) for part in sequences.split(step)]
     return torch.cat(parts)
+
+
+def copy_on_same_weights(model: nn.Module) -> nn.Module:
+    """A copy of a model's modules on the same parameters and buffers; the prompter, which never changes, is shared."""
+    shared = (*model.parameters(), *model.buffers(), getattr(model, "prompter", None))
+    return copy.deepcopy(model, {id(each): each for each in shared if each is not None})
 
 
 def match_gradient_strides(model: nn.Module) -> None:

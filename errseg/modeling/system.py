@@ -3,7 +3,7 @@
 A system moves in with a folder of ``errseg/modeling``, its files in ``configs/``, and ``register(System(...))``.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from detectron2.config import CfgNode
@@ -51,14 +51,16 @@ class System:
         add_config: declares its configuration keys, in place.
         key_ranges: the least and the largest value of its numeric keys (``config/values.py``).
         argument_keys: by argument of its constructors, the key that it is read from, for messages.
-        num_kept: K at test, 0 for all, of a configuration, a number of names, and the K that their data set recommends
-            (0 for all; None: it recommends none).
+        num_kept: K at test of a configuration, a number of names, and the K that their data set recommends (0 for all;
+            None: it recommends none); 0 for all, and always 0 where a model of the configuration drops no names.
+        num_kept_train: K in training, of a configuration; 0 for all.
         parts: for the log, its parts by the beginning of their parameters' names; the first that fits counts.
         copied_parts: of the parts, those that begin as a copy of CLIP's weights, and how to say so.
         released: its released checkpoints; None: there are none.
         plain_form: a model of the same weights, written literally from the paper's formulas; None: there is none.
         taps: the places to look at inside a model, by name.
         stages: for timing, the stages in the order in which they run, each with the tap whose module ends it.
+        counted: by name, modules of a model whose multiply-adds its paper counts apart from the whole model's.
         shows: what ``Prediction.shown`` holds, by name.
         panels: what an inspection can show, by name (``modeling/panels.py``); empty: nothing.
         parity: how it is compared with recorded numbers of its authors' model; None: there are none. The weights are
@@ -75,12 +77,14 @@ class System:
     key_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     argument_keys: Mapping[str, str] = field(default_factory=dict)
     num_kept: Callable[[CfgNode, int, int | None], int] = keep_all
+    num_kept_train: Callable[[CfgNode], int] = lambda cfg: 0
     parts: Mapping[str, str] = field(default_factory=dict)
     copied_parts: Mapping[str, str] = field(default_factory=dict)
     released: Released | None = None
     plain_form: Callable[[nn.Module], nn.Module] | None = None
     taps: Callable[[nn.Module], Mapping[str, Tap]] = lambda model: {}
     stages: Mapping[str, str] = field(default_factory=dict)
+    counted: Callable[[nn.Module], Mapping[str, Sequence[nn.Module]]] = lambda model: {}
     shows: tuple[str, ...] = ()
     panels: Mapping[str, Panel] = field(default_factory=dict)
     parity: Parity | None = None

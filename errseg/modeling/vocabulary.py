@@ -50,6 +50,7 @@ class VocabularyHolder(nn.Module):
     backbone: Any  # an encoder, such as ``CLIPEncoder``
     prompter: Prompter
     num_kept_test: int = 0  # K at test where ``set_vocabulary`` gives none; 0 for all
+    num_kept_train: int = 0  # K in training; 0 for all
 
     def __init__(self) -> None:
         super().__init__()
@@ -145,6 +146,13 @@ class VocabularyHolder(nn.Module):
         return encoded
 
     # ---- stale embeddings ----
+
+    def encode_again(self) -> None:
+        """Drop the text embeddings that this model made, and make new ones; during training of the text tower, later.
+
+        Embeddings of another source stay.
+        """
+        self._text_has_changed()
 
     def train(self, mode: bool = True) -> "VocabularyHolder":
         """As ``nn.Module.train``. Drop the text embeddings that training makes stale; encode again for tests."""

@@ -212,7 +212,7 @@ def test_ablations_have_parts_too(cfg, form, changes):
 
 def test_marks_without_a_clock_take_no_reading(cfg):
     model = build(cfg)
-    marks = Marks(model, "fast")
+    marks = Marks(model)
     with torch.no_grad():
         model.backbone(torch.zeros(1, 3, 64, 64))
     assert marks._readings == []

@@ -1,12 +1,12 @@
 """ERR-Seg: one file per module of the paper."""
 
 from ..system import System, register
-from .config import ARGUMENT_KEYS, KEY_RANGES, add_config, num_kept
+from .config import ARGUMENT_KEYS, KEY_RANGES, add_config, num_kept, num_kept_train
 from .head import ERRSegHead
 from .model import ERRSeg
 from .panels import PANELS
 from .parity import PARITY
-from .plain import PlainForm
+from .plain import plain_form
 from .released import RELEASED
 from .stage4 import ConvNeXtCLIP
 from .taps import STAGES, taps
@@ -32,12 +32,14 @@ ERR_SEG = register(
         key_ranges=KEY_RANGES,
         argument_keys=ARGUMENT_KEYS,
         num_kept=num_kept,
+        num_kept_train=num_kept_train,
         parts=PARTS,
         copied_parts={"second downsample": "copy of stage 4's"},
         released=RELEASED,
-        plain_form=PlainForm,
+        plain_form=plain_form,
         taps=taps,
         stages=STAGES,
+        counted=lambda model: {"escf_layers": list(getattr(model.sem_seg_head.escf, "layers", []))},  # Table X
         shows=("ranking",),
         panels=PANELS,
         parity=PARITY,

@@ -5,7 +5,7 @@ A comment names the table or figure of the paper that a key drives.
 
 from detectron2.config import CfgNode
 
-__all__ = ["ARGUMENT_KEYS", "KEY_RANGES", "add_config", "num_kept", "paper_num_kept"]
+__all__ = ["ARGUMENT_KEYS", "KEY_RANGES", "add_config", "num_kept", "num_kept_train", "paper_num_kept"]
 
 KEY_RANGES = {
     "MODEL.CRM.NUM_CLASSES_TRAIN": (1, 1_000_000),
@@ -39,12 +39,21 @@ def paper_num_kept(count: int) -> int:
 def num_kept(cfg: CfgNode, count: int, recommended: int | None = None) -> int:
     """K at test: ``MODEL.CRM.NUM_CLASSES_TEST``, else the data set's own, else the paper's for so many names.
 
+    Without CRM, every name stays: 0.
+
     Args:
         cfg: the configuration.
         count: T.
         recommended: the data set's own K, 0 for all; None: the data set recommends none.
     """
+    if not cfg.MODEL.CRM.ENABLED:
+        return 0
     return cfg.MODEL.CRM.NUM_CLASSES_TEST or (paper_num_kept(count) if recommended is None else recommended)
+
+
+def num_kept_train(cfg: CfgNode) -> int:
+    """K in training; 0 for all."""
+    return cfg.MODEL.CRM.NUM_CLASSES_TRAIN if cfg.MODEL.CRM.ENABLED else 0
 
 
 def add_config(cfg: CfgNode) -> None:

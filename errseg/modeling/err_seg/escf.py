@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from ...errors import ArgumentError
 from ..layers import ReLU6, call, in_parts, relu6, resize
 from .guidance import guidance_share, with_share
-from .layers import Attention, PlainMLP, StarMLP, init_transformer_weights
+from .layers import MLP, Attention, StarMLP, init_transformer_weights
 
 
 def _mlp(dim: int, star: bool) -> nn.Module:
-    return StarMLP(dim, 3 * dim) if star else PlainMLP(dim, 3 * dim)
+    return StarMLP(dim, 3 * dim) if star else MLP(dim, 3 * dim)
 
 
 class SSR(nn.Module):

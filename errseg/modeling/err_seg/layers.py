@@ -58,7 +58,7 @@ class StarMLP(nn.Module):
         return self.fc3(relu6(self.fc1(x), inplace=True) * self.fc2(x))
 
 
-class PlainMLP(nn.Module):
+class MLP(nn.Module):
     """``W3 relu6(W1 x)``: what the star operation is compared with in Table IX."""
 
     def __init__(self, dim: int, hidden_dim: int):

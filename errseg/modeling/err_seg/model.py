@@ -136,7 +136,11 @@ class ERRSeg(OpenVocabularySegmenter):
         square = (self.resolution_train, self.resolution_train)
         images = torch.cat([self.preprocess(inputs["image"], square) for inputs in batched_inputs])
         logits, kept = self.logits(images, text, num_kept, present.to(self.device))
-        return {"loss_sem_seg": dense_binary_cross_entropy(logits, kept, labels, len(text), self.ignore_label)}
+        return {"loss_sem_seg": self.loss(logits, kept, labels, len(text))}
+
+    def loss(self, logits: Tensor, kept: Tensor, labels: Tensor, num_names: int) -> Tensor:
+        """Binary cross-entropy: logits (B, K, h, w) of the names kept (B, K), labels (B, H, W) and T -> scalar."""
+        return dense_binary_cross_entropy(logits, kept, labels, num_names, self.ignore_label)
 
     def dense_embedding(self, image: Tensor) -> Tensor:
         """The first dense embedding: (3, H, W) RGB 0-255 -> (D, h, w) of unit length, stride 16 (32 without HSM)."""

@@ -1,197 +1,284 @@
-"""The plain form: ERR-Seg written literally from its formulas, on the weights of a model.
+"""The plain form: ERR-Seg written literally from the formulas of its paper, to read beside it.
 
-It repeats the guidance for every class and location, concatenates it, encodes all of a prompt's positions, and
-predicts and trains on all T channels. It computes the same function as the model and is slow on purpose: the tests'
-oracle and the benchmark's baseline.
+A plain class is a subclass of the module that it stands for. It has the same constructor, parameters and buffers, and
+another ``forward``. ``PLAIN`` is the table of them. A module without a plain class is literal already.
 
-Shapes: B images, T names, K classes kept, D text dimension, C channels, H x W locations at stride 16.
+The plain form computes the same function as the model, and it is slow on purpose: it repeats the guidance for every
+class or location and concatenates it, encodes every position of a prompt, and computes the scores and the loss of all T
+names. The tests compare the model with it, and the benchmark measures both. It is for float32.
+
+Shapes: B images, T names, K classes kept, D text dimension, C channels, H x W locations at stride 16; a cost embedding
+is (B, K, H, W, C).
 """
-
-from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..layers import resize
-from ..prediction import picture_size
-from .crm import KeepAll
-from .escf import CSR, ESCF, SFM, SSR
-from .gud import GUD, Guidance
-from .head import cost_map
-from .hsm import HSM
-from .layers import Attention, StarMLP
-from .model import DROPPED_LOGIT
+from ..clip.prompts import TokenizedNames
+from ..layers import copy_on_same_weights, resize
+from ..prediction import ViewPrediction, picture_size
+from .crm import CRM
+from .escf import CFM, CSR, SFM, SSR, NoReduction
+from .gud import GUD, Guidance, HeadOnly, NoGuidance, UpsampleStage
+from .head import ERRSegHead, cost_map, guide
+from .hsm import HSM, SingleScale
+from .layers import MLP, Attention, StarMLP
+from .model import DROPPED_LOGIT, ERRSeg
+
+__all__ = ["PLAIN", "plain_form"]
 
 
-class PlainForm(nn.Module):
-    """The plain form of a model, whose weights it shares; for float32.
-
-    Args:
-        model: an ``ERRSeg`` with the paper's modules or their ablations.
-    """
-
-    def __init__(self, model: nn.Module):
-        super().__init__()
-        self.model = model
-
-    def embed_names(self, names: Sequence[str]) -> Tensor:
-        """T names with one prompt each -> (T, D) of unit length, through every position of the context."""
-        tokens = self.model.prompter.tokenizer([self.model.prompter.prompts(name)[0] for name in names])
-        tokens = tokens.to(self.model.device)
-        parts = [tokens] if torch.is_grad_enabled() else tokens.split(128)
-        return torch.cat([F.normalize(self.model.backbone.clip.encode_text(part), dim=-1) for part in parts])
-
-    def forward(self, batched_inputs: list[dict], text: Tensor | None = None) -> dict[str, Tensor] | list[Tensor]:
-        """In training the loss, otherwise each image's (T, height, width) scores.
-
-        Args:
-            batched_inputs: as the model's.
-            text: (T, D); None: the names are encoded, as in training.
-        """
-        model, training = self.model, self.model.training
-        text = self.embed_names(model.vocabulary.names) if text is None else text
-        resolution = model.resolution_train if training else model.views.resolution
-        images = torch.cat([model.preprocess(x["image"], (resolution, resolution)) for x in batched_inputs])
-        present, num_kept = None, model.vocabulary.num_kept
-        if training:
-            labels = model.stack_labels(batched_inputs)
-            present = model.present_names(labels, batched_inputs, len(model.vocabulary.names))
-            num_kept = max(model.num_kept_train, int(present.sum(1).max()))
-            present, labels = present.to(images.device), labels.to(images.device)
-        logits = self.logits(images, text, num_kept, present)
-        if training:
-            return {"loss_sem_seg": dense_loss(logits, labels, model.ignore_label)}
-        sizes = map(picture_size, batched_inputs)
-        return [resize(each.sigmoid()[None], size)[0] for each, size in zip(logits, sizes, strict=True)]
-
-    def logits(self, images: Tensor, text: Tensor, num_kept: int, present: Tensor | None = None) -> Tensor:
-        """(B, 3, R, R), (T, D) -> (B, T, h, w), -100 for the names that CRM dropped."""
-        head, features = self.model.sem_seg_head, self.model.backbone(images)
-        size = features["os16"].shape[-2:]
-        costs = [cost_map(features[name], text) for name in head.embeddings]  # (B, T, H, W), (B, T, h, w)
-        kept = keep_classes(head.crm, resize(costs[0], size), num_kept, present)
-        costs = [cost.gather(1, kept[..., None, None].expand(-1, -1, *cost.shape[-2:])) for cost in costs]
-        x = hsm(head.hsm, costs, size)  # (B, K, C, H, W)
-        guides = {name: features[name].clamp(-16, 16) for name in {*head.fusion_maps, *head.decoder_maps}}
-        x = escf(head.escf, x, [guides[name] for name in head.fusion_maps], text[kept])
-        logits = gud(head.gud, x, [guides[name] for name in head.decoder_maps])
-        dense = logits.new_full((len(images), len(text), *logits.shape[-2:]), DROPPED_LOGIT)
-        return dense.scatter(1, kept[..., None, None].expand_as(logits), logits)
+# ---- Hierarchical Semantic Module (III-B) ----
 
 
-def keep_classes(crm: nn.Module, costs: Tensor, num_kept: int, present: Tensor | None) -> Tensor:
-    """CRM by ranks and points, location by location: (B, T, H, W) -> (B, K) ids (Eqs. 5 and 6)."""
-    batch, num_names = costs.shape[:2]
-    if isinstance(crm, KeepAll) or num_kept >= num_names:
-        return torch.arange(num_names, device=costs.device).expand(batch, -1)
-    ranked = costs.detach().flatten(2).sort(dim=1, descending=True).indices
-    scores = costs.new_zeros(batch, num_names, dtype=torch.float64)
-    for rank in range(min(crm.top_categories, num_names)):
-        points = torch.full_like(scores[:, :1], crm.score_coefficient**rank)
-        scores.scatter_add_(1, ranked[:, rank], points.expand(-1, ranked.shape[2]))
-    if present is not None:
-        scores[present] = torch.inf
-    order = scores.float().sort(dim=1, descending=True, stable=True).indices  # the lower id of equal scores
-    return order[:, :num_kept].sort(dim=1).values
+class PlainHSM(HSM):
+    def forward(self, cost16: Tensor, cost32: Tensor, size: tuple[int, int]) -> Tensor:
+        """Eq. 4, one class at a time: (B, K, H, W), (B, K, h, w) and (H, W) -> (B, K, H, W, C)."""
+        x16 = self.proj16(cost16.flatten(0, 1).unsqueeze(1))  # (B K, 2 C, H, W)
+        x32 = self.proj32(cost32.flatten(0, 1).unsqueeze(1))  # (B K, 2 C, h, w)
+        x = self.fuse((x16 + resize(x32, size)) / 2)
+        return x.unflatten(0, cost16.shape[:2]).permute(0, 1, 3, 4, 2)
 
 
-def hsm(module: nn.Module, costs: list[Tensor], size: tuple[int, int]) -> Tensor:
-    """Eq. 4: (B, K, H, W) and (B, K, h, w) -> (B, K, C, H, W)."""
-    maps = [cost.flatten(0, 1).unsqueeze(1) for cost in costs]
-    if isinstance(module, HSM):
-        x = (module.proj16(maps[0]) + resize(module.proj32(maps[1]), size)) / 2
-    else:
-        x = module.proj(resize(maps[0], size))
-    return module.fuse(x).unflatten(0, costs[0].shape[:2])
+class PlainSingleScale(SingleScale):
+    def forward(self, cost: Tensor, size: tuple[int, int]) -> Tensor:
+        """Table V, "w/o HSM": (B, K, h, w) and (H, W) -> (B, K, H, W, C)."""
+        x = self.fuse(self.proj(resize(cost, size).flatten(0, 1).unsqueeze(1)))
+        return x.unflatten(0, cost.shape[:2]).permute(0, 1, 3, 4, 2)
 
 
-def escf(module: nn.Module, x: Tensor, maps: list[Tensor], text: Tensor) -> Tensor:
-    """Section III-D: (B, K, C, H, W) -> the same."""
-    if not isinstance(module, ESCF):
+# ---- Channel Reduction Module (III-C) ----
+
+
+class PlainCRM(CRM):
+    @torch.no_grad()
+    def forward(self, cost_map: Tensor, num_kept: int, present: Tensor | None = None) -> Tensor:
+        """(B, T, H, W) cosines -> (B, K) ids, ascending. Of equal scores, the lower id stays."""
+        batch, num_names = cost_map.shape[:2]
+        if num_kept >= num_names:
+            return torch.arange(num_names, device=cost_map.device).expand(batch, -1)
+        ranked = cost_map.flatten(2).sort(dim=1, descending=True).indices  # Eq. 5, (B, T, H W)
+        scores = cost_map.new_zeros(batch, num_names, dtype=torch.float64)
+        for rank in range(min(self.top_categories, num_names)):  # Eq. 6
+            points = torch.full_like(ranked[:, rank], self.score_coefficient**rank, dtype=torch.float64)
+            scores.scatter_add_(1, ranked[:, rank], points)
+        if present is not None:
+            scores[present] = torch.inf
+        best = scores.float().sort(dim=1, descending=True, stable=True).indices
+        return best[:, :num_kept].sort(dim=1).values
+
+
+# ---- Efficient Semantic Context Fusion (III-D) ----
+
+
+class PlainSFM(SFM):
+    def forward(self, x: Tensor, image_guidance: Tensor, text_guidance: Tensor) -> Tensor:
+        """(B, K, H, W, C), (B, H, W, C), unused -> (B, K, H, W, C)."""
+        batch, classes, height, width, _ = x.shape
+        x = x.flatten(0, 1)  # (B K, H, W, C)
+        z = self.norm1(x)
+        u = torch.cat([z, image_guidance.repeat_interleave(classes, dim=0)], dim=-1)  # (B K, H, W, 2 C)
+        q = self.attention.q(u.flatten(1, 2))
+        k = self.reduce_k(self.attention.k, u)
+        v = self.reduce_v(self.attention.v, z)
+        x = x + self.drop_path(self.attention(q, k, v).unflatten(1, (height, width)))
+        mixed = self.mlp(self.norm2(x)).permute(0, 3, 1, 2)
+        x = x + self.drop_path(self.dwconv(mixed).permute(0, 2, 3, 1))
+        return x.unflatten(0, (batch, classes))
+
+
+class PlainSSR(SSR):
+    def forward(self, layer: nn.Linear, x: Tensor, share: None = None) -> Tensor:
+        """Eqs. 20 and 21: (N, H, W, C) -> (N, H W / ratio^2, C)."""
+        reduced = self.conv(x.permute(0, 3, 1, 2)).flatten(2).transpose(1, 2)
+        return layer(self.norm(reduced))
+
+
+class PlainNoReduction(NoReduction):
+    def forward(self, layer: nn.Linear, x: Tensor, share: None = None) -> Tensor:
+        """Table X, without SSR: (N, H, W, C) -> (N, H W, C)."""
+        return layer(x.flatten(1, 2))
+
+
+class PlainCFM(CFM):
+    def forward(self, x: Tensor, image_guidance: Tensor, text_guidance: Tensor) -> Tensor:
+        """(B, K, H, W, C), unused, (B, K, C) -> (B, K, H, W, C)."""
+        batch, _, height, width, _ = x.shape
+        x = x.permute(0, 2, 3, 1, 4).flatten(0, 2)  # (B H W, K, C)
+        z = self.norm1(x)
+        u = torch.cat([z, text_guidance.repeat_interleave(height * width, dim=0)], dim=-1)  # (B H W, K, 2 C)
+        x = x + self.drop_path(self.attention(self.attention.q(u), self.attention.k(u), self.attention.v(z)))
+        x = x + self.drop_path(F.relu6(self.mlp(self.norm2(x))))
+        return x.unflatten(0, (batch, height, width)).permute(0, 3, 1, 2, 4)
+
+
+class PlainCSR(CSR):
+    def forward(self, x: Tensor, image_guidance: Tensor, text_guidance: Tensor) -> Tensor:
+        """III-D2: pool, fuse, resize, add the input: (B, K, H, W, C), unused, (B, K, C) -> (B, K, H, W, C)."""
+        maps = x.flatten(0, 1).permute(0, 3, 1, 2)  # (B K, C, H, W)
+        pooled = self.pool(maps).permute(0, 2, 3, 1).unflatten(0, x.shape[:2])
+        fused = self.fusion(pooled, image_guidance, text_guidance).flatten(0, 1).permute(0, 3, 1, 2)
+        maps = maps + resize(fused, maps.shape[-2:], align_corners=True)
+        return maps.permute(0, 2, 3, 1).unflatten(0, x.shape[:2])
+
+
+class PlainAttention(Attention):
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """softmax(q k^T / sqrt(d)) v in every head: (N, L, C), (N, M, C) twice -> (N, L, C)."""
+        q, k, v = (x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in (q, k, v))  # (N, heads, L, d)
+        return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
+class PlainStarMLP(StarMLP):
+    def forward(self, x: Tensor) -> Tensor:
+        """Eqs. 22 to 24: (..., C) -> (..., C)."""
+        return self.fc3(F.relu6(self.fc1(x)) * self.fc2(x))
+
+
+class PlainMLP(MLP):
+    def forward(self, x: Tensor) -> Tensor:
+        """Table IX, without the star operation: (..., C) -> (..., C)."""
+        return self.fc3(F.relu6(self.fc1(x)))
+
+
+# ---- Gradual Upsampling Decoder (III-E) ----
+
+
+class PlainGUD(GUD):
+    def forward(self, x: Tensor, maps: list[Tensor]) -> Tensor:
+        """(B, K, H, W, C) and the maps at strides 16, 8 and 4 -> logits (B, K, 4 H, 4 W)."""
+        batch, classes = x.shape[:2]
+        x = x.flatten(0, 1).permute(0, 3, 1, 2)  # (B K, C, H, W)
+        for stage, image in zip(self.stages, maps, strict=True):
+            x = stage(x, self.stop_gradient(image))
+        return self.head(x).squeeze(1).unflatten(0, (batch, classes))
+
+
+class PlainUpsampleStage(UpsampleStage):
+    def forward(self, x: Tensor, image: Tensor) -> Tensor:
+        """(B K, in_dim, h, w), (B, image_dim, h', w') -> (B K, out_dim, scale h, scale w)."""
+        return self.refine(self.guidance(self.up(x), image))
+
+
+class PlainGuidance(Guidance):
+    def forward(self, x: Tensor, image: Tensor) -> Tensor:
+        """[x ; guidance]: (B K, C, h, w), (B, image_dim, h', w') -> (B K, C + guidance_dim, h, w)."""
+        guidance = resize(self.proj(image), x.shape[-2:])
+        return torch.cat([x, guidance.repeat_interleave(len(x) // len(image), dim=0)], dim=1)
+
+
+class PlainNoGuidance(NoGuidance):
+    def forward(self, x: Tensor, image: Tensor) -> Tensor:
+        """Table XI, without the guidance of stride 16."""
         return x
-    return fuse_plainly(module, x, module.image_guidance(maps, x.shape[-2:]), module.text_guidance(text))
 
 
-def fuse_plainly(module: ESCF, x: Tensor, image_guidance: Tensor, text_guidance: Tensor) -> Tensor:
-    """ESCF's layers alone: (B, K, C, H, W), (B, H, W, C), (B, K, C) -> (B, K, C, H, W)."""
-    for layer in module.layers:
-        x = sfm(layer, x, image_guidance) if isinstance(layer, SFM) else class_fusion(layer, x, text_guidance)
-    return x
+class PlainHeadOnly(HeadOnly):
+    def forward(self, x: Tensor, maps: list[Tensor]) -> Tensor:
+        """Table V, "w/o GUD": (B, K, H, W, C) -> logits (B, K, H, W)."""
+        return self.head(x.flatten(0, 1).permute(0, 3, 1, 2)).squeeze(1).unflatten(0, x.shape[:2])
 
 
-def sfm(module: SFM, x: Tensor, guidance: Tensor) -> Tensor:
-    """The guidance of a location stands beside each class's token there: (B, K, C, H, W), (B, H, W, C) -> x's shape."""
-    batch_classes, size = x.shape[:2], x.shape[-2:]
-    guidance = guidance.flatten(1, 2).repeat_interleave(batch_classes[1], dim=0)
-    tokens = x.flatten(0, 1).flatten(2).transpose(1, 2)  # (B K, H W, C)
-    z = module.norm1(tokens)
-    guided = torch.cat([z, guidance], dim=-1)
-    keys, values = reduce_tokens(module.reduce_k, guided, size), reduce_tokens(module.reduce_v, z, size)
-    tokens = tokens + module.drop_path(attention(module.attention, guided, keys, values))
-    mixed = mlp(module.mlp, module.norm2(tokens)).transpose(1, 2).unflatten(2, size)
-    tokens = tokens + module.drop_path(module.dwconv(mixed).flatten(2).transpose(1, 2))
-    return tokens.transpose(1, 2).unflatten(2, size).unflatten(0, batch_classes)
+# ---- the whole (III-A, Fig. 3) ----
 
 
-def reduce_tokens(module: nn.Module, tokens: Tensor, size: tuple[int, int]) -> Tensor:
-    """SSR (Eqs. 20 and 21): (N, H W, C) -> (N, H W / ratio^2, C)."""
-    if not isinstance(module, SSR):
-        return tokens
-    return module.norm(module.conv(tokens.transpose(1, 2).unflatten(2, size)).flatten(2).transpose(1, 2))
+class PlainHead(ERRSegHead):
+    def forward(
+        self, features: dict[str, Tensor], text: Tensor, num_kept: int, present: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The encoder's maps, (T, D), K and (B, T) bool -> logits (B, K, h, w), ids (B, K)."""
+        size = features["os16"].shape[-2:]
+        costs = [cost_map(features[name], text) for name in self.embeddings]  # Eq. 3; (B, T, H, W), (B, T, h, w)
+        kept = self.crm(resize(costs[0], size), num_kept, present)  # (B, K)
+        costs = [cost.gather(1, kept[..., None, None].expand(-1, -1, *cost.shape[-2:])) for cost in costs]
+        x = self.hsm(*costs, size=size)  # (B, K, H, W, C)
+        x = self.escf(x, [guide(features[name]) for name in self.fusion_maps], text[kept])
+        return self.gud(x, [guide(features[name]) for name in self.decoder_maps]), kept
 
 
-def class_fusion(module: nn.Module, x: Tensor, guidance: Tensor) -> Tensor:
-    """CFM, behind CSR's pooling where there is one: (B, K, C, H, W), (B, K, C) -> x's shape."""
-    if not isinstance(module, CSR):
-        return cfm(module, x, guidance)
-    pooled = module.pool(x.flatten(0, 1)).unflatten(0, x.shape[:2])
-    fused = cfm(module.fusion, pooled, guidance).flatten(0, 1)
-    return x + resize(fused, x.shape[-2:], align_corners=True).unflatten(0, x.shape[:2])
+class PlainERRSeg(ERRSeg):
+    def encode_names(self, tokenized: TokenizedNames) -> Tensor:
+        """The mean of a name's prompts, through every position of the context: T names -> (T, D) of unit length."""
+        tokens = tokenized.tokens.to(self.device)
+        parts = [tokens] if torch.is_grad_enabled() else tokens.split(128)
+        prompts = torch.cat([F.normalize(self.backbone.clip.encode_text(part).float(), dim=-1) for part in parts])
+        total = prompts.new_zeros(len(tokenized.names), prompts.shape[1])
+        return F.normalize(total.index_add(0, tokenized.owner.to(self.device), prompts), dim=-1)
+
+    def logits(
+        self, images: Tensor, text: Tensor, num_kept: int, present: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """As ``ERRSeg.logits``, of all names: (B, T, h, w), -100 for those that CRM dropped; ids (B, T)."""
+        logits, kept = self.sem_seg_head(self.backbone(images), text, num_kept, present)
+        dense = logits.new_full((len(images), len(text), *logits.shape[-2:]), DROPPED_LOGIT)
+        dense = dense.scatter(1, kept[..., None, None].expand_as(logits), logits)
+        return dense, torch.arange(len(text), device=kept.device).expand(len(images), -1)
+
+    def loss(self, logits: Tensor, kept: Tensor, labels: Tensor, num_names: int) -> Tensor:
+        """Binary cross-entropy of all names, mean over B T H W: (B, T, h, w), unused, (B, H, W) -> scalar."""
+        logits = resize(logits, labels.shape[-2:])
+        ids = labels.masked_fill(labels == self.ignore_label, num_names)
+        targets = F.one_hot(ids, num_names + 1)[..., :num_names].permute(0, 3, 1, 2)  # ignored pixels have no class
+        return F.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype))
+
+    def forward(self, batched_inputs: list[dict]) -> dict[str, Tensor] | list[dict[str, Tensor]]:
+        """As ``ERRSeg.forward``."""
+        return self.losses(batched_inputs) if self.training else self._scores(batched_inputs)
+
+    def label_maps(self, batched_inputs: list[dict]) -> list[Tensor]:
+        """As ``ERRSeg.label_maps``: the best of all T names of every pixel."""
+        return [scores["sem_seg"].argmax(0) for scores in self._scores(batched_inputs)]
+
+    def _scores(self, batched_inputs: list[dict]) -> list[dict[str, Tensor]]:
+        predicted = self.predict_views(batched_inputs)
+        sizes = map(picture_size, batched_inputs)
+        return [{"sem_seg": merge(views, size)} for views, size in zip(predicted, sizes, strict=True)]
 
 
-def cfm(module: nn.Module, x: Tensor, guidance: Tensor) -> Tensor:
-    """The guidance of a class stands beside its token at each location: (B, K, C, H, W), (B, K, C) -> x's shape."""
-    batch, _, _, height, width = x.shape
-    guidance = guidance.repeat_interleave(height * width, dim=0)
-    tokens = x.permute(0, 3, 4, 1, 2).flatten(0, 2)  # (B H W, K, C)
-    z = module.norm1(tokens)
-    guided = torch.cat([z, guidance], dim=-1)
-    tokens = tokens + module.drop_path(attention(module.attention, guided, guided, z))
-    tokens = tokens + module.drop_path(F.relu6(mlp(module.mlp, module.norm2(tokens))))
-    return tokens.unflatten(0, (batch, height, width)).permute(0, 3, 4, 1, 2)
+def merge(views: list[ViewPrediction], size: tuple[int, int]) -> Tensor:
+    """The scores of all names at full size, averaged where several views cover a pixel: -> (T, *size)."""
+    if len(views) == 1:
+        return resize(views[0].scores.unsqueeze(0), size).squeeze(0)
+    total, covering = views[0].scores.new_zeros(len(views[0].scores), *size), views[0].scores.new_zeros(size)
+    for view in views:
+        (top, bottom), (left, right) = view.rows, view.cols
+        if top < bottom and left < right:
+            total[:, top:bottom, left:right] += resize(view.scores[None], (bottom - top, right - left))[0]
+            covering[top:bottom, left:right] += 1
+    return total / covering
 
 
-def attention(module: Attention, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """(N, L, 2 C), (N, M, 2 C), (N, M, C) -> (N, L, C)."""
-    q, k, v = (
-        layer(x).unflatten(-1, (module.num_heads, -1)).transpose(1, 2)
-        for layer, x in ((module.q, query), (module.k, key), (module.v, value))
-    )
-    return module.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+PLAIN: dict[type[nn.Module], type[nn.Module]] = {
+    HSM: PlainHSM,
+    SingleScale: PlainSingleScale,
+    CRM: PlainCRM,
+    SFM: PlainSFM,
+    SSR: PlainSSR,
+    NoReduction: PlainNoReduction,
+    CFM: PlainCFM,
+    CSR: PlainCSR,
+    Attention: PlainAttention,
+    StarMLP: PlainStarMLP,
+    MLP: PlainMLP,
+    GUD: PlainGUD,
+    UpsampleStage: PlainUpsampleStage,
+    Guidance: PlainGuidance,
+    NoGuidance: PlainNoGuidance,
+    HeadOnly: PlainHeadOnly,
+    ERRSegHead: PlainHead,
+    ERRSeg: PlainERRSeg,
+}
 
 
-def mlp(module: nn.Module, x: Tensor) -> Tensor:
-    """Eqs. 22-24, or the plain MLP of Table IX: (..., C) -> the same."""
-    hidden = F.relu6(module.fc1(x))
-    return module.fc3(hidden * module.fc2(x) if isinstance(module, StarMLP) else hidden)
+def plain_form(model: nn.Module) -> nn.Module:
+    """The plain form of a model or of one of its modules, on the same parameters and buffers.
 
-
-def gud(module: nn.Module, x: Tensor, maps: list[Tensor]) -> Tensor:
-    """Section III-E: (B, K, C, H, W) -> logits (B, K, 4 H, 4 W), or at stride 16 without GUD."""
-    batch_classes, x = x.shape[:2], x.flatten(0, 1)
-    if isinstance(module, GUD):
-        for stage, image in zip(module.stages, maps, strict=True):
-            x = stage.up(x)
-            if isinstance(stage.guidance, Guidance):
-                guidance = resize(stage.guidance.proj(module.stop_gradient(image)), x.shape[-2:])
-                x = torch.cat([x, guidance.repeat_interleave(batch_classes[1], dim=0)], dim=1)
-            x = stage.refine(x)
-    return module.head(x).squeeze(1).unflatten(0, batch_classes)
-
-
-def dense_loss(logits: Tensor, labels: Tensor, ignore_label: int) -> Tensor:
-    """Binary cross-entropy of all T channels: (B, T, h, w), (B, H, W) -> scalar."""
-    logits = resize(logits, labels.shape[-2:])
-    targets = F.one_hot(labels.masked_fill(labels == ignore_label, logits.shape[1]), logits.shape[1] + 1)
-    return F.binary_cross_entropy_with_logits(logits, targets[..., :-1].permute(0, 3, 1, 2).to(logits.dtype))
+    A whole model keeps its vocabulary, whose names the plain form encodes again.
+    """
+    plain = copy_on_same_weights(model)
+    for module in plain.modules():
+        module.__class__ = PLAIN.get(type(module), type(module))
+    if isinstance(plain, PlainERRSeg):
+        plain.encode_again()
+    return plain

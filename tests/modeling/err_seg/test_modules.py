@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from errseg.modeling.err_seg.escf import CFM, CSR, ESCF, SFM
 from errseg.modeling.err_seg.gud import GUD, HeadOnly
 from errseg.modeling.err_seg.hsm import HSM, SingleScale
-from errseg.modeling.err_seg.layers import Attention, PlainMLP, StarMLP
+from errseg.modeling.err_seg.layers import MLP, Attention, StarMLP
 from errseg.modeling.layers import resize
 
 B, K, C, H, W = 2, 3, 16, 6, 4
@@ -29,7 +29,7 @@ def test_hsm_treats_every_class_alone():
 def test_star_operation():
     mlp, x = StarMLP(C, 3 * C), rand(5, C)
     torch.testing.assert_close(mlp(x), mlp.fc3(mlp.fc1(x).clamp(0, 6) * mlp.fc2(x)))
-    assert PlainMLP(C, 3 * C)(x).shape == x.shape
+    assert MLP(C, 3 * C)(x).shape == x.shape
 
 
 def test_sfm_keeps_classes_apart_and_mixes_locations():

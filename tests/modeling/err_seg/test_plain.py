@@ -4,14 +4,13 @@ import open_clip
 import pytest
 import torch
 
-from errseg.modeling import ConvNeXtCLIP, layers
+from errseg.modeling import ConvNeXtCLIP, layers, system_of_model
 from errseg.modeling.clip.text_tower import encode_prompts, shared_length
-from errseg.modeling.err_seg import plain
 from errseg.modeling.err_seg.crm import CRM
 from errseg.modeling.err_seg.escf import CFM, CSR, ESCF, SFM
 from errseg.modeling.err_seg.gud import GUD
 from errseg.modeling.err_seg.hsm import HSM, SingleScale
-from errseg.modeling.err_seg.plain import PlainForm
+from errseg.modeling.err_seg.plain import PLAIN, PlainERRSeg, plain_form
 from tests.conftest import NAMES
 from tests.modeling.err_seg.test_model import ABLATIONS
 
@@ -20,11 +19,6 @@ B, K, C, H, W = 2, 3, 32, 6, 4
 
 def rand(*shape):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))
-
-
-def channels_first(x):
-    """(B, K, H, W, C) to the plain form's (B, K, C, H, W)."""
-    return x.permute(0, 1, 4, 2, 3)
 
 
 @pytest.fixture(params=["whole", "parts"])
@@ -42,43 +36,39 @@ def close(ours, theirs):
 # ---- pieces ----
 
 
+def check(module, *inputs, **options):
+    """The module computes what its plain form computes."""
+    plain = plain_form(module)
+    assert type(plain) is PLAIN.get(type(module), type(module))
+    close(module(*inputs, **options), plain(*inputs, **options))
+
+
 def test_hsm_is_one_convolution_a_scale(grad):
-    hsm, costs = HSM(C), [rand(B, K, H, W), rand(B, K, H // 2, W // 2)]
-    close(channels_first(hsm(*costs, size=(H, W))), plain.hsm(hsm, costs, (H, W)))
-    single = SingleScale(C)
-    close(channels_first(single(costs[1], size=(H, W))), plain.hsm(single, costs[1:], (H, W)))
+    costs = [rand(B, K, H, W), rand(B, K, H // 2, W // 2)]
+    check(HSM(C), *costs, size=(H, W))
+    check(SingleScale(C), costs[1], size=(H, W))
 
 
 @pytest.mark.parametrize("ratio", [1, 2, 3])
 def test_sfm_computes_the_guidance_once_an_image(ratio, grad):
-    sfm, x, guidance = SFM(C, 4, ratio).eval(), rand(B, K, H, W, C), rand(B, H, W, C)
-    close(channels_first(sfm(x, guidance, None)), plain.sfm(sfm, channels_first(x), guidance))
+    check(SFM(C, 4, ratio).eval(), rand(B, K, H, W, C), rand(B, H, W, C), None)
 
 
 @pytest.mark.parametrize("ratio", [1, 2])
 def test_cfm_computes_the_guidance_once_an_image(ratio, grad):
     cfm = CFM(C, 4).eval()
-    module = CSR(cfm, ratio) if ratio > 1 else cfm
-    x, guidance = rand(B, K, H, W, C), rand(B, K, C)
-    ours = module(x, None, guidance)
-    close(channels_first(ours), plain.class_fusion(module, channels_first(x), guidance))
+    check(CSR(cfm, ratio) if ratio > 1 else cfm, rand(B, K, H, W, C), None, rand(B, K, C))
 
 
 def test_escf(grad):
-    escf, x, maps = (
-        ESCF((8, 8), 12, C, 4, 2).eval(),
-        rand(B, K, H, W, C),
-        [rand(B, 8, H // 2, W // 2), rand(B, 8, H, W)],
-    )
-    text = rand(B, K, 12)
-    close(channels_first(escf(x, maps, text)), plain.escf(escf, channels_first(x), maps, text))
+    maps = [rand(B, 8, H // 2, W // 2), rand(B, 8, H, W)]
+    check(ESCF((8, 8), 12, C, 4, 2).eval(), rand(B, K, H, W, C), maps, rand(B, K, 12))
 
 
 @pytest.mark.parametrize("options", [{}, {"guidance_os16": False}, {"kernel_size": 5}])
 def test_gud_computes_the_guidance_once_an_image(options, grad):
-    gud, x = GUD(C, (10, 8, 6), **options), rand(B, K, H, W, C)
     maps = [rand(B, 10, H, W), rand(B, 8, 2 * H, 2 * W), rand(B, 6, 4 * H, 4 * W)]
-    close(gud(x, maps), plain.gud(gud, channels_first(x), maps))
+    check(GUD(C, (10, 8, 6), **options), rand(B, K, H, W, C), maps)
 
 
 def test_crm_keeps_the_classes_of_the_ranking_location_by_location():
@@ -86,7 +76,7 @@ def test_crm_keeps_the_classes_of_the_ranking_location_by_location():
     present[:, 33] = True
     for classes in (None, present):
         kept = CRM()(costs, 5, classes)
-        assert torch.equal(kept, plain.keep_classes(CRM(), costs, 5, classes))
+        assert torch.equal(kept, plain_form(CRM())(costs, 5, classes))
         assert torch.equal(kept, CRM()(costs.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2), 5, classes))
 
 
@@ -121,19 +111,19 @@ def test_predictions_are_the_plain_forms(changes, build, make_batch):
     batch = make_batch(2)
     batch[1] |= {"height": 40, "width": 90}
     with torch.no_grad():
-        expected = PlainForm(model)(batch)
+        expected = plain_form(model)(batch)
         results = model(batch)
         labels = model.label_maps(batch)
     for one, other, label in zip(results, expected, labels, strict=True):
-        close(one["sem_seg"], other)
-        assert (label == other.argmax(0)).float().mean() > 0.999
+        close(one["sem_seg"], other["sem_seg"])
+        assert (label == other["sem_seg"].argmax(0)).float().mean() > 0.999
 
 
 @pytest.mark.parametrize("changes", ABLATIONS, ids=lambda changes: "-".join(map(str, changes))[:60] or "paper")
 def test_loss_and_gradients_are_the_plain_forms(changes, build, make_batch):
     model, batch = build(*changes).train(), make_batch(2)
     gradients = []
-    for form in (model, PlainForm(model)):
+    for form in (model, plain_form(model)):
         model.zero_grad()
         torch.manual_seed(0)  # drop-path
         loss = form(batch)["loss_sem_seg"]
@@ -165,10 +155,27 @@ def test_gradient_checkpointing_changes_no_gradient(build, make_batch):
         torch.testing.assert_close(ours[name], gradient, atol=1e-6, rtol=1e-4)
 
 
-def test_the_plain_form_shares_the_weights(build):
-    model = build()
+def test_views_are_averaged_as_the_plain_form_averages_them(build, make_batch):
+    model, batch = build("TEST.FLIP", True, "TEST.SLIDING_WINDOW", True, "MODEL.CRM.NUM_CLASSES_TEST", 4), make_batch(2)
+    batch[0]["image"] = batch[0]["image"].repeat(1, 1, 2)
+    with torch.no_grad():
+        for one, other in zip(model(batch), plain_form(model)(batch), strict=True):
+            close(one["sem_seg"], other["sem_seg"])
+
+
+def test_the_plain_form_is_a_model_of_its_own_on_the_same_weights(build, make_batch):
+    model = build("MODEL.PROMPT.SYNONYMS", "mean")
     assert isinstance(model.backbone, ConvNeXtCLIP)
-    assert {id(p) for p in PlainForm(model).parameters()} == {id(p) for p in model.parameters()}
+    plain = plain_form(model)
+    assert isinstance(plain, PlainERRSeg) and system_of_model(plain) is system_of_model(model)
+    assert all(one is other for one, other in zip(plain.parameters(), model.parameters(), strict=True))
+    assert {type(module) for module in plain.modules()}.isdisjoint(PLAIN)
+    plain.set_vocabulary(["sky, heaven", "sea"], num_classes=1)
+    assert model.vocabulary.names == tuple(NAMES) and type(model.sem_seg_head) not in PLAIN.values()
+    close(plain.text_embeddings, model.encode_names(model.tokenize(["sky, heaven", "sea"])).detach())
+    with torch.no_grad():
+        [label] = plain.label_maps(make_batch(1))
+    assert len(label.unique()) == 1  # of the one name that is kept
 
 
 def test_the_whole_model_compiles_into_one_graph(build):
