@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from errseg.benchmark import measure
 from errseg.benchmark.cases import Case, check_plain_fits, make_cases
+from errseg.benchmark.chart import colours_of
 from errseg.benchmark.child import peak_memory
 from errseg.benchmark.inputs import image_batches, scene, training_batch
 from errseg.benchmark.jobs import Job, Prediction
@@ -15,12 +16,14 @@ from errseg.benchmark.macs import count_macs
 from errseg.benchmark.marks import Marks
 from errseg.benchmark.models import Models, build, random_embeddings, set_embeddings
 from errseg.benchmark.names import NameList, name_list
+from errseg.benchmark.paper import TABLE10
 from errseg.benchmark.prepare import make_job
 from errseg.benchmark.rows import make_rows
 from errseg.benchmark.tables import duration, main_table
 from errseg.benchmark.work import WorkCounter, count_work, measure_rates
 from errseg.engine import build_optimizer
 from errseg.errors import UsageError
+from errseg.modeling.system import _SYSTEMS, System
 
 FORTY = name_list("random:40", 6)
 
@@ -55,6 +58,18 @@ def test_without_the_plain_form_the_fast_one_is_compared_with(cfg):
     first, second = make_rows(measure.measure(cases, cfg, repeats=1, memory=False), cfg)
     assert first["agreement"] is None and second["agreement_with"] == "fast fp32, random:40, batch 1"
     assert first["ratio"] is None is second["ratio"]
+
+
+def test_a_system_is_measured_by_its_record(cfg, monkeypatch):
+    monkeypatch.setitem(_SYSTEMS, "ERRSeg", System("Toy", "ERRSeg"))  # it keeps all names; no stages, no plain form
+    with pytest.raises(UsageError, match="Toy has no plain form; give --form fast"):
+        measure.measure(make_cases("predict", "both", ["fp32"], [FORTY], [1]), cfg, repeats=1, memory=False)
+    cases = make_cases("predict", "fast", ["fp32"], [FORTY], [1])
+    [row] = make_rows(measure.measure(cases, cfg, repeats=1, memory=False), cfg)
+    assert row["num_classes_kept"] == 40 and list(row["parts_s"]) == ["output"]
+    assert row["gmacs"] > 0 and row["escf_gmacs"] is None
+    with pytest.raises(UsageError, match="--paper-table 10 is ERR-Seg's"):
+        TABLE10[0].apply(cfg)
 
 
 def test_one_case_out_of_memory_stops_no_other(cfg, monkeypatch):
@@ -246,6 +261,12 @@ def test_rates_are_positive_and_finite(monkeypatch):
     monkeypatch.setattr("errseg.benchmark.work.REPEATS", 1)
     rates = measure_rates(torch.device("cpu"), "fp32")
     assert 1e8 < rates.macs < 1e15 and 1e7 < rates.bytes < 1e13
+
+
+def test_stages_of_any_system_have_colours_of_their_own():
+    parts = ["input", *(f"stage {i}" for i in range(9)), "output", "backward"]
+    colours = colours_of(parts)
+    assert list(colours) == parts and len(set(colours.values())) == len(parts)
 
 
 def test_durations():

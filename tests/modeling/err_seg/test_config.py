@@ -4,7 +4,7 @@ import pytest
 from detectron2.data import MetadataCatalog
 
 from errseg.data.benchmarks import BENCHMARKS
-from errseg.modeling.err_seg.config import num_kept, paper_num_kept
+from errseg.modeling.err_seg.config import num_kept, num_kept_train, paper_num_kept
 
 KEPT = {"A-847": 48, "PC-459": 48, "A-150": 32, "PC-59": 24, "PAS-20": 16, "PAS-20b": 24, "COCO-Stuff": 32}
 
@@ -23,3 +23,6 @@ def test_k_of_the_papers_data_sets(tiny_cfg):
     assert num_kept(tiny_cfg, 150, 0) == 0  # a data set that asks for all of its names
     tiny_cfg.MODEL.CRM.NUM_CLASSES_TEST = 7
     assert num_kept(tiny_cfg, 150, 32) == 7
+    assert num_kept_train(tiny_cfg) == 4
+    tiny_cfg.MODEL.CRM.ENABLED = False  # every name stays
+    assert num_kept(tiny_cfg, 150, 32) == num_kept_train(tiny_cfg) == 0
