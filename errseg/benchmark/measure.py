@@ -13,6 +13,7 @@ import torch
 from detectron2.config import CfgNode
 from torch import Tensor
 
+from ..agreement import share_of_equal_pixels
 from ..engine.optimizer import build_optimizer
 from .cases import Case, check_plain_fits, check_system
 from .child import peak_memory
@@ -231,13 +232,7 @@ def _compare(results: list[Result]) -> None:
             (each for each in same if each.case.precision == "fp32" and not each.case.compile_mode), None
         )
         if reference is not None and reference is not result:
-            result.agreement = agreement(result.predictions, reference.predictions)
+            result.agreement = share_of_equal_pixels(result.predictions, reference.predictions)
             result.reference = str(reference.case)
     for result in results:
         result.predictions = None
-
-
-def agreement(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> float:
-    """Share of the pixels of several label maps (H, W) that have the same label in both."""
-    same = sum(int((a == b).sum()) for a, b in zip(ours, theirs, strict=True))
-    return same / sum(labels.numel() for labels in ours)

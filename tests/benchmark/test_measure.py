@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from errseg.agreement import share_of_equal_pixels
 from errseg.benchmark import measure
 from errseg.benchmark.cases import Case, check_plain_fits, make_cases
 from errseg.benchmark.chart import colours_of
@@ -117,7 +118,7 @@ def test_compiled_models_have_no_marks_and_predict_the_same(cfg, monkeypatch):
     assert not asked
     compiled = make_job(Case("predict", "fast", "fp32", FORTY, compile_mode="reduce-overhead"), cfg, models.of("fp32"))
     assert asked[0]["mode"] == "reduce-overhead" and compiled.marks is None and compiled.timed()[1] == {}
-    assert measure.agreement(eager.predict_all(), compiled.predict_all()) == 1
+    assert share_of_equal_pixels(eager.predict_all(), compiled.predict_all()) == 1
 
 
 def test_a_compiled_model_has_the_floor_of_the_uncompiled_one(cfg, monkeypatch):

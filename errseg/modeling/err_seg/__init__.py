@@ -1,5 +1,9 @@
 """ERR-Seg: one file per module of the paper."""
 
+from typing import Any
+
+from torch import nn
+
 from ..system import System, register
 from .config import ARGUMENT_KEYS, KEY_RANGES, add_config, num_kept, num_kept_train
 from .head import ERRSegHead
@@ -24,6 +28,11 @@ PARTS = {
 }
 
 
+def counted(model: Any) -> dict[str, list[nn.Module]]:
+    """ESCF's layers, whose multiply-adds Table X gives; none without ESCF."""
+    return {"escf_layers": list(getattr(model.sem_seg_head.escf, "layers", []))}
+
+
 ERR_SEG = register(
     System(
         name="ERR-Seg",
@@ -39,7 +48,7 @@ ERR_SEG = register(
         plain_form=plain_form,
         taps=taps,
         stages=STAGES,
-        counted=lambda model: {"escf_layers": list(getattr(model.sem_seg_head.escf, "layers", []))},  # Table X
+        counted=counted,
         shows=("ranking",),
         panels=PANELS,
         parity=PARITY,

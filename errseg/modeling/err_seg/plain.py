@@ -89,15 +89,15 @@ class PlainSFM(SFM):
 
 
 class PlainSSR(SSR):
-    def forward(self, layer: nn.Linear, x: Tensor, share: None = None) -> Tensor:
-        """Eqs. 20 and 21: (N, H, W, C) -> (N, H W / ratio^2, C)."""
+    def forward(self, layer: nn.Linear, x: Tensor, share: Tensor | None = None) -> Tensor:
+        """Eqs. 20 and 21, no share: (N, H, W, C) -> (N, H W / ratio^2, C)."""
         reduced = self.conv(x.permute(0, 3, 1, 2)).flatten(2).transpose(1, 2)
         return layer(self.norm(reduced))
 
 
 class PlainNoReduction(NoReduction):
-    def forward(self, layer: nn.Linear, x: Tensor, share: None = None) -> Tensor:
-        """Table X, without SSR: (N, H, W, C) -> (N, H W, C)."""
+    def forward(self, layer: nn.Linear, x: Tensor, share: Tensor | None = None) -> Tensor:
+        """Table X, without SSR, no share: (N, H, W, C) -> (N, H W, C)."""
         return layer(x.flatten(1, 2))
 
 
@@ -156,7 +156,7 @@ class PlainGUD(GUD):
 
 
 class PlainUpsampleStage(UpsampleStage):
-    def forward(self, x: Tensor, image: Tensor) -> Tensor:
+    def forward(self, x: Tensor, image: Tensor) -> Tensor:  # type: ignore[override]
         """(B K, in_dim, h, w), (B, image_dim, h', w') -> (B K, out_dim, scale h, scale w)."""
         return self.refine(self.guidance(self.up(x), image))
 
