@@ -1,4 +1,4 @@
-"""What a resume does with configuration keys that differ from those of the run that it goes on with."""
+"""Configuration keys that have changed since the run that is resumed: which are refused, and what the others do."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -11,10 +11,10 @@ from errseg.errors import UsageError
 __all__ = ["Change", "changes", "describe", "refuse", "settings_to_save", "sets_optimizer"]
 
 LONGEST = 80  # characters of a value in a message
-UNTOLD = ("OUTPUT_DIR", "VERSION")  # a folder may have been moved
+UNTOLD = ("OUTPUT_DIR", "VERSION")  # not compared: a folder may have been moved
 ELSEWHERE = "start a new run from its weights (MODEL.WEIGHTS, without --resume, another OUTPUT_DIR)"
 ANOTHER_ORDER = "takes effect: from here on the images come in another order, so that an epoch is not seen evenly"
-# By key, or beginning of keys: what becomes of a change. The first that fits counts.
+# By key, or by the beginning of keys: what happens with a change. The first entry that fits counts.
 REFUSED = {
     "SOLVER.OPTIMIZER": "the checkpoint has the other optimizer's state",
     "MODEL.CLIP.FINETUNE_": "the checkpoint has the optimizer's state of other parameters",
@@ -28,7 +28,7 @@ EFFECTS = {
     "DATASETS.TRAIN": ANOTHER_ORDER,
     "SOLVER.IMS_PER_BATCH": "takes effect: the images go on where the run was, by the number of images seen",
     "SOLVER.MAX_ITER": "takes effect: the run ends there, and the learning rate follows the schedule of that length",
-    "SOLVER.ACCUMULATION_STEPS": "takes effect: the same images an iteration, in other parts",
+    "SOLVER.ACCUMULATION_STEPS": "takes effect: an iteration has the same images, divided into other batches",
     "": "takes effect",
 }
 # Keys that the optimizer and the schedule read; a checkpoint restores both as they were.
@@ -44,12 +44,12 @@ OPTIMIZER_KEYS = (
     "SOLVER.RESCALE_INTERVAL",
     "SOLVER.STEPS",
     "SOLVER.WARMUP_",
-    "SOLVER.WEIGHT_DECAY",  # and its kin
+    "SOLVER.WEIGHT_DECAY",  # and WEIGHT_DECAY_NORM
 )
 
 
 class Change(NamedTuple):
-    """A key with another value than the run had."""
+    """A key whose value differs from that of the run."""
 
     key: str
     before: Any
@@ -57,16 +57,16 @@ class Change(NamedTuple):
 
 
 def settings_to_save(cfg: CfgNode) -> dict[str, Any]:
-    """The leaves of a configuration by their dotted keys, of types that a checkpoint may hold."""
+    """The values of a configuration by their dotted keys, of types that a checkpoint may hold."""
     return flatten(cfg)
 
 
 def changes(saved: Any, cfg: CfgNode) -> list[Change]:
-    """The keys whose value is not that of the run; keys that one of the two does not have are not compared.
+    """The keys whose value is not that of the run. Keys that only one of the two has are not compared.
 
     Args:
-        saved: what ``settings_to_save`` gave, as a checkpoint has it; anything else has nothing to compare.
-        cfg: the configuration of now.
+        saved: the result of ``settings_to_save``, read from a checkpoint. Anything else gives no changes.
+        cfg: the present configuration.
     """
     if not isinstance(saved, Mapping):
         return []
@@ -81,7 +81,7 @@ def refuse(found: list[Change]) -> None:
     """Refuse changes that the state of a run cannot follow.
 
     Raises:
-        UsageError: there is one.
+        UsageError: there is such a change.
     """
     for change in found:
         for start, reason in REFUSED.items():
@@ -90,7 +90,7 @@ def refuse(found: list[Change]) -> None:
 
 
 def sets_optimizer(found: list[Change]) -> bool:
-    """Whether optimizer or schedule have to be set anew after they were restored."""
+    """Whether the optimizer or the schedule must be set again after it was restored."""
     return any(change.key.startswith(OPTIMIZER_KEYS) for change in found)
 
 
@@ -100,7 +100,7 @@ def describe(found: list[Change], checkpoint_iteration: int, keeps_schedule: boo
     Args:
         found: at least one change.
         checkpoint_iteration: the last iteration of the checkpoint.
-        keeps_schedule: the restored schedule is of a kind that cannot be set anew.
+        keeps_schedule: the restored schedule is of a type that cannot be set again.
     """
     lines = [f"{len(found)} configuration keys differ from those of the run until iteration {checkpoint_iteration}:"]
     for change in found:

@@ -11,12 +11,12 @@ __all__ = ["check_devices"]
 
 
 def check_devices(cfg: CfgNode, num_gpus: int) -> None:
-    """Check that the processes of this machine find their devices, and hide GPUs from those that run on the CPU.
+    """Check that this machine has a device for each process. Hide the GPUs where MODEL.DEVICE is the CPU.
 
-    Detectron2's launcher lets processes talk over NCCL wherever it sees a GPU, and that carries no CPU tensors.
+    Detectron2's launcher uses NCCL wherever it sees a GPU, and NCCL cannot send CPU tensors.
 
     Args:
-        cfg: its MODEL.DEVICE counts.
+        cfg: the configuration; only MODEL.DEVICE is read.
         num_gpus: processes on this machine.
 
     Raises:

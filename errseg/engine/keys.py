@@ -1,4 +1,4 @@
-"""Detectron2's configuration keys that errseg does not read: one that is set is refused, with what to do instead."""
+"""Detectron2's configuration keys that errseg does not read. A key that is set is refused, with a remedy."""
 
 from detectron2.config import CfgNode, get_cfg
 
@@ -13,7 +13,7 @@ HEAD = "the head has no such option (MODEL.HSM, MODEL.ESCF and MODEL.GUD are its
 OBJECTS = "it is for boxes, masks and keypoints of objects; take it out"
 SAMPLER = "images are drawn in random order without repetition; take it out"
 
-# What to do instead, by key, or by the beginning of several. Sub-keys of an option that is off do nothing.
+# The remedy, by key or by the beginning of several keys. Sub-keys of an option that is off have no effect.
 NOT_READ = {
     "VIS_PERIOD": "no pictures are made in training; use tools/predict.py or tools/visualize.py on a checkpoint",
     "GLOBAL.HACK": "it has no effect; take it out",
@@ -56,8 +56,8 @@ def require_read_keys(cfg: CfgNode) -> None:
     """Check that no key is set that would be ignored.
 
     Raises:
-        UsageError: one of Detectron2's keys that errseg does not read differs from its default, or INPUT.RANDOM_FLIP is
-            unknown.
+        UsageError: one of Detectron2's keys that errseg does not read differs from its default, or INPUT.RANDOM_FLIP
+            has an unknown value.
     """
     defaults = flatten(get_cfg())
     for key, value in flatten(cfg).items():

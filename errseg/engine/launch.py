@@ -1,4 +1,4 @@
-"""Processes, as Detectron2's launcher or torchrun starts them."""
+"""The processes of a run, started by Detectron2's launcher or by torchrun."""
 
 import datetime
 import errno
@@ -24,16 +24,16 @@ from errseg.errors import UsageError
 
 __all__ = ["RankKilled", "TorchrunWorld", "check_address", "is_first_here", "start_processes", "torchrun_world"]
 
-TIMEOUT = datetime.timedelta(minutes=30)  # of collective operations, as Detectron2's launcher has it
+TIMEOUT = datetime.timedelta(minutes=30)  # of collective operations, as in Detectron2's launcher
 
-BLAME = 3.0  # seconds: a process whose partner died fails too, and leaves it to the launcher to find the first
+BLAME = 3.0  # seconds that a failed process waits: the launcher then finds first the partner that died before it
 
 
 class RankKilled(UsageError):
     """A signal has ended one of the processes.
 
     Attributes:
-        status: the exit status that a shell gives for the signal.
+        status: the exit status of a process that the signal ended, as a shell gives it.
     """
 
     def __init__(self, rank: int, number: int):
@@ -51,7 +51,7 @@ class RankKilled(UsageError):
 
 
 class TorchrunWorld(NamedTuple):
-    """This process among those that torchrun started."""
+    """The place of this process among those that torchrun started."""
 
     rank: int
     size: int
@@ -60,7 +60,7 @@ class TorchrunWorld(NamedTuple):
 
 
 def torchrun_world(environment: Mapping[str, str] = os.environ) -> TorchrunWorld | None:
-    """What torchrun tells its processes; None where it started none.
+    """The ranks and sizes that torchrun gives to this process; None where torchrun did not start it.
 
     Raises:
         UsageError: the machines have different numbers of processes.
@@ -78,7 +78,7 @@ def torchrun_world(environment: Mapping[str, str] = os.environ) -> TorchrunWorld
 
 
 def is_first_here() -> bool:
-    """Whether this process may speak for those that torchrun started on this machine."""
+    """Whether this process prints the messages of this machine: the first that torchrun started, or the only one."""
     world = torchrun_world()
     return world is None or world.local_rank == 0
 
@@ -86,23 +86,23 @@ def is_first_here() -> bool:
 def start_processes(
     function: Callable, processes: int, machines: int, machine_rank: int, url: str, on_gpu: bool, args: tuple[Any, ...]
 ) -> None:
-    """Run ``function(*args)`` in each process of this machine: in new ones, or, under torchrun, in this one.
+    """Run ``function(*args)`` in each process of this machine: in new processes, or, under torchrun, in this one.
 
-    A signal that ends this process ends the new ones too.
+    A signal that ends this process ends the new processes too.
 
     Args:
-        function: can be imported by new processes.
-        processes: of this machine.
-        machines: of the run.
-        machine_rank: of this machine.
-        url: where processes meet.
-        on_gpu: each process has a GPU of its own.
-        args: of ``function``.
+        function: must be importable by new processes.
+        processes: number of processes on this machine.
+        machines: number of machines of the run.
+        machine_rank: rank of this machine.
+        url: the address at which the processes connect.
+        on_gpu: whether each process has its own GPU.
+        args: arguments of ``function``.
 
     Raises:
-        UsageError: the processes cannot meet at ``url``.
-        RankKilled: a signal has ended one of them.
-        ProcessExitedException: one of them has ended with a status of its own, and has said why.
+        UsageError: the processes cannot connect at ``url``.
+        RankKilled: a signal has ended a process.
+        ProcessExitedException: a process has ended with an exit status of its own, and has printed the reason.
     """
     world = torchrun_world()
     if world is None:
@@ -128,17 +128,17 @@ def start_processes(
     if on_gpu:
         torch.cuda.set_device(world.local_rank)
     if world.size > 1:
-        distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=TIMEOUT)  # torchrun says where
+        distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=TIMEOUT)  # torchrun gives the address
         comm.create_local_process_group(world.local_size)
         comm.synchronize()
     function(*args)
 
 
 def check_address(url: str, machine_rank: int) -> None:
-    """Check where processes are to meet; the first machine listens there.
+    """Check the address at which the processes connect. The first machine listens there.
 
     Raises:
-        UsageError: it is no address, or its port is taken.
+        UsageError: ``url`` is no address, or its port is taken.
     """
     parts = urlsplit(url)
     if url == "auto" or parts.scheme in ("file", "env"):
@@ -151,7 +151,7 @@ def check_address(url: str, machine_rank: int) -> None:
         raise UsageError(f"--dist-url {url} is no address; give tcp://HOST:PORT with a port from 1 to 65535, or auto.")
     if machine_rank == 0:
         with socket.socket() as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the processes' own socket
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the run's own socket sets it too
             try:
                 listener.bind(("", port))
             except OSError as error:
@@ -165,7 +165,7 @@ def check_address(url: str, machine_rank: int) -> None:
 
 @contextmanager
 def _ending_children() -> Iterator[None]:
-    """End the processes that were started meanwhile where this one is interrupted or told to end."""
+    """If this process is interrupted or terminated, end the processes that were started inside the context."""
     before = set(multiprocessing.active_children())
     handles = threading.current_thread() is threading.main_thread()
     if handles:
@@ -188,7 +188,7 @@ def _ending_children() -> Iterator[None]:
 
 
 def _leave_blame(function: Callable, args: tuple[Any, ...]) -> None:
-    """Run ``function(*args)``; an error that a partner's death may have caused waits, so that this is found first."""
+    """Run ``function(*args)``. Delay a RuntimeError: the launcher finds first the partner whose death caused it."""
     try:
         function(*args)
     except RuntimeError:

@@ -58,7 +58,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     """AdamW, or SGD, over ``parameter_groups`` with the learning rates of the system's record.
 
     Raises:
-        UsageError: SOLVER.OPTIMIZER is another, or the model has nothing to train.
+        UsageError: SOLVER.OPTIMIZER names another optimizer, or the model has no trainable parameter.
     """
     solver = cfg.SOLVER
     factors = system_of(cfg).learning_rates(cfg)
@@ -82,13 +82,13 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
 
 
 def build_gradient_clipper(cfg: CfgNode) -> Callable[[Iterable[nn.Parameter]], None]:
-    """What SOLVER.CLIP_GRADIENTS asks for: a function that clips the gradients of parameters in place.
+    """A function that clips the gradients of parameters in place, as SOLVER.CLIP_GRADIENTS says.
 
-    CLIP_TYPE is Detectron2's ``value`` (each element) or ``norm`` (each parameter's norm), or ``full_model`` (the norm
-    of all together).
+    CLIP_TYPE is Detectron2's ``value`` (clip each element), Detectron2's ``norm`` (clip the norm of each parameter), or
+    ``full_model`` (clip the norm of all parameters together).
 
     Raises:
-        UsageError: CLIP_TYPE is another.
+        UsageError: CLIP_TYPE has another value.
     """
     clip = cfg.SOLVER.CLIP_GRADIENTS
     value, norm_type = clip.CLIP_VALUE, clip.NORM_TYPE

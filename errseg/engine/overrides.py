@@ -1,4 +1,4 @@
-"""What a subclass of the trainer overrides, with Detectron2's signatures, and the names of its results."""
+"""Calls of the methods that a subclass of the trainer may override with Detectron2's signatures."""
 
 import inspect
 import logging
@@ -21,12 +21,12 @@ logger = logging.getLogger(__name__)
 
 
 def train_loader(trainer: type[DefaultTrainer], cfg: CfgNode, **position: Any) -> Iterable[list[dict[str, Any]]]:
-    """What ``trainer.build_train_loader`` gives, with errseg's signature or with Detectron2's ``(cls, cfg)``.
+    """Call ``trainer.build_train_loader``, which has errseg's signature or Detectron2's ``(cls, cfg)``.
 
     Args:
-        trainer: the class.
+        trainer: the class of the trainer.
         cfg: the configuration.
-        position: keywords of :func:`errseg.data.build_train_loader` that say where the training stream starts.
+        position: keyword arguments of :func:`errseg.data.build_train_loader`: where the training stream starts.
     """
     parameters = inspect.signature(trainer.build_train_loader).parameters
     every = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
@@ -51,17 +51,17 @@ def results_of(
     evaluators: DatasetEvaluator | Sequence[DatasetEvaluator] | None,
     is_default: bool,
 ) -> dict[str, dict[str, Any]]:
-    """The results of DATASETS.TEST by name and, of a single set, by Detectron2's task ("sem_seg") too.
+    """Evaluate on DATASETS.TEST; the results by data set. A single data set adds Detectron2's task ("sem_seg").
 
     Args:
-        trainer: the class, for its loaders and evaluators.
+        trainer: the class of the trainer, for its loaders and evaluators.
         cfg: the configuration.
-        model: what is evaluated.
+        model: the model to evaluate.
         evaluators: one for each data set; None: those of ``trainer.build_evaluator``.
         is_default: ``trainer.build_evaluator`` is errseg's own.
 
     Raises:
-        UsageError: there are more or fewer evaluators than data sets.
+        UsageError: the number of evaluators is not the number of data sets.
     """
     names = cfg.DATASETS.TEST
     if evaluators is None and is_default:

@@ -1,4 +1,4 @@
-"""Failures that end a run with one sentence print no traceback on the way."""
+"""No traceback is logged for a failure that ends a run with one sentence."""
 
 import logging
 import os
@@ -15,11 +15,11 @@ __all__ = ["one_sentence", "survive_log_failures"]
 
 @contextmanager
 def one_sentence(folder: str, logger_name: str) -> Iterator[None]:
-    """Let neither a logger nor a thread print the traceback of what ends as a sentence.
+    """Suppress the traceback, in a logger and in threads, of a failure that one sentence explains.
 
     Args:
         folder: OUTPUT_DIR.
-        logger_name: of the training loop, which logs every exception with its traceback.
+        logger_name: the logger of the training loop, which logs every exception with its traceback.
     """
     logger, hook = logging.getLogger(logger_name), threading.excepthook
 
@@ -30,7 +30,7 @@ def one_sentence(folder: str, logger_name: str) -> Iterator[None]:
         return True
 
     def of_thread(args: threading.ExceptHookArgs) -> None:
-        if args.exc_value is None or os_error_of(args.exc_value) is None:  # TensorBoard's tells the main thread
+        if args.exc_value is None or os_error_of(args.exc_value) is None:  # TensorBoard's thread tells the main one
             hook(args)
 
     logger.addFilter(without_traceback)
@@ -43,7 +43,7 @@ def one_sentence(folder: str, logger_name: str) -> Iterator[None]:
 
 
 def survive_log_failures(folder: str) -> None:
-    """Go on without a log file of ``folder`` that cannot be written, and say so once, rather than at each line."""
+    """Continue without a log file of ``folder`` that cannot be written. Warn once, not at each line."""
     for logger in (logging.getLogger(name) for name in ("detectron2", "errseg", "fvcore")):
         for handler in logger.handlers:
             stream = getattr(handler, "stream", None)
@@ -52,7 +52,7 @@ def survive_log_failures(folder: str) -> None:
 
 
 def _give_up(stream) -> None:
-    """Send a stream's lines nowhere, those that it holds back included, which would fail again at exit."""
+    """Redirect a stream to the null device. Its buffered lines go there too: at exit they would fail again."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)

@@ -1,4 +1,4 @@
-"""The records of a run, ``metrics.json`` in its folder: a JSON line of each iteration's losses and each evaluation."""
+"""The records of a run: ``metrics.json`` in its folder, one JSON line for each iteration and each evaluation."""
 
 import json
 import logging
@@ -16,8 +16,8 @@ from errseg.errors import UsageError
 __all__ = ["Records", "RecordWriter"]
 
 METRICS = "metrics.json"
-EARLIER = "metrics.json.before"  # those of the run that another one took the folder from
-RUN = re.compile(r"[0-9a-f]{8}")  # what a run is known by
+EARLIER = "metrics.json.before"  # the records of the earlier run in the same folder
+RUN = re.compile(r"[0-9a-f]{8}")  # the id of a run
 LOSS = "total_loss"  # in every record of losses, and in no other
 
 Record = dict[str, Any]
@@ -25,23 +25,24 @@ logger = logging.getLogger(__name__)
 
 
 class Records:
-    """``metrics.json``, which reads as one run at any moment.
+    """``metrics.json``. At any moment it holds the records of one run.
 
-    Where a run starts anew in the folder of an earlier one, its records wait in ``metrics.json.<run>`` until its first
-    checkpoint: until then, the earlier run can be resumed. They then take the place of ``metrics.json``, which is kept
-    as ``metrics.json.before``. A kill between the checkpoint and that is made up for by the resume of the run.
+    A new run may start in the folder of an earlier one. Its records are then written to ``metrics.json.<run>`` until
+    its first checkpoint, so that the earlier run can still be resumed. After the checkpoint, that file is renamed to
+    ``metrics.json``, and the earlier one to ``metrics.json.before``. If a kill comes between the checkpoint and the
+    renaming, the resume does the renaming.
     """
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
         self.path = self.folder / METRICS
-        self.next_iteration = 0  # whose losses are not here yet
+        self.next_iteration = 0  # the first iteration whose losses are not recorded
 
     def start_anew(self, run: str) -> None:
         """Begin the records of a new run.
 
         Args:
-            run: matches ``RUN``, and is no other run's.
+            run: the id of the run; matches ``RUN``.
         """
         self._drop_waiting()
         self.path, self.next_iteration = self.folder / METRICS, 0
@@ -56,11 +57,11 @@ class Records:
         self.path.write_bytes(b"")
 
     def go_on(self, run: str, iteration: int) -> list[Record]:
-        """Keep the records of a run before an iteration; lines that are no records are named and left out.
+        """Keep the records of a run before an iteration. Drop lines that are no records, with a warning.
 
         Args:
             run: as in ``start_anew``.
-            iteration: the first that comes now.
+            iteration: the next iteration of the run.
 
         Returns:
             The records that are kept.
@@ -77,18 +78,18 @@ class Records:
         return self._cut(iteration)
 
     def settle(self) -> None:
-        """Take the place of the earlier run's records; a checkpoint of this run has been written."""
+        """Replace the earlier run's ``metrics.json``. Call it once a checkpoint of this run has been written."""
         if self.path.name != METRICS:
             self._take_over(self.path)
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Add a record; a kill of this process does not lose it.
+        """Append a record. It survives a kill of this process.
 
         Raises:
-            OSError: the disk does not take it, or the file has been removed.
+            OSError: the file cannot be written, or has been removed.
         """
         line = json.dumps(record, sort_keys=True) + "\n"
-        # Without O_CREAT: a removed folder, or one that another run took, is an error.
+        # Without O_CREAT: it is an error if the folder was removed, or if another run took it over.
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(line)
@@ -118,7 +119,7 @@ class Records:
             elif record["iteration"] < iteration:
                 kept.append(line)
                 records.append(record)
-        unfinished = bad == [len(lines)] and not lines[-1].endswith(b"\n")  # by the kill, as any run may leave it
+        unfinished = bad == [len(lines)] and not lines[-1].endswith(b"\n")  # the last line, which the kill cut off
         if bad and not unfinished:
             logger.warning(
                 "%s has %d lines that are no records, such as line %d; they are left out.", self.path, len(bad), bad[0]
@@ -133,7 +134,7 @@ class Records:
 
 
 class RecordWriter(EventWriter):
-    """Adds the scalars of each iteration, unsmoothed, to the records of a run, once."""
+    """Appends the unsmoothed scalars of each iteration to the records of a run, once for each iteration."""
 
     def __init__(self, records: Records):
         self.records = records
@@ -149,7 +150,7 @@ class RecordWriter(EventWriter):
 
 
 def _record_of(line: bytes) -> Record | None:
-    """The record of a line; None where it is none, or not whole."""
+    """The record of a line; None where the line is no record or is incomplete."""
     try:
         record = json.loads(line) if line.endswith(b"\n") else None
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""The checks of tools/train_net.py: all that can be known of a request before anything expensive starts."""
+"""The checks of a training or evaluation command. They run before anything expensive starts."""
 
 import argparse
 import sys
@@ -25,17 +25,17 @@ from .launch import is_first_here, torchrun_world
 
 __all__ = ["check_request", "processes_of", "require_datasets"]
 
-SAMPLE = 32  # labels of a registered set that are looked at before a run
+SAMPLE = 32  # labels of a registered data set that are checked before a run
 
 
 def check_request(args: argparse.Namespace) -> CfgNode:
-    """The frozen configuration of a request.
+    """Check the arguments of a command, and return its frozen configuration.
 
     Args:
-        args: of tools/train_net.py.
+        args: the parsed arguments of tools/train_net.py.
 
     Raises:
-        UsageError: something asked for is not there, or does not go with something else.
+        UsageError: a file, data set or device is missing, or two arguments exclude each other.
     """
     if not args.config_file:
         raise UsageError("No config file is given; add --config-file, with one of configs/.")
@@ -44,7 +44,7 @@ def check_request(args: argparse.Namespace) -> CfgNode:
     processes, machines = processes_of(args)
     cfg = load_config(args.config_file, args.opts)
     if args.num_gpus > 0 and "MODEL.DEVICE" not in args.opts and not sets_device(args.config_file):
-        cfg.MODEL.DEVICE = "cuda"  # what the option asks for
+        cfg.MODEL.DEVICE = "cuda"  # --num-gpus asks for it
     require_read_keys(cfg)
     check_values(cfg)
     check_devices(cfg, processes)
@@ -64,9 +64,9 @@ def check_request(args: argparse.Namespace) -> CfgNode:
     cfg.DATASETS.TEST = require_datasets(cfg.DATASETS.TEST, "DATASETS.TEST", args.available)
     used = dict.fromkeys((*(() if args.eval_only else cfg.DATASETS.TRAIN), *cfg.DATASETS.TEST))
     for name in used:
-        records = DatasetCatalog.get(name)  # says what is incomplete before hours have passed, rather than at its turn
+        records = DatasetCatalog.get(name)  # an incomplete data set fails here, not hours later
         if is_first_here() and all("sem_seg_file_name" in record for record in records[:1]):
-            # Of a registered set, which others have checked, some labels are looked at, in this process.
+            # A registered data set has been checked before: a sample of its labels, read in this process, is enough.
             workers, sample = (None, None) if is_dataset_file(name) else (1, SAMPLE)
             check_labels(name, workers, sample, cfg.INPUT.MAX_PIXELS)
     cfg.freeze()
@@ -74,11 +74,11 @@ def check_request(args: argparse.Namespace) -> CfgNode:
 
 
 def processes_of(args: argparse.Namespace) -> tuple[int, int]:
-    """Processes on this machine, and machines.
+    """The number of processes on this machine, and the number of machines.
 
     Raises:
-        UsageError: torchrun and the tool's own options both ask for processes, their number is none, or several
-            machines have no address.
+        UsageError: torchrun and the command's own options both ask for processes; a number or a rank is out of range;
+            or several machines have no address.
     """
     world = torchrun_world()
     if args.num_gpus < 0:
@@ -97,24 +97,24 @@ def processes_of(args: argparse.Namespace) -> tuple[int, int]:
     if args.num_gpus or args.num_machines > 1:
         raise UsageError(
             f"torchrun has started {world.size} processes, so --num-gpus and --num-machines have no meaning; "
-            "leave them out, and tell torchrun."
+            "leave them out, and give the numbers to torchrun."
         )
     return world.local_size, world.size // world.local_size
 
 
 def require_datasets(names: Sequence[str], key: str, available: bool = False) -> tuple[str, ...]:
-    """Check that data sets are there; those given by a file are registered.
+    """Check that data sets exist, and register those that a file describes.
 
     Args:
         names: registered names, or paths of data-set files.
-        key: the configuration key that asks for them.
-        available: leave out, with a word, those that are missing.
+        key: the configuration key that names them.
+        available: leave out missing data sets, with a message, instead of raising an error.
 
     Returns:
-        The names of those that are there.
+        The names of the data sets that exist.
 
     Raises:
-        UsageError: one is missing, or all are; of several, all are named.
+        UsageError: a data set is missing; with ``available``, all are. The message names every missing data set.
     """
     missing: dict[str, UsageError] = {}
     for name in names:
@@ -142,5 +142,5 @@ def require_datasets(names: Sequence[str], key: str, available: bool = False) ->
 
 
 def sets_device(config_file: str) -> bool:
-    """Whether a config file, or a base of it, sets MODEL.DEVICE."""
+    """Whether a config file, or one of its base files, sets MODEL.DEVICE."""
     return "DEVICE" in read_tree(config_file).get("MODEL", {})

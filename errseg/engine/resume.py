@@ -1,4 +1,4 @@
-"""Going on with a run: which checkpoint, what it says of the run, and what stays of an earlier one."""
+"""Resuming a run: its checkpoint, its progress, and the lock of its folder."""
 
 import errno
 import os
@@ -21,23 +21,23 @@ __all__ = ["Progress", "RunCheckpointer", "hold", "lacks_evaluation", "require_r
 
 
 class Progress(NamedTuple):
-    """How far a run has come, beside its iteration."""
+    """The progress of a run, apart from its iteration."""
 
-    run: str  # what the run is known by, the same after a resume
-    images_seen: int  # where the stream of images goes on
+    run: str  # the id of the run, the same after a resume
+    images_seen: int  # the position in the stream of images
 
     @classmethod
     def start(cls) -> "Progress":
-        """Of a run that begins."""
-        return cls(secrets.token_hex(4), 0)  # not of the generators that a seed keys
+        """The progress of a new run."""
+        return cls(secrets.token_hex(4), 0)  # independent of the seeded generators
 
     @classmethod
     def read(cls, state: Mapping[str, Any], images_per_iteration: int) -> "Progress":
-        """Of a trainer's state in a checkpoint, which may be older than these entries.
+        """The progress in a trainer's state. The state of an older checkpoint may lack it.
 
         Args:
-            state: has ``iteration``, the last one.
-            images_per_iteration: until now, where the state does not say how many images were seen.
+            state: a trainer's state; ``iteration`` is the last one done.
+            images_per_iteration: gives the number of images seen where the state lacks it.
         """
         run, seen = state.get("run"), state.get("images_seen")
         if not isinstance(run, str) or not RUN.fullmatch(run):
@@ -48,16 +48,16 @@ class Progress(NamedTuple):
 
 
 class RunCheckpointer(ERRSegCheckpointer):
-    """The checkpointer of a run, whose first save takes the folder over from an earlier run.
+    """The checkpointer of a run. Its first save replaces an earlier run's records by those of this run.
 
     Attributes:
-        records: of the run.
+        records: the records of the run.
     """
 
     records: Records | None = None
 
     def save(self, name: str, **kwargs: Any) -> None:
-        if self.save_to_disk and not os.path.isdir(self.save_dir):  # it would be made anew, without the run's records
+        if self.save_to_disk and not os.path.isdir(self.save_dir):  # a new folder would lack the run's records
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.save_dir)
         super().save(name, **kwargs)
 
@@ -69,10 +69,10 @@ class RunCheckpointer(ERRSegCheckpointer):
 
 @contextmanager
 def hold(folder: str) -> Iterator[None]:
-    """Keep other processes out of OUTPUT_DIR for a while; the main process does, unless it holds the folder already.
+    """Lock OUTPUT_DIR against other runs inside the context. Only the main process locks, and only once.
 
     Raises:
-        UsageError: another run is at work there.
+        UsageError: another run holds the lock.
     """
     if not comm.is_main_process() or holds(folder):
         yield
@@ -85,10 +85,10 @@ def require_resumable(checkpointer: ERRSegCheckpointer) -> bool:
     """Whether a folder has a checkpoint to resume from.
 
     Returns:
-        False where it has none at all, so that a resume begins at the beginning.
+        False where the folder has no checkpoint: a resume then starts at iteration 0.
 
     Raises:
-        UsageError: it has checkpoints, but ``last_checkpoint`` does not say which is the last.
+        UsageError: the folder has checkpoints, but no ``last_checkpoint`` that names the last of them.
     """
     if checkpointer.get_checkpoint_file():
         return True
@@ -102,14 +102,14 @@ def require_resumable(checkpointer: ERRSegCheckpointer) -> bool:
 
 
 def lacks_evaluation(records: list[Record], start_iteration: int, max_iteration: int, period: int) -> bool:
-    """Whether an evaluation that came after a checkpoint was due, and a kill came before its record was written.
+    """Whether the evaluation after the last checkpoint was due but has no record, because the run was killed.
 
-    The one after the last iteration is not among them: a resume makes it in any case.
+    The evaluation after the last iteration does not count: a resume runs it in any case.
 
     Args:
-        records: of the iterations before ``start_iteration``.
-        start_iteration: the first that comes now.
-        max_iteration: of the run.
+        records: the records of the iterations before ``start_iteration``.
+        start_iteration: the next iteration of the run.
+        max_iteration: the number of iterations of the run.
         period: TEST.EVAL_PERIOD.
     """
     due = period > 0 and start_iteration > 0 and start_iteration % period == 0 and start_iteration < max_iteration

@@ -1,4 +1,4 @@
-"""One optimisation step: mixed precision, gradient accumulation, gradient clipping, and a guard against bad losses."""
+"""One optimisation step: mixed precision, gradient accumulation, gradient clipping, and a check of the losses."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -19,10 +19,10 @@ __all__ = ["StepTrainer"]
 
 
 class StepTrainer(TrainerBase):
-    """Runs single iterations for :class:`errseg.engine.Trainer`, which tells it the iteration by ``iter``.
+    """Runs single iterations for :class:`errseg.engine.Trainer`, which sets the iteration number ``iter``.
 
-    An iteration's images pass in ``accumulation_steps`` equal parts, whose mean loss is followed: the gradient of one
-    batch, up to rounding. Everything random in the model is keyed by (seed, iteration, rank).
+    The images of an iteration are divided into ``accumulation_steps`` equal batches. The gradient is that of their mean
+    loss: the gradient of one large batch, up to rounding. The model's random numbers depend on (seed, iteration, rank).
     """
 
     def __init__(
@@ -38,9 +38,9 @@ class StepTrainer(TrainerBase):
         """
         Args:
             model: returns a dict of losses in training mode; may be wrapped for distributed training.
-            optimizer: of the model's parameters.
-            clip_gradients: clips parameters' gradients in place.
-            accumulation_steps: parts of an iteration's batch.
+            optimizer: the optimizer of the model's parameters.
+            clip_gradients: clips the gradients of parameters in place.
+            accumulation_steps: batches in an iteration.
             amp: float16 autocast with loss scaling; for CUDA models.
             seed: the same in every process.
         """
@@ -56,7 +56,7 @@ class StepTrainer(TrainerBase):
         self.grad_scaler = torch.amp.GradScaler("cuda", enabled=amp)
 
     def set_data_loader(self, data_loader: Iterable[list[dict[str, Any]]]) -> None:
-        """Take batches, ``accumulation_steps`` of them an iteration, from ``data_loader`` from now on."""
+        """Set the source of the batches. An iteration takes ``accumulation_steps`` of them."""
         self.data_loader = data_loader
         self._batches = iter(data_loader)
 
@@ -64,10 +64,10 @@ class StepTrainer(TrainerBase):
         """Forward, backward and update for the next ``accumulation_steps`` batches.
 
         Args:
-            after_backward: called once the gradients are whole; None: this trainer's own hooks.
+            after_backward: called when the gradients are complete; None: this trainer's own hooks.
 
         Raises:
-            FloatingPointError: the loss is not finite; the weights are those of before.
+            FloatingPointError: the loss is not finite; the weights are unchanged.
             UsageError: the model is in evaluation mode.
         """
         if not (self.model.training and getattr(self.model, "module", self.model).training):
@@ -100,17 +100,17 @@ class StepTrainer(TrainerBase):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
         self.optimizer.load_state_dict(state_dict["optimizer"])
-        if self.amp and "grad_scaler" in state_dict:  # absent where the run went on without AMP
+        if self.amp and "grad_scaler" in state_dict:  # absent where the checkpoint was written without AMP
             self.grad_scaler.load_state_dict(state_dict["grad_scaler"])
 
     def _backward(self, batch: list[dict[str, Any]], is_last: bool) -> dict[str, torch.Tensor]:
-        """Add a part's share of the gradients, and return its losses, detached."""
+        """Add the gradients of one batch, divided by ``accumulation_steps``; return its losses, detached."""
         distributed = isinstance(self.model, DistributedDataParallel)
-        # Gradients travel between the processes once an iteration, with the last part.
+        # The processes exchange gradients once in an iteration, with the last batch.
         with self.model.no_sync() if distributed and not is_last else nullcontext():
             with torch.autocast("cuda", torch.float16, enabled=self.amp):
                 losses = self.model(batch)
-                if isinstance(losses, torch.Tensor):  # as Detectron2 takes it from a model of one loss
+                if isinstance(losses, torch.Tensor):  # Detectron2 accepts a single loss too
                     losses = {"total_loss": losses}
                 loss = sum(losses.values()) / self.accumulation_steps
             self.grad_scaler.scale(loss).backward()
@@ -119,15 +119,18 @@ class StepTrainer(TrainerBase):
     def _write_metrics(
         self, parts: list[dict[str, torch.Tensor]], data_time: float, file_names: list[list[str]]
     ) -> None:
-        """Put the losses, averaged over parts and processes, and the longest data time into the event storage.
+        """Put the losses, averaged over batches and processes, and the longest data time into the event storage.
 
         Args:
-            parts: the losses of each part.
+            parts: the losses of each batch of the iteration.
             data_time: seconds spent waiting for data.
-            file_names: of the images of each part.
+            file_names: the names of the images of each batch.
+
+        Raises:
+            FloatingPointError: a loss is not finite.
         """
         names = list(parts[0])
-        # One transfer from the device, however many parts and losses.
+        # One transfer from the device for all batches and losses.
         values = torch.stack([torch.stack([part[name].float() for name in names]) for part in parts]).cpu()
         is_bad = (~values.isfinite()).any(1).tolist()
         bad_files = [name for bad, files in zip(is_bad, file_names, strict=True) if bad for name in files]

@@ -44,20 +44,20 @@ Scores = dict[str, dict[str, Any]]
 
 
 class Trainer(DefaultTrainer):
-    """Trains what a configuration describes.
+    """Trains the model that a configuration describes.
 
-    A run that was killed and resumed follows the loss curve of one that never was: data depend on the seed and the
-    number of images seen, random numbers on the seed and the iteration, and ``metrics.json`` reads as one run. It holds
-    each iteration's loss, unsmoothed; the console and TensorBoard get medians of twenty.
+    A resumed run follows the loss curve of an uninterrupted one: the data depend on the seed and the number of images
+    seen, and the random numbers on the seed and the iteration. ``metrics.json`` holds the unsmoothed loss of each
+    iteration, in one sequence; the console and TensorBoard show medians of twenty iterations.
 
-    A subclass overrides what it would of Detectron2's ``DefaultTrainer``, with the same signatures.
+    A subclass may override the methods of Detectron2's ``DefaultTrainer``, with the same signatures.
     """
 
     def __init__(self, cfg: CfgNode):
-        # DefaultTrainer's own constructor builds the data loader before the first iteration is known, and a distributed
-        # model for GPUs only.
+        # DefaultTrainer.__init__ builds the data loader before the first iteration is known, and a distributed model
+        # for GPUs only.
         TrainerBase.__init__(self)
-        for name in ("detectron2", "errseg"):  # a script that has set up none would see nothing
+        for name in ("detectron2", "errseg"):  # a script without a logger would see no output
             if not logging.getLogger(name).isEnabledFor(logging.INFO):
                 setup_logger(distributed_rank=comm.get_rank(), name=name)
         require_read_keys(cfg)
@@ -85,7 +85,7 @@ class Trainer(DefaultTrainer):
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         self.checkpointer = RunCheckpointer(model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
         self.checkpointer.records = self.records = Records(cfg.OUTPUT_DIR)
-        self._progress = Progress.start()  # where this process's part of the run begins
+        self._progress = Progress.start()  # the progress at ``start_iter``
         self._has_begun = False
         self._lacks_evaluation = False
         self.register_hooks(self.build_hooks())
@@ -110,7 +110,7 @@ class Trainer(DefaultTrainer):
         seed: int | None = None,
         start_image: int | None = None,
     ) -> Iterable[list[dict[str, Any]]]:
-        """The training loader. An override may take ``cfg`` alone, and is best built by ``errseg.data``'s function."""
+        """The training loader. An override may take only ``cfg``; it should call ``errseg.data.build_train_loader``."""
         return build_train_loader(cfg, start_iteration, seed, start_image=start_image)
 
     @classmethod
@@ -129,16 +129,15 @@ class Trainer(DefaultTrainer):
         model: nn.Module,
         evaluators: DatasetEvaluator | Sequence[DatasetEvaluator] | None = None,
     ) -> Scores:
-        """The scores of each data set of DATASETS.TEST; empty but in the main process.
+        """The scores of each data set of DATASETS.TEST. Only the main process returns them; the others return {}.
 
         Args:
             cfg: the configuration.
-            model: what is evaluated.
+            model: the model to evaluate.
             evaluators: one for each data set; None: those of :meth:`build_evaluator`.
 
         Returns:
-            ``{data set: {score: value}}``; where there is one data set, ``{"sem_seg": {score: value}}`` beside it, as
-            Detectron2 has it.
+            ``{data set: {score: value}}``. A single data set adds ``{"sem_seg": {score: value}}``, as in Detectron2.
         """
         is_default = cls.build_evaluator.__func__ is Trainer.build_evaluator.__func__
         return results_of(cls, cfg, model, evaluators, is_default)
@@ -146,7 +145,7 @@ class Trainer(DefaultTrainer):
     def build_hooks(self) -> list[hooks.HookBase]:
         """Timing, schedule, losses to metrics.json, checkpoints, evaluation, console and TensorBoard, in this order.
 
-        Losses are written before a checkpoint is, so that none is missing after a kill and a resume.
+        The losses of an iteration are written before its checkpoint, so that a resume misses none of them.
         """
         built = [hooks.IterationTimer(), hooks.LRScheduler()]
         if comm.is_main_process():
@@ -163,13 +162,13 @@ class Trainer(DefaultTrainer):
         return [CommonMetricPrinter(self.max_iter), TensorboardXWriter(self.cfg.OUTPUT_DIR)]
 
     def resume_or_load(self, resume: bool = True) -> None:
-        """Go on from the last checkpoint of OUTPUT_DIR if asked for and there is one, else start from MODEL.WEIGHTS.
+        """Resume from OUTPUT_DIR's last checkpoint, if asked and if there is one; otherwise start from MODEL.WEIGHTS.
 
-        What an earlier run has left in OUTPUT_DIR stays until the first checkpoint of a new one.
+        The files of an earlier run in OUTPUT_DIR stay until the first checkpoint of a new run.
 
         Raises:
-            UsageError: CLIP's weights are asked for, but neither they nor a checkpoint could be loaded.
-            UsageError: a resume is asked for that cannot be, such as with another SOLVER.OPTIMIZER.
+            UsageError: MODEL.CLIP.PRETRAINED names weights, but neither they nor a checkpoint could be loaded.
+            UsageError: the run cannot be resumed with this configuration, such as with another SOLVER.OPTIMIZER.
         """
         cfg = self.cfg
         resume = resume and require_resumable(self.checkpointer)
@@ -184,10 +183,10 @@ class Trainer(DefaultTrainer):
         self._begin(resume)
 
     def train(self) -> Scores | None:
-        """Train from the current iteration on; returns the scores if TEST.EXPECTED_RESULTS asks for some.
+        """Train from the current iteration on. Returns the scores if TEST.EXPECTED_RESULTS is set.
 
         Raises:
-            UsageError: OUTPUT_DIR takes no file, or a data worker died; the last checkpoint is whole.
+            UsageError: OUTPUT_DIR cannot be written, or a data worker died; the last checkpoint is complete.
         """
         folder = self.cfg.OUTPUT_DIR
         with explained(folder), hold(folder), one_sentence(folder, TrainerBase.__module__):
@@ -201,7 +200,7 @@ class Trainer(DefaultTrainer):
     def before_train(self) -> None:
         super().before_train()
         if self._lacks_evaluation:
-            self.iter = self.start_iter - 1  # as it was after the checkpoint
+            self.iter = self.start_iter - 1  # the iteration of the checkpoint
             logging.getLogger(__name__).info("The evaluation after iteration %d is made up for.", self.iter)
             scores = self._evaluate()
             if scores:
@@ -209,7 +208,7 @@ class Trainer(DefaultTrainer):
             comm.synchronize()
 
     def after_train(self) -> None:
-        self.iter = min(self.iter, self.max_iter)  # a resume of a finished run counts one more on Detectron2
+        self.iter = min(self.iter, self.max_iter)  # Detectron2 counts one too many when a finished run is resumed
         super().after_train()
 
     def run_step(self) -> None:
@@ -227,10 +226,10 @@ class Trainer(DefaultTrainer):
         }
 
     def check_state_dict(self, state_dict: Any, path: str) -> None:
-        """Refuse the state in the checkpoint ``path`` that this run cannot go on from.
+        """Refuse the state in the checkpoint ``path`` from which this run cannot continue.
 
         Raises:
-            UsageError: a part is missing or not like this run's, or a key has changed that the state depends on.
+            UsageError: an entry is missing or does not fit this run, or a key has changed on which the state depends.
         """
         refuse(changes(state_dict.get("config"), self.cfg) if isinstance(state_dict, dict) else [])
         check_trainer(path, state_dict, self.state_dict(), self.optimizer)
@@ -249,7 +248,7 @@ class Trainer(DefaultTrainer):
             self._trainer.seed = state_dict["seed"]
 
     def _begin(self, resumed: bool) -> None:
-        """Make the records ready for the first iteration, and find out whether an evaluation is missing."""
+        """Prepare the records for the first iteration, and find out whether an evaluation is missing."""
         self._has_begun, lacks = True, False
         if comm.is_main_process():
             with explained(self.cfg.OUTPUT_DIR), hold(self.cfg.OUTPUT_DIR):
@@ -261,7 +260,7 @@ class Trainer(DefaultTrainer):
         self._lacks_evaluation = any(comm.all_gather(lacks))
 
     def _set_optimizer(self, configured: list[dict[str, Any]]) -> None:
-        """Give restored optimizer and schedule the settings of the configuration; what they have learnt stays."""
+        """Apply the configuration's settings to the restored optimizer and schedule; the optimizer's state stays."""
         for group, own in zip(self.optimizer.param_groups, configured, strict=True):
             group.update({key: value for key, value in own.items() if key not in ("params", "lr")})
         self.scheduler.base_lrs = [own["initial_lr"] for own in configured]
@@ -271,7 +270,7 @@ class Trainer(DefaultTrainer):
     def _evaluate(self) -> Scores:
         self._last_eval_results = self.test(self.cfg, self.model)
         if self._last_eval_results and comm.is_main_process():
-            # The writer of the losses has been at this iteration already, and never writes one twice.
+            # RecordWriter writes each iteration once and has written this one already.
             scores = {name: float(score) for name, score in flatten_results_dict(self._last_eval_results).items()}
             record = {name: score if math.isfinite(score) else None for name, score in scores.items()}
             self.records.append({"iteration": self.iter, **record})
@@ -279,7 +278,7 @@ class Trainer(DefaultTrainer):
 
 
 class EvalHook(hooks.EvalHook):
-    """Detectron2's, which would evaluate at the end too where the last iteration failed."""
+    """Detectron2's hook, without its evaluation at the end of a run that failed before its last iteration."""
 
     def after_train(self) -> None:
         if self.trainer.iter >= self.trainer.max_iter:
