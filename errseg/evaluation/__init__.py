@@ -1,4 +1,4 @@
-"""Evaluation on the data sets of DATASETS.TEST, in the paper's terms."""
+"""Evaluation on the data sets of DATASETS.TEST, with the scores of the paper."""
 
 from .evaluate import check_names, evaluate, evaluate_with
 from .evaluator import LabelMaps, VocabularyEvaluator

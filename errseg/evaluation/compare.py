@@ -1,4 +1,4 @@
-"""Two evaluations side by side: what differs in the scores, class by class, and whether they may be compared at all."""
+"""Compare two evaluations: the differences in scores and class IoUs, and warnings where they are not comparable."""
 
 import os
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ Result = Mapping[str, Any]
 
 
 class Run(NamedTuple):
-    """An evaluation, as its file has it."""
+    """The content of the file of an evaluation."""
 
     path: Path
     results: dict[str, Result]  # by registered name
@@ -36,13 +36,16 @@ class Run(NamedTuple):
 
 
 def load_run(path: Path) -> Run:
-    """Read an ``evaluation.json``, or that of a run's folder.
+    """Read an evaluation.
+
+    Args:
+        path: an ``evaluation.json``, or the folder that holds it.
 
     Raises:
-        UsageError: there is none, or it is no evaluation.
+        UsageError: there is no such file, or it is no evaluation.
     """
     file = path / FILE if os.path.isdir(path) else path
-    if not os.path.isfile(file):  # os.path takes every path, those that are too long too
+    if not os.path.isfile(file):  # os.path raises no error for a path that is too long
         raise UsageError(f"{file} does not exist; give an {FILE}, or the OUTPUT_DIR of an evaluation.")
     try:
         content = read_json(file, "evaluation")
@@ -59,7 +62,7 @@ def load_run(path: Path) -> Run:
 
 
 def _what_is_wrong(content: Any) -> str:
-    """Why the content of a file is no evaluation; empty for an evaluation."""
+    """Why the content of a file is no evaluation; "" where it is one."""
     if not isinstance(content, dict) or not _is_mapping_of(content.get("results"), dict):
         return "it has no results by data set"
     for name, result in content["results"].items():
@@ -69,7 +72,7 @@ def _what_is_wrong(content: Any) -> str:
         if not isinstance(classes, list) or not all(isinstance(each, str) for each in classes):
             return f"the classes of {short(name)} are no list of names"
         if not isinstance(iou, list) or len(iou) != len(classes):
-            return f"{short(name)} has not one IoU for each class"
+            return f"{short(name)} does not have one IoU for each class"
         if not all(_is_number_or_none(each) for each in scores + iou):
             return f"{short(name)} lacks scores"
     for key in ("config", "versions", "weights"):
@@ -86,7 +89,7 @@ def _is_mapping_of(value: Any, kind: type) -> bool:
 
 
 def _is_number_or_none(value: Any) -> bool:
-    """Whether a value is a score in percent, or None where there is none."""
+    """Whether a value is a score in percent, or None (no score)."""
     return value is None or (type(value) in (int, float) and 0 <= value <= 100)
 
 
@@ -94,11 +97,11 @@ def compare(a: Run, b: Run, top: int) -> str:
     """The whole comparison as text.
 
     Args:
-        a, b: two runs; differences are those of ``b`` from ``a``.
-        top: classes of each data set, of the worst and of the best; 0: all.
+        a, b: two runs; a difference is ``b``'s value minus ``a``'s.
+        top: for each data set, how many classes with the largest losses and with the largest gains; 0: all classes.
 
     Raises:
-        UsageError: they have no data set in common.
+        UsageError: the runs have no data set in common.
     """
     names = [name for name in a.results if name in b.results]
     if not names:
@@ -113,7 +116,7 @@ def compare(a: Run, b: Run, top: int) -> str:
         blocks.append("\n".join(f"WARNING: {warning}" for warning in warnings))
     changes = [f"{key}: {old!r} -> {new!r}" for key, (old, new) in changed_keys(a, b).items()]
     if changes:
-        blocks.append("\n".join(["What the configurations differ in:", *(f"  {change}" for change in changes)]))
+        blocks.append("\n".join(["The configurations differ in:", *(f"  {change}" for change in changes)]))
     blocks.append(score_table(a, b, names))
     for name in names:
         if a.results[name]["classes"] == b.results[name]["classes"]:
@@ -122,23 +125,23 @@ def compare(a: Run, b: Run, top: int) -> str:
 
 
 def warnings_of(a: Run, b: Run) -> list[str]:
-    """Why two runs' numbers may differ for another reason than the model."""
+    """Reasons, other than the model, why the scores of two runs may differ."""
     found = []
     of_test = TEST_SECTIONS + tuple(key for system in systems() for key in system.test_keys)
     for key, (old, new) in changed_keys(a, b).items():
         if key.startswith(of_test) and decides_predictions(key):
             found.append(f"the test option {key} is {old!r} in A and {new!r} in B.")
     if not a.settings or not b.settings:
-        found.append(f"{(b if a.settings else a).path} does not say its configuration; evaluate again to compare it.")
+        found.append(f"{(b if a.settings else a).path} holds no configuration; evaluate again to compare it.")
     for name in sorted(a.results.keys() ^ b.results.keys()):
-        found.append(f"{name} is in {'A' if name in a.results else 'B'} alone.")
+        found.append(f"{name} is only in {'A' if name in a.results else 'B'}.")
     for name in filter(b.results.get, a.results):
         found += _data_warnings(a.results[name], b.results[name])
     return found
 
 
 def changed_keys(a: Run, b: Run) -> dict[str, tuple[Any, Any]]:
-    """Keys of the model, the test and the training data, where the runs differ, with both values."""
+    """The keys of model, test and training data in which the runs differ, with both values."""
     if not a.settings or not b.settings:
         return {}
     old, new = (
@@ -149,7 +152,7 @@ def changed_keys(a: Run, b: Run) -> dict[str, tuple[Any, Any]]:
 
 
 def score_table(a: Run, b: Run, names: list[str]) -> str:
-    """Markdown: each score of A, of B, and the difference, a column for each data set."""
+    """A Markdown table: for each score the rows A, B and difference; a column for each data set."""
     rows = []
     for score in SCORES:
         pairs = [(a.results[name][score], b.results[name][score]) for name in names]
@@ -161,7 +164,7 @@ def score_table(a: Run, b: Run, names: list[str]) -> str:
 
 
 def class_table(a: Result, b: Result, top: int) -> str:
-    """Markdown: the classes whose IoU differs, from the largest loss to the largest gain."""
+    """A Markdown table of the classes whose IoU differs, from the largest loss to the largest gain."""
     rows = []
     for i, (name, old, new) in enumerate(zip(a["classes"], a["iou"], b["iou"], strict=True)):
         if old is not None and new is not None and old != new:
@@ -180,7 +183,7 @@ def class_table(a: Result, b: Result, top: int) -> str:
 
 
 def _data_warnings(a: Result, b: Result) -> list[str]:
-    """What is not the same in the data of one set."""
+    """The differences between the data of one data set in two evaluations."""
     name, found = a["paper_name"], []
     if a["classes"] != b["classes"]:
         found.append(

@@ -36,7 +36,7 @@ __all__ = ["evaluate", "evaluate_with"]
 CONFUSIONS = 50  # pairs of classes in evaluation.json
 
 Result = dict[str, Any]
-BuildLoader = Callable[[CfgNode, str], Iterable[list[dict[str, Any]]]]  # of a registered data set
+BuildLoader = Callable[[CfgNode, str], Iterable[list[dict[str, Any]]]]  # the loader of a registered data set
 logger = logging.getLogger(__name__)
 
 
@@ -48,26 +48,27 @@ def evaluate(
     save_predictions: str | Path | None = None,
     build_loader: BuildLoader = build_test_loader,
 ) -> dict[str, Result]:
-    """Evaluate on registered data sets; log the table and write the files of ``report.py`` into OUTPUT_DIR.
+    """Evaluate on registered data sets. Log the table of results, and write the files of ``report.py`` to OUTPUT_DIR.
 
-    Each set brings its vocabulary, ignore label and, where it recommends one, its K. The model gets
-    its own vocabulary and mode back. What a set yields is on disk before the next one begins.
+    A data set defines the vocabulary, the ignore label and, if it recommends one, K. At the end, the model has its
+    former vocabulary and mode again. The results of a data set are on disk before the next data set begins.
 
     Args:
         cfg: the configuration.
-        model: a model with ``set_vocabulary``, and with ``label_maps`` or scores; may be wrapped for distributed
+        model: a model with ``set_vocabulary`` that returns ``label_maps`` or scores; may be wrapped for distributed
             training.
-        names: registered names.
-        weights: the file that the model's weights came from, for the record.
-        save_predictions: a folder for the predictions. Those that it holds already are scored, not made again.
-        build_loader: of the data, unless predictions are saved.
+        names: registered names of data sets.
+        weights: the file of the model's weights; it is recorded in the results.
+        save_predictions: a folder for the predictions. Predictions that it holds already are scored, not made again.
+        build_loader: builds the loader of a data set; not used with ``save_predictions``.
 
     Returns:
-        By name, the paper's name of the set, K, the four scores in percent, and what else ``evaluation.json`` has;
-        empty but in the main process.
+        For each data set, by its registered name: its name in the paper, K, the four scores in percent, and the other
+        entries of ``evaluation.json``. Empty in all processes but the main one.
 
     Raises:
-        UsageError: a data set is missing, one of its files is unfit, or ``save_predictions`` is another model's.
+        UsageError: a data set is missing, a file of it is invalid, or ``save_predictions`` holds the predictions of
+            another model.
     """
     if isinstance(model, DistributedDataParallel):
         model = model.module
@@ -80,14 +81,14 @@ def evaluate(
 
 
 def check_names(model: nn.Module, names: Sequence[str]) -> None:
-    """Refuse data sets whose names the model cannot tell apart, before hours of work.
+    """Refuse data sets whose classes the model cannot tell apart, before hours of work.
 
     Args:
-        model: one that has ``tokenize``; others are not asked.
-        names: data sets; those that are not registered are left out.
+        model: a model without ``tokenize`` is not checked.
+        names: names of data sets; unregistered ones are not checked.
 
     Raises:
-        UsageError: as the model's ``tokenize``.
+        UsageError: the model's ``tokenize`` raised it.
     """
     tokenize = getattr(model, "tokenize", None)
     for name in names if tokenize else ():
@@ -107,7 +108,7 @@ def _evaluate(
     save_predictions: str | Path | None,
     build_loader: BuildLoader,
 ) -> dict[str, Result]:
-    """``evaluate``, in folders that are this process's."""
+    """``evaluate``, when the checks are done and the folders are locked."""
     content, row = {}, None
     if names and comm.is_main_process():
         content = provenance(cfg, model, weights)
@@ -122,13 +123,13 @@ def _evaluate(
             if comm.is_main_process():
                 results[name] = _result_of(cfg, name, evaluator, num_classes)
                 _write(Path(cfg.OUTPUT_DIR), stems[name], results, name, evaluator, content)
-                logger.info(scores_line(results[name]))  # the table waits for all sets
+                logger.info(scores_line(results[name]))  # the table follows after the last data set
     finally:
         if previous is not None:
             model.set_vocabulary(previous.names, num_classes=previous.num_kept)
     if results:
         logger.info("Results\n%s", results_table(results, row))
-        logger.info("Written to %s, and details to the folder beside it", Path(cfg.OUTPUT_DIR) / "evaluation.json")
+        logger.info("Written to %s; details are in the folder beside it", Path(cfg.OUTPUT_DIR) / "evaluation.json")
     return results
 
 
@@ -139,14 +140,14 @@ def evaluate_with(
     build_loader: BuildLoader,
     evaluators: Sequence[DatasetEvaluator | list[DatasetEvaluator] | None],
 ) -> dict[str, Any]:
-    """Evaluate with evaluators of one's own, as Detectron2 does; no files are written.
+    """Evaluate with given evaluators, as Detectron2 does. No files are written.
 
     Args:
-        cfg, model, names, build_loader: as ``evaluate``'s; the model returns scores, ``{"sem_seg": (T, H, W)}``.
-        evaluators: of each data set; None: it is left out.
+        cfg, model, names, build_loader: see ``evaluate``; the model returns scores, ``{"sem_seg": (T, H, W)}``.
+        evaluators: the evaluator of each data set; None: the data set is left out.
 
     Returns:
-        By name, what the evaluators return; empty dictionaries where they return nothing.
+        For each data set, by its registered name, the result of its evaluator; {} where it returns nothing.
     """
     if isinstance(model, DistributedDataParallel):
         model = model.module
@@ -167,19 +168,22 @@ def evaluate_with(
 
 @contextmanager
 def _held(folder: str | Path, cfg: CfgNode, model: nn.Module, names: Sequence[str]) -> Iterator[None]:
-    """Hold a folder whose predictions are all of one model; every process checks it, and the main one writes."""
+    """Lock a folder of predictions. All its predictions are of one model: every process checks that.
+
+    The main process writes the ledger of the folder.
+    """
     request = {"weights": state_digest(model.state_dict().items()), "settings": settings_of(cfg)}
     claim(folder, request, names)
-    comm.synchronize()  # nobody writes before all have read
+    comm.synchronize()  # all processes have read the ledger before the main one writes it
     with locked_outputs(JOB, folder) if comm.is_main_process() else nullcontext():
         if comm.is_main_process():
-            claim(folder, request, names).write()  # another command may have written before the lock was ours
+            claim(folder, request, names).write()  # once more: another command may have written before the lock
         comm.synchronize()
         yield
 
 
 def _set_vocabulary(cfg: CfgNode, model: nn.Module, name: str) -> int:
-    """Give the model a data set's vocabulary; returns K."""
+    """Set the vocabulary of a data set in the model; returns K."""
     metadata = MetadataCatalog.get(name)
     prompts = metadata.get("prompts", metadata.stuff_classes)
     num_kept = system_of(cfg).num_kept(cfg, len(prompts), metadata.get("num_classes_test"))  # 0: all
@@ -193,7 +197,7 @@ def _set_vocabulary(cfg: CfgNode, model: nn.Module, name: str) -> int:
 def _run(
     cfg: CfgNode, model: nn.Module, name: str, save_predictions: str | Path | None, build_loader: BuildLoader
 ) -> tuple[VocabularyEvaluator, int]:
-    """Predict a data set; gives the evaluator, in the main process with the counts of all images, and K."""
+    """Predict a data set; returns the evaluator and K. In the main process, it has the counts of all images."""
     metadata = MetadataCatalog.get(name)
     num_classes = _set_vocabulary(cfg, model, name)
     store = PredictionStore(save_predictions, name) if save_predictions else None
@@ -207,7 +211,7 @@ def _run(
 
 
 def _loader(cfg: CfgNode, name: str, store: PredictionStore) -> DataLoader:
-    """This process's share of a data set, in order, without the images whose predictions are stored."""
+    """The loader of this process's share of a data set, in order; stored predictions stand in for their images."""
     store.check(DatasetCatalog.get(name))
     return build_test_loader(cfg, name, ReusingMapper(SemSegMapper(cfg, is_train=False), store))
 
@@ -244,7 +248,7 @@ def _write(
     evaluator: VocabularyEvaluator,
     content: dict[str, Any],
 ) -> None:
-    """Write the files of the newest of some results."""
+    """Write ``evaluation.json`` with all ``results`` so far, and the details of the data set ``name``."""
     result, details = results[name], folder / "evaluation"
     write_classes(details / f"{stem}.csv", result)
     draw_confusions(details / f"{stem}_confusion.png", evaluator.matrix, result["classes"], result["paper_name"])

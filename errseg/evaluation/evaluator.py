@@ -1,4 +1,4 @@
-"""An evaluator that streams: it holds one confusion matrix, however many images there are.
+"""An evaluator whose memory does not grow with the number of images: it holds one confusion matrix.
 
 Shapes: T prompts, N classes, H x W the picture's size.
 """
@@ -22,23 +22,23 @@ __all__ = ["LabelMaps", "VocabularyEvaluator"]
 
 
 class LabelMaps(nn.Module):
-    """A model as the evaluator likes it: one class a pixel rather than the scores of all.
+    """Wraps a model so that it returns label maps, which are smaller than the scores of all classes.
 
-    A model that has no ``label_maps`` gives its scores. An image whose classes are known is not predicted again.
+    A model without ``label_maps`` returns its scores. An image whose classes are stored is not predicted again.
     """
 
     def __init__(self, model: nn.Module):
         super().__init__()
         self.model = model
-        self.training = model.training  # what an evaluation gives back to the model in the end
+        self.training = model.training  # Detectron2 restores this mode after the evaluation
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """
         Args:
-            batched_inputs: the model's, or records with ``classes``.
+            batched_inputs: inputs of the model, or records with ``classes``.
 
         Returns:
-            Per image ``classes`` (H, W) as the record has them, or ``labels`` (H, W), ids of prompts, or ``sem_seg``
+            For each image one of: ``classes`` (H, W) from the record; ``labels`` (H, W), ids of prompts; ``sem_seg``
             (T, H, W), scores.
         """
         unknown = [inputs for inputs in batched_inputs if "classes" not in inputs]
@@ -53,18 +53,18 @@ class LabelMaps(nn.Module):
 
 
 class VocabularyEvaluator(DatasetEvaluator):
-    """mIoU and its kin of one data set, over classes present in the ground truth, on labels of the original size.
+    """mIoU, fwIoU, mACC and pACC of one data set, over the classes of the ground truth, at the labels' original size.
 
-    The same numbers as those of Detectron2's ``SemSegEvaluator``. Where several prompts ask for one class (the
-    background of VOC), a pixel given to any of them counts as that class.
+    The scores are those of Detectron2's ``SemSegEvaluator``. A class may have several prompts (the background of VOC):
+    a pixel of any of them counts as that class.
     """
 
     def __init__(self, dataset_name: str, distributed: bool = True, store: PredictionStore | None = None):
         """
         Args:
             dataset_name: a registered data set.
-            distributed: every process evaluates its share, and the main process all.
-            store: where predictions are kept; None: nowhere.
+            distributed: every process evaluates its share, and the main process adds up the counts of all.
+            store: where predictions are saved; None: they are not saved.
         """
         metadata = MetadataCatalog.get(dataset_name)
         self.num_classes = len(metadata.stuff_classes)
@@ -73,7 +73,7 @@ class VocabularyEvaluator(DatasetEvaluator):
         self.dataset_name = dataset_name
         self.distributed = distributed
         self.store = store
-        self._label_of: dict[str, str] = {}  # by image, where records do not say
+        self._label_of: dict[str, str] = {}  # label file by image file, for records without ``sem_seg_file_name``
         self.reset()
 
     def reset(self) -> None:
@@ -84,7 +84,8 @@ class VocabularyEvaluator(DatasetEvaluator):
         """Count the predictions of images.
 
         Args:
-            inputs: their ``file_name``, and ``sem_seg_file_name`` if the loader keeps it: Detectron2's does not.
+            inputs: records with ``file_name``, and with ``sem_seg_file_name`` if the loader keeps it (Detectron2's
+                loader does not).
             outputs: ``labels`` (H, W), ids of prompts; or ``sem_seg`` (T, H, W), scores; or ``classes`` (H, W).
 
         Raises:
@@ -100,9 +101,10 @@ class VocabularyEvaluator(DatasetEvaluator):
                 self.store.write(record, predicted)
 
     def evaluate(self) -> dict[str, dict[str, float]] | None:
-        """The scores of all processes' images, ``{"sem_seg": {"mIoU": …}}`` in percent; None but in the main process.
+        """The scores over the images of all processes, ``{"sem_seg": {"mIoU": …}}``, in percent.
 
-        The matrix and the checksum that they come from are then those of all images too.
+        Afterwards, the matrix and the checksum of the main process are those of all images. The other processes return
+        None.
         """
         if self.distributed:
             shares = comm.gather((self.matrix, self.checksum.state()))
@@ -124,7 +126,7 @@ class VocabularyEvaluator(DatasetEvaluator):
         return self._label_of[record["file_name"]]
 
     def _classes(self, output: dict[str, Any]) -> np.ndarray:
-        """(H, W) class ids on the host; until they are, no more than that is copied."""
+        """(H, W) class ids on the CPU. Only these ids are copied from the device, not the scores."""
         if "classes" in output:
             return output["classes"]
         labels = output["labels"] if "labels" in output else output["sem_seg"].argmax(dim=0)

@@ -1,7 +1,7 @@
-"""The ledger of a folder of saved predictions: its entries are data sets, and all were predicted by one model.
+"""The ledger of a folder of saved predictions. Its entries are data sets; one model has predicted all of them.
 
-An entry has the "dataset", a digest of its "vocabulary", and where a file describes the data set, a digest of its
-"images", since another file may have the same stem; else None.
+An entry has the name of the "dataset", a digest of its "vocabulary", and a digest of its "images". The digest of the
+images is None unless a file describes the data set: only files can share a stem, and so a folder.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ def _fault(key: str, entry: Entry) -> str:
 
 
 def _upgraded(content: dict[str, Any]) -> dict[str, Any]:
-    """The first format had one request, and its data sets under "sets"."""
+    """The content of a ledger of the first format, which had one request, and the data sets under "sets"."""
     if not {"weights", "settings", "sets"} <= content.keys():
         raise ValueError("it lacks weights, settings or sets")
     sets = content["sets"]
@@ -50,7 +50,7 @@ def entry_of(dataset_name: str) -> Entry:
     metadata = MetadataCatalog.get(dataset_name)
     classes = metadata.stuff_classes
     asked = [metadata.get("prompts", classes), metadata.get("prompt_classes", list(range(len(classes))))]
-    # K without MODEL.CRM.NUM_CLASSES_TEST, which is among the settings of the request
+    # K by the default configuration: MODEL.CRM.NUM_CLASSES_TEST is one of the settings of the request
     cfg = get_cfg()
     num_kept = system_of(cfg).num_kept(cfg, len(asked[0]), metadata.get("num_classes_test"))
     content = json.dumps([asked, label_ids(dataset_name), num_kept])
@@ -59,16 +59,16 @@ def entry_of(dataset_name: str) -> Entry:
 
 
 def claim(folder: str | Path, request: Request, names: Sequence[str]) -> Ledger:
-    """The ledger of a folder with the entries of some data sets, not yet written.
+    """The ledger of a folder, with the entries of some data sets added; it is not written yet.
 
     Args:
-        folder: of the predictions.
+        folder: the folder of the predictions.
         request: the weights and the settings of the model.
         names: registered data sets.
 
     Raises:
-        UsageError: the folder holds something else, or predictions of another model or data set; or two data sets share
-            a folder.
+        UsageError: the folder holds other files, or predictions of another model or data set; or two data sets would
+            share a folder.
     """
     entries = {folder_of(name): entry_of(name) for name in names}
     if len(entries) < len(names):
@@ -82,7 +82,7 @@ def claim(folder: str | Path, request: Request, names: Sequence[str]) -> Ledger:
     ledger = Ledger(folder, JOB, request)
     if not ledger.exists and path.is_dir() and any(each.name != LOCK for each in path.iterdir()):
         raise UsageError(
-            f"{OPTION} {folder} holds files but no {MANIFEST}, so it is unknown what they were predicted with; name an "
+            f"{OPTION} {folder} holds files but no {MANIFEST}, so it is unknown which model predicted them; name an "
             "empty folder, or a new one."
         )
     differences = list(dict.fromkeys(in_words(ledger.changes(key)) for key in ledger.entries if ledger.changes(key)))
@@ -102,19 +102,19 @@ def claim(folder: str | Path, request: Request, names: Sequence[str]) -> Ledger:
 
 
 def saved_sets(folder: str | Path) -> dict[str, Entry]:
-    """The entries of a folder of predictions, by the folder of the data set.
+    """The entries of a folder of predictions, by the sub-folder of the data set.
 
     Raises:
-        UsageError: the folder has no ledger, or one that is damaged.
+        UsageError: the folder has no ledger, or a damaged one.
     """
     ledger = Ledger(folder, JOB)
     if not ledger.exists:
-        raise UsageError(f"{folder} has no {MANIFEST}: it is no folder of {OPTION}; name one.")
+        raise UsageError(f"{folder} has no {MANIFEST}; name a folder that {OPTION} has written.")
     return ledger.entries
 
 
 def _images_digest(dataset_name: str) -> str:
-    """SHA-256 of the places and sizes in bytes of a data set's images, the same wherever the data set lies."""
+    """SHA-256 of the relative paths and the sizes in bytes of a data set's images; its root folder does not count."""
     root = Path(MetadataCatalog.get(dataset_name).get("image_root", ""))
     images = sorted(
         (place_of_image(record, root).as_posix(), Path(record["file_name"]).stat().st_size)

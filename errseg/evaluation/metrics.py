@@ -1,7 +1,7 @@
 """The scores of semantic segmentation, from one confusion matrix.
 
-Shapes: N classes. A matrix is (N + 1, N + 1) int64: row the predicted class, column the true one, the last of each the
-ignored pixels, as in Detectron2's ``SemSegEvaluator``.
+Shapes: N classes. A matrix is (N + 1, N + 1) int64, as in Detectron2's ``SemSegEvaluator``: a row is a predicted class,
+a column a true class. The last row and the last column are the ignored pixels.
 """
 
 from typing import NamedTuple
@@ -14,7 +14,7 @@ SCORES = ("mIoU", "fwIoU", "mACC", "pACC")  # percent
 
 
 class Scores(NamedTuple):
-    """What the paper and its field report, in percent; nan where no label map has the class, or no pixel counts."""
+    """The usual scores of the field, in percent; nan where no label map has the class, or where no pixel counts."""
 
     mIoU: float  # over the classes of the ground truth
     fwIoU: float  # the same, weighted by the pixels of each class
@@ -26,7 +26,7 @@ class Scores(NamedTuple):
 
 
 class Confusion(NamedTuple):
-    """Pixels of one class that were given to another."""
+    """Pixels of one class that are predicted as another."""
 
     true: int
     predicted: int
@@ -35,16 +35,16 @@ class Confusion(NamedTuple):
 
 
 def scores_of(matrix: np.ndarray) -> Scores:
-    """The scores of a confusion matrix: the formulas of Detectron2's evaluator.
+    """The scores of a confusion matrix, by the formulas of Detectron2's evaluator.
 
-    An ignored pixel counts neither as a prediction nor as truth; a class that is never true does not count in a mean,
-    though its predictions are misses of other classes.
+    An ignored pixel counts neither as a prediction nor as truth. A class without a true pixel does not count in a mean,
+    but its predictions are errors of other classes.
     """
     counted = matrix[:-1, :-1]
     hits = counted.diagonal().astype(float)
     true, predicted = counted.sum(axis=0).astype(float), counted.sum(axis=1).astype(float)
     present = true > 0
-    with np.errstate(invalid="ignore"):  # 0 / 0, where a class is not there or nothing is
+    with np.errstate(invalid="ignore"):  # 0 / 0, where a class has no pixels or no pixel counts
         acc = hits / true
         iou = np.where(present, hits / (true + predicted - hits), np.nan)
         means = (
@@ -57,12 +57,12 @@ def scores_of(matrix: np.ndarray) -> Scores:
 
 
 def worst_confusions(matrix: np.ndarray, top: int, by_share: bool = False) -> list[Confusion]:
-    """The pairs of classes that are mistaken most, worst first.
+    """The pairs of classes that are confused most, worst first.
 
     Args:
         matrix: a confusion matrix.
-        top: how many pairs at most.
-        by_share: rank by the share of the true class rather than by pixels.
+        top: the largest number of pairs.
+        by_share: rank by the share of the true class, not by pixels.
     """
     wrong = matrix[:-1, :-1].copy()
     pixels = wrong.sum(axis=0)

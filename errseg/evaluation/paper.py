@@ -1,7 +1,7 @@
-"""The paper's figures, for configurations that are one of the paper's: ``paper.json`` has its tables' rows.
+"""The scores that the paper reports, by configuration. ``paper.json`` holds the rows of the paper's tables.
 
-A row is the base model's configuration and what the row changes of it; ``tests/evaluation/test_paper.py`` holds them to
-the files of ``configs/``.
+A row has the keys in which it differs from the base model's configuration. ``tests/evaluation/test_paper.py`` checks
+the rows against the files of ``configs/``.
 """
 
 import json
@@ -16,8 +16,8 @@ from errseg.config.settings import decides_predictions, flatten
 __all__ = ["PAPER_ORDER", "PaperRow", "paper_row"]
 
 CONTENT = json.loads(Path(__file__).with_name("paper.json").read_text(encoding="utf-8"))
-PAPER_ORDER = (*CONTENT["data sets"], "PAS-20b")  # the paper's columns, and the set that its field adds
-# What training alone reads, but a row of the paper's tables changes
+PAPER_ORDER = (*CONTENT["data sets"], "PAS-20b")  # the paper's columns, and a data set that other papers add
+# Keys that only training reads, but that differ between rows of the paper's tables
 TRAINED_WITH = (
     "MODEL.CLIP.FINETUNE_IMAGE",
     "MODEL.CLIP.FINETUNE_TEXT",
@@ -38,9 +38,10 @@ class PaperRow(NamedTuple):
 
 
 def paper_row(config: Mapping[str, Any]) -> PaperRow | None:
-    """The row of the paper that a configuration is, as far as predictions and Table V to XIII go; None: none.
+    """The row of the paper whose configuration this is; None where there is none.
 
-    How long a model was trained, and on how many GPUs, does not count.
+    Only the keys that decide predictions, and those that Tables V to XIII change, are compared. The length of the
+    training and the number of GPUs do not count.
     """
     found = _settings_of(config)
     for row, settings in _rows():
@@ -50,13 +51,13 @@ def paper_row(config: Mapping[str, Any]) -> PaperRow | None:
 
 
 def _settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that tell the rows of the paper apart: those of the predictions, and some of training's own."""
+    """The settings that distinguish the rows of the paper: those that decide predictions, and TRAINED_WITH."""
     return {key: value for key, value in flatten(config).items() if decides_predictions(key) or key in TRAINED_WITH}
 
 
 @cache
 def _rows() -> list[tuple[PaperRow, dict[str, Any]]]:
-    """Each row and its whole settings."""
+    """Each row with all its settings."""
     base = _settings_of(get_cfg()) | CONTENT["base"]
     rows = []
     for row in CONTENT["rows"]:

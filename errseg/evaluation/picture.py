@@ -1,4 +1,4 @@
-"""A picture of the classes that a model mistakes for each other, which stays readable with hundreds of classes."""
+"""A picture of the classes that a model confuses most. It stays readable with hundreds of classes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,19 +14,21 @@ from .metrics import Confusion, worst_confusions
 
 __all__ = ["draw_confusions"]
 
-PAIRS = 20  # in each half
+PAIRS = 20  # pairs of classes in each half of the picture
 NAME_LENGTH = 24
 
 
 def draw_confusions(path: Path, matrix: np.ndarray, classes: Sequence[str], title: str) -> None:
-    """Draw the worst confusions of a data set: on the left those of most pixels, on the right those that take the
-    largest share of a class, which is what mIoU feels.
+    """Draw the worst confusions of a data set.
+
+    The left half has those with the most pixels. The right half has those with the largest share of the true class,
+    which lower mIoU most.
 
     Args:
         path: a PNG file.
-        matrix: (N + 1, N + 1), row the predicted class, column the true one.
+        matrix: (N + 1, N + 1) confusion matrix, see ``metrics.py``.
         classes: N names.
-        title: of the picture.
+        title: the title of the picture.
     """
     by_pixels = worst_confusions(matrix, PAIRS)
     by_share = worst_confusions(matrix, PAIRS, by_share=True)
@@ -51,12 +53,12 @@ def draw_confusions(path: Path, matrix: np.ndarray, classes: Sequence[str], titl
 
 
 def short_names(classes: Sequence[str]) -> list[str]:
-    """Names for a picture: the first synonym, cut if it is long, with the id where another class has the same."""
+    """Names for a picture: the first synonym, cut if it is long. Classes of equal names get their id added."""
     names = []
     for name in classes:
         first = name.split(",")[0].strip() or name
         cut = first if len(first) <= NAME_LENGTH else f"{first[: NAME_LENGTH - 1]}…"
-        names.append(cut.replace("$", r"\$"))  # matplotlib would read formulas
+        names.append(cut.replace("$", r"\$"))  # matplotlib reads text between $ as a formula
     return [f"{name} ({i})" if names.count(name) > 1 else name for i, name in enumerate(names)]
 
 

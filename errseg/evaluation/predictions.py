@@ -1,7 +1,7 @@
-"""Predictions on disk, as label files of their data set, so that an interrupted evaluation goes on where it was.
+"""Predictions on disk, in the format of the data set's label files. An interrupted evaluation continues from them.
 
-FOLDER/manifest.json        the ledger, see ledger.py: weights, settings, vocabularies that they were made with
-FOLDER/<set>/<image>.png    ids as in the set's own label files (.tif of 16 bits where there are more than 255)
+FOLDER/manifest.json        the ledger, see ledger.py: the weights, settings and vocabularies of the predictions
+FOLDER/<set>/<image>.png    ids as in the data set's own label files (.tif of 16 bits where there are more than 255)
 """
 
 from collections.abc import Callable, Sequence
@@ -27,18 +27,18 @@ Record = dict[str, Any]
 class PredictionStore:
     """The predictions of one data set.
 
-    A picture holds what the set's label files hold: where they are read through a label map (an offset, a reduced zero
-    label, held-out classes), the id that the map gives to the predicted class, the smallest if there are several.
+    A file holds the ids of the data set's label files. Where a label map converts these ids to classes (an offset, a
+    reduced zero label, held-out classes), a file holds the smallest id that the map converts to the predicted class.
     """
 
     def __init__(self, folder: str | Path, dataset_name: str):
         """
         Args:
-            folder: of the predictions of all sets.
+            folder: the folder of the predictions of all data sets.
             dataset_name: a registered data set.
 
         Raises:
-            UsageError: a class has no id of 16 bits in the label files, so that no file can hold it.
+            UsageError: a class has no id of 16 bits in the label files, so that it cannot be saved.
         """
         metadata = MetadataCatalog.get(dataset_name)
         self.dataset_name = dataset_name
@@ -51,26 +51,26 @@ class PredictionStore:
         self._classes[self.ids] = np.arange(len(self.ids))
 
     def check(self, records: Sequence[Record]) -> None:
-        """Check that each image has a file of its own.
+        """Check that each image has its own prediction file.
 
         Raises:
-            UsageError: two images would share one.
+            UsageError: two images would share a file.
         """
         images: dict[Path, str] = {}
         for record in records:
             other = images.setdefault(self.path(record), record["file_name"])
             if other != record["file_name"]:
                 raise UsageError(
-                    f"The images {other} and {record['file_name']} of {self.dataset_name} differ in their endings or "
-                    "folders alone, so that their predictions would be one file; rename one of them."
+                    f"The images {other} and {record['file_name']} of {self.dataset_name} differ only in their endings "
+                    "or folders, so that their predictions would be one file; rename one of them."
                 )
 
     def path(self, record: Record) -> Path:
-        """The file of an image's prediction, which lies in the store as the image does in the data set."""
+        """The file of an image's prediction: its path in the store is the image's path in the data set."""
         return self.root / place_of_image(record, self.image_root).with_suffix(self.suffix)
 
     def read(self, record: Record) -> np.ndarray | None:
-        """The predicted classes (H, W) int32 of an image; None where no whole prediction of its size is there."""
+        """The predicted classes (H, W) int32 of an image; None where the store has no valid prediction of its size."""
         try:
             return self.load(record) if self.path(record).is_file() else None
         except UsageError:
@@ -80,7 +80,7 @@ class PredictionStore:
         """The predicted classes (H, W) int32 of an image.
 
         Raises:
-            UsageError: the prediction is missing, damaged, of another size than the image, or of other ids.
+            UsageError: the prediction is missing or damaged, has another size than the image, or holds unknown ids.
         """
         path = str(self.path(record))
         ids = read_label(path)
@@ -94,13 +94,13 @@ class PredictionStore:
         """Write the predicted classes (H, W) of an image.
 
         Raises:
-            UsageError: the folder or the disk does not take it, or the folder's ledger has been removed.
+            UsageError: the file cannot be written, or the folder's ledger has been removed.
         """
         manifest = self.root.parent / MANIFEST
-        if not manifest.is_file():  # without it, no later run could take the folder
+        if not manifest.is_file():  # without it, no later run could use the folder
             raise UsageError(
-                f"--save-predictions {manifest.parent} has lost its {MANIFEST} during the evaluation; see who removes "
-                "its files, or name another folder, and start again."
+                f"--save-predictions {manifest.parent} has lost its {MANIFEST} during the evaluation; find out which "
+                "program removes its files, or name another folder, and start again."
             )
         picture, path = Image.fromarray(self.ids[classes].astype(self.dtype)), self.path(record)
         form = {"format": "TIFF", "compression": "tiff_deflate"} if self.suffix == ".tif" else {"format": "PNG"}
@@ -109,12 +109,13 @@ class PredictionStore:
                 picture.save(temporary, **form)
         except OSError as error:
             raise UsageError(
-                f"The prediction {path} cannot be written ({error}); make room, and start again: what is there stays."
+                f"The prediction {path} cannot be written ({error}); make room, and start again: the predictions that "
+                "are there are kept."
             ) from error
 
 
 class ReusingMapper:
-    """A mapper of test images that gives, in place of an image, the ``classes`` that a store has for it."""
+    """A mapper of test images. Where a store has the prediction of an image, it returns ``classes``, not the image."""
 
     def __init__(self, mapper: Callable[[Record], Record], store: PredictionStore):
         self.mapper = mapper
@@ -126,7 +127,7 @@ class ReusingMapper:
 
 
 def place_of_image(record: Record, root: Path) -> Path:
-    """Where an image lies under the folder of its data set's images."""
+    """The path of an image relative to the folder of its data set's images."""
     image = Path(record["file_name"])
     return image.relative_to(root) if image.is_relative_to(root) else Path(image.name)
 
@@ -140,13 +141,13 @@ def label_ids(dataset_name: str) -> list[int]:
     """The id of each class in the label files of a data set.
 
     Raises:
-        UsageError: a class has none, or one beyond 16 bits.
+        UsageError: a class has no id, or one that exceeds 16 bits.
     """
     metadata = MetadataCatalog.get(dataset_name)
     classes = metadata.stuff_classes
     label_map = metadata.get("label_map") or dict(enumerate(range(len(classes))))
     ids = {}
-    for raw, mapped in sorted(label_map.items(), reverse=True):  # the smallest id of a class comes last
+    for raw, mapped in sorted(label_map.items(), reverse=True):  # the smallest id of a class comes last, and stays
         ids[mapped] = raw
     for i, name in enumerate(classes):
         if not 0 <= ids.get(i, -1) <= LARGEST_ID:

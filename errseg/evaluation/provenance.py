@@ -1,4 +1,4 @@
-"""What a result came from: versions, weights, configuration, date."""
+"""The origin of a result: versions, weights, configuration, date."""
 
 import datetime
 import hashlib
@@ -23,16 +23,16 @@ BLOCK = 1 << 20
 
 
 def provenance(cfg: CfgNode, model: nn.Module, weights: str | Path | None) -> dict[str, Any]:
-    """What belongs beside the numbers of an evaluation.
+    """The origin of the scores of an evaluation, which is recorded with them.
 
     Args:
         cfg: the configuration.
         model: the model that is evaluated.
-        weights: the file that its weights were read from; None where they are from no file, as within training.
+        weights: the file of its weights; None where they come from no file, such as during training.
 
     Returns:
-        ``date`` (UTC), ``weights`` (``file`` and its ``sha256``, and ``state_sha256`` of the parameters and buffers
-        themselves, the same whatever file they come in), ``versions``, ``config``.
+        ``date`` (UTC), ``weights``, ``versions`` and ``config``. ``weights`` has ``file``, its ``sha256``, and
+        ``state_sha256``: the digest of parameters and buffers, which does not depend on the file format.
     """
     file = {"file": str(weights), "sha256": file_digest(weights)} if weights else {"file": None, "sha256": None}
     return {
@@ -44,7 +44,7 @@ def provenance(cfg: CfgNode, model: nn.Module, weights: str | Path | None) -> di
 
 
 def versions() -> dict[str, str]:
-    """The versions of what computes; ``detectron2`` says too whether it is the real one or errseg's stand-in."""
+    """The versions of the libraries; ``detectron2`` also says whether it is the real one or errseg's replacement."""
     ours = Path(detectron2.__file__).is_relative_to(Path(errseg.__file__).parent)
     return {
         "errseg": errseg.__version__,
@@ -66,7 +66,7 @@ def file_digest(path: str | Path) -> str:
 
 
 def state_digest(state: Iterable[tuple[str, torch.Tensor]]) -> str:
-    """SHA-256 of tensors: their names, types, shapes and values, on whatever device they are."""
+    """SHA-256 of the names, types, shapes and values of tensors, on any device."""
     digest = hashlib.sha256()
     for name, tensor in sorted(state, key=lambda item: item[0]):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())

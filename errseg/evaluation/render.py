@@ -1,4 +1,4 @@
-"""Saved predictions as pictures, without the model that made them."""
+"""Draw saved predictions over their images, without the model."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -24,11 +24,11 @@ WRITTEN, KEPT, ABSENT = "written", "kept", "absent"
 
 
 class Rendering(NamedTuple):
-    """What became of the images of a data set."""
+    """The outcome of drawing a data set: counts of images."""
 
-    folder: Path  # of the overlays
+    folder: Path  # the folder of the overlays
     written: int
-    kept: int  # overlays that were there already
+    kept: int  # overlays that existed already
     absent: int  # images without a prediction
     problems: list[str]  # a sentence for each file that could not be used
 
@@ -38,17 +38,17 @@ def render_predictions(
 ) -> Rendering:
     """Draw each saved prediction of a data set over its image, with the names beside it.
 
-    An overlay that is newer than its prediction stays.
+    An overlay that is newer than its prediction is kept.
 
     Args:
-        predictions: a folder of ``--save-predictions``.
+        predictions: a folder that ``--save-predictions`` has written.
         dataset: a registered name, or the path of a data-set file.
-        out: for the overlays, JPEG; None: ``overlays`` in ``predictions``.
+        out: the folder of the overlays (JPEG); None: ``overlays`` in ``predictions``.
         workers: processes that draw; None: one for each CPU.
 
     Raises:
-        UsageError: the data set is missing, the folder holds none of its predictions, or those of other images or
-            another vocabulary, or ``out`` cannot be written.
+        UsageError: the data set is missing; the folder holds no predictions of it, or predictions for other images or
+            another vocabulary; or ``out`` cannot be written.
     """
     register_dataset_files([dataset])
     require_dataset(dataset, "--dataset")
@@ -85,7 +85,7 @@ def _check(predictions: str | Path, dataset: str, store: PredictionStore) -> Non
 
 
 def _draw(store: PredictionStore, names: Sequence[str], folder: Path, record: dict[str, Any]) -> str:
-    """Draw one overlay; gives what became of it, or why nothing did."""
+    """Draw one overlay; returns WRITTEN, KEPT or ABSENT, or a sentence that says what failed."""
     prediction = store.path(record)
     target = folder / prediction.relative_to(store.root).with_suffix(".jpg")
     if not prediction.is_file():

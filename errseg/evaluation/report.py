@@ -1,6 +1,6 @@
-"""What an evaluation prints and writes: the table, ``evaluation.json``, a CSV of the classes, the worst confusions.
+"""The output of an evaluation: the table, ``evaluation.json``, a CSV of the classes, the worst confusions.
 
-OUTPUT_DIR/evaluation.json              every number, and what it came from
+OUTPUT_DIR/evaluation.json              all scores and their origin
 OUTPUT_DIR/evaluation/A-150.csv         scores of each class
 OUTPUT_DIR/evaluation/A-150_confusion.png
 """
@@ -27,11 +27,11 @@ Result = dict[str, Any]
 
 
 def results_table(results: Mapping[str, Result], row: PaperRow | None = None) -> str:
-    """The scores as Markdown: a column for each data set, in the paper's order, and a row for each score.
+    """A Markdown table of the scores: a column for each data set, in the paper's order, and a row for each score.
 
     Args:
-        results: by registered name, which stands in the header where two sets are called the same.
-        row: the paper's figures, which then stand below ours with the difference.
+        results: by registered name. The header has the paper's names, or the registered ones where two are equal.
+        row: the paper's scores; they and the differences follow the mIoU of ``results``.
     """
     count = Counter(result["paper_name"] for result in results.values())
     titles = {name: x["paper_name"] if count[x["paper_name"]] == 1 else name for name, x in results.items()}
@@ -55,14 +55,18 @@ def scores_line(result: Result) -> str:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON that any reader takes: no number in it may be nan."""
+    """Write JSON that every parser accepts.
+
+    Raises:
+        ValueError: ``content`` holds nan or infinity, which are no JSON.
+    """
     with replacing(path) as temporary:
         text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def write_classes(path: Path, result: Result) -> None:
-    """Write a line for each class: id, name, IoU and accuracy in percent (empty: not in the labels), and its pixels."""
+    """Write a line for each class: id, name, IoU and accuracy in percent (empty: not in the labels), pixels."""
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["id", "name", "iou", "acc", "pixels"])
@@ -72,10 +76,10 @@ def write_classes(path: Path, result: Result) -> None:
 
 
 def file_stems(paper_names: Mapping[str, str]) -> dict[str, str]:
-    """What the files of each data set are called: as in the paper, or by its own name where two would be the same.
+    """The stem of the files of each data set: its name in the paper, or its registered name where two would be equal.
 
     Args:
-        paper_names: by registered name.
+        paper_names: the names in the paper, by registered name.
     """
     stems = {name: _as_file_name(paper_name) for name, paper_name in paper_names.items()}
     count = Counter(stem.lower() for stem in stems.values())
@@ -87,7 +91,7 @@ def _as_file_name(name: str) -> str:
 
 
 def place_of(result: Result) -> int:
-    """Where a data set stands among the columns; those that the paper has not come last, as they were given."""
+    """The position of a data set among the columns. Data sets that the paper does not have come last."""
     name: Sequence[str] = PAPER_ORDER
     return name.index(result["paper_name"]) if result["paper_name"] in name else len(name)
 

@@ -272,7 +272,7 @@ def test_a_folder_that_vanishes_ends_the_evaluation_and_is_not_made_anew(cfg, tm
         if way == "emptied":
             saved.mkdir()
 
-    with pytest.raises(UsageError, match="--save-predictions .*saved has lost its manifest.json .*see who removes"):
+    with pytest.raises(UsageError, match="--save-predictions .*saved has lost its manifest.json .*find out which"):
         evaluate(cfg, Removing(remove), [name], save_predictions=saved)
     assert not list(saved.rglob("*.png"))
     model = Oracle()  # the folder that is left is taken again
