@@ -13,11 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-CACHED = 1 << 19  # elements of a cost embedding that a CPU works on at a time: 2 MiB of float32
+CACHED = 1 << 19  # elements of a cost embedding that a CPU processes at a time: 2 MiB of float32
 
 
 class StopGradient(nn.Module):
-    """The identity, through which no gradient flows back."""
+    """The identity in the forward pass; no gradient flows back."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.detach()
@@ -26,16 +26,16 @@ class StopGradient(nn.Module):
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Scaled dot-product attention: (N, heads, L, d), (N, heads, M, d) twice -> (N, heads, L, d)."""
     if q.device.type == "cpu" and q.dtype != torch.float32 and not torch.is_grad_enabled():
-        # The fused kernel takes as long in lower precisions as in float32 here; products and a softmax do not
+        # Here the fused kernel is as slow in lower precisions as in float32; products and a softmax are faster
         return (q * q.shape[-1] ** -0.5 @ k.mT).softmax(-1) @ v
     return F.scaled_dot_product_attention(q, k, v)
 
 
 def relu6(x: Tensor, inplace: bool = False) -> Tensor:
-    """``F.relu6``, which ``torch.compile`` can train through with any backend.
+    """``F.relu6`` that can be trained under ``torch.compile`` with any backend.
 
-    For a gradient whose strides are not x's, the compiler expects other strides from hardtanh's backward pass than the
-    CPU's kernel returns, and the backend ``aot_eager`` then fails. ``where`` has the same values and gradients.
+    If the gradient has other strides than x, the compiler expects other strides from hardtanh's backward pass than the
+    CPU kernel returns, and the backend ``aot_eager`` fails. ``where`` has the same values and gradients.
     """
     if torch.compiler.is_compiling() and torch.is_grad_enabled():
         return torch.where((x > 0) & (x < 6), x, x.detach().clamp(0, 6))
@@ -50,15 +50,15 @@ class ReLU6(nn.Module):
 
 
 def in_parts(function: Callable[..., Tensor], x: Tensor, *shared: Tensor | None) -> Tensor:
-    """``function(x, *shared)`` of sequences that do not see each other, a few at a time where the CPU's cache gains.
+    """``function(x, *shared)`` for independent sequences. On a CPU a few are processed at a time, to fit its cache.
 
-    Where gradients are kept, on a GPU and while compiling, all go at once.
+    All sequences are processed at once where gradients are kept, on a GPU, and while compiling.
 
     Args:
-        function: maps (n, ...) to (n, ...), sequence by sequence.
-        x: (N, ...).
-        shared: further arguments (1, ...), the same for every part; for several images, x holds one image's sequences
-            after the other and they are (B, 1, ...): parts do not cross images then.
+        function: maps (n, ...) to (n, ...), each sequence independently.
+        x: (N, ...) sequences; those of an image follow one another.
+        shared: further arguments, (1, ...) for one image or (B, 1, ...) for B images. Each is the same for all
+            sequences of an image, and no group of sequences crosses images.
     """
     if torch.is_grad_enabled() or x.device.type != "cpu" or torch.compiler.is_compiling():
         return function(x, *shared)
@@ -80,11 +80,11 @@ def copy_on_same_weights(model: nn.Module) -> nn.Module:
 
 
 def match_gradient_strides(model: nn.Module) -> None:
-    """Let the weights of convolutions and their gradients have the same strides, in place; values stay.
+    """Give the weights of convolutions and their gradients equal strides, in place. Values do not change.
 
-    Convolutions on channels-last maps return the gradient of a (C, 1, h, w) weight with the stride 1 for the dimension
-    of size 1, and that of a 1x1 convolution with others yet. That is the same memory, but ``DistributedDataParallel``
-    compares strides and warns of a slow copy.
+    On channels-last maps, a convolution returns the gradient of a (C, 1, h, w) weight with stride 1 for the dimension
+    of size 1; the gradient of a 1x1 convolution has other strides again. The memory layout is the same, but
+    ``DistributedDataParallel`` compares strides and warns of a slow copy.
     """
     for module in model.modules():
         if isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1:
@@ -102,19 +102,19 @@ def _with_strides(strides: tuple[int, ...], gradient: Tensor) -> Tensor:
 
 
 def call(function: Callable, *arguments):
-    """``function(*arguments)``, its activations kept for the backward pass."""
+    """``function(*arguments)``; its activations are kept for the backward pass."""
     return function(*arguments)
 
 
 def recompute(function: Callable, *arguments):
-    """``function(*arguments)``, its activations computed again in the backward pass (gradient checkpointing)."""
+    """``function(*arguments)``; its activations are computed again in the backward pass (gradient checkpointing)."""
     if not torch.is_grad_enabled():
         return function(*arguments)
     return checkpoint(function, *arguments, use_reentrant=False)
 
 
 def resize(x: Tensor, size: Sequence[int], align_corners: bool = False) -> Tensor:
-    """Bilinear resizing of the last two dimensions; ``x`` itself where it has that size already.
+    """Resize the last two dimensions bilinearly; returns ``x`` itself if it has that size already.
 
     (N, C, h, w) -> (N, C, *size).
     """
@@ -124,5 +124,5 @@ def resize(x: Tensor, size: Sequence[int], align_corners: bool = False) -> Tenso
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager:
-    """A context in which autocast lowers no precision (there is none on the meta device)."""
+    """A context in which autocast is off (the meta device has no autocast)."""
     return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)

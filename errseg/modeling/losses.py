@@ -15,8 +15,8 @@ def dense_binary_cross_entropy(
 ) -> Tensor:
     """Binary cross-entropy of every pixel and class against one-hot targets, mean over all B T H W elements.
 
-    Ignored pixels count, with an all-zero target. A class that CRM dropped would have the logit -100 and the target 0,
-    which adds log(1 + exp(-100)) = 4e-44: nothing; so only the K kept ones are computed.
+    Ignored pixels count, with an all-zero target. Only the K kept classes are computed. A class that CRM dropped would
+    have the logit -100 and the target 0, which adds log(1 + exp(-100)) = 4e-44: nothing.
 
     Args:
         logits: (B, K, h, w), resized here to the labels.

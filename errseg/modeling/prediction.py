@@ -1,7 +1,7 @@
-"""Predictions: what a system says about a batch of views, and how views become label maps, confidences or dense scores.
+"""The prediction of a system for a batch of views, and its conversion to label maps, confidences or dense scores.
 
 Shapes: B views, T names of the vocabulary, K names kept, U names kept in any view, h x w the size of a view's scores,
-H x W the picture's.
+H x W the size of the picture.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,21 +14,22 @@ from torch import Tensor
 from .layers import resize
 from .views import View
 
-BLOCK = 1 << 25  # scores at full size that are in memory at once: 128 MiB
+BLOCK = 1 << 25  # scores of full size that are in memory at once: 128 MiB
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a system says about a batch of views.
+    """The prediction of a system for a batch of views.
 
-    Scores are not negative, the highest one wins, and they are resized linearly. They need not be probabilities.
+    Scores are not negative, and they can be resized linearly. The name with the highest score wins. Scores need not be
+    probabilities.
 
     Attributes:
         scores: (B, K, h, w) float32 scores of the names kept.
         kept: (B, K) int64 ids of the names kept, ascending.
         dropped: the score of the names that are not kept.
-        total: (B, 1, h, w), what a score is divided by to give a confidence in [0, 1]; None: the score is one itself.
-        shown: what else the system shows, by the names in its record (``System.shows``), each (B, ...).
+        total: (B, 1, h, w), the divisor that turns a score into a confidence in [0, 1]; None: scores are confidences.
+        shown: further outputs of the system, by the names in its record (``System.shows``), each (B, ...).
     """
 
     scores: Tensor
@@ -41,9 +42,9 @@ class Prediction:
         """The prediction of one view at its place in the picture.
 
         Args:
-            index: of the view in the batch.
-            view: what the encoder saw.
-            inputs: of the image, as the model takes them.
+            index: index of the view in the batch.
+            view: the view of the image.
+            inputs: the inputs of the model for the image.
         """
         (height, width), size = image_size(inputs), picture_size(inputs)
         rows, cols = _at_size(view.rows, height, size[0]), _at_size(view.cols, width, size[1])
@@ -55,11 +56,11 @@ class Prediction:
 
 
 class ViewPrediction(NamedTuple):
-    """The prediction of one view: what it says about a rectangle of the picture."""
+    """The prediction of one view, for its rectangle of the picture."""
 
     scores: Tensor  # (K, h, w)
     kept: Tensor  # (K,), ascending ids
-    rows: tuple[int, int]  # first and one past the last, in pixels of the picture
+    rows: tuple[int, int]  # first and last + 1, in pixels of the picture
     cols: tuple[int, int]
     dropped: float = 0.0
     total: Tensor | None = None  # (1, h, w)
@@ -67,25 +68,25 @@ class ViewPrediction(NamedTuple):
 
 
 def _at_size(edges: tuple[int, int], length: int, to: int) -> tuple[int, int]:
-    """First and last edge of a view along a side of the image, where that side is resized."""
+    """First and last edge of a view along a side of the image, when that side is resized from ``length`` to ``to``."""
     first, last = (round(edge * to / length) for edge in edges)
     return first, last
 
 
 def image_size(inputs: dict) -> tuple[int, int]:
-    """(height, width) of the image that the model takes."""
+    """(height, width) of the model's input image."""
     height, width = inputs["image"].shape[-2:]
     return _number(height), _number(width)
 
 
 def picture_size(inputs: dict) -> tuple[int, int]:
-    """(height, width) of the prediction that is asked for: by default the image's."""
+    """(height, width) of the requested prediction; by default the size of the input image."""
     height, width = inputs["image"].shape[-2:]
     return _number(inputs.get("height", height)), _number(inputs.get("width", width))
 
 
 def _number(size: int | Tensor) -> int:
-    """A size as an int. It is a tensor where a caller gives one, and while ``torch.jit.trace`` runs."""
+    """A size as an int. It is a tensor if a caller gives one, and while ``torch.jit.trace`` runs."""
     return int(size) if isinstance(size, Tensor) else size
 
 
@@ -93,7 +94,7 @@ def label_map(views: Sequence[ViewPrediction], size: tuple[int, int]) -> Tensor:
     """The best name of every pixel: views that cover a picture of ``size`` (H, W) -> (H, W) int64 ids.
 
     Where several views cover a pixel, their scores are averaged. Memory does not grow with T. Apart from the result, it
-    does not grow with H x W either: blocks of rows are resized one after the other.
+    does not grow with H x W either, because blocks of rows are resized one after another.
     """
     ids = _union(views)
     blocks = [ids[scores.argmax(0)] for _, scores in _blocks(views, ids, size)]
@@ -101,12 +102,12 @@ def label_map(views: Sequence[ViewPrediction], size: tuple[int, int]) -> Tensor:
 
 
 def labels_and_confidences(views: Sequence[ViewPrediction], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """``label_map``'s ids (H, W) int32, and the confidence in each pixel's best name: (H, W), 0 to 1.
+    """The best name of every pixel, and its confidence: (H, W) int32 ids as in ``label_map``, and (H, W) from 0 to 1.
 
-    Both are written block by block: a large picture takes little more memory than the two results.
+    Both are computed block by block, so that a large picture needs little more memory than the two results.
     """
     has_total = views[0].total is not None
-    if has_total:  # it is resized and averaged as the scores are: one more channel behind them
+    if has_total:  # the total is resized and averaged like the scores, as their last channel
         views = [each._replace(scores=torch.cat([each.scores, each.total])) for each in views if each.total is not None]
     ids, first_scores = _union(views), views[0].scores
     labels = torch.empty(size, dtype=torch.int32, device=first_scores.device)
@@ -122,7 +123,7 @@ def labels_and_confidences(views: Sequence[ViewPrediction], size: tuple[int, int
 
 
 def dense_scores(views: Sequence[ViewPrediction], size: tuple[int, int], num_names: int) -> Tensor:
-    """Scores of every name at every pixel: views that cover a picture of ``size`` (H, W) -> (T, H, W).
+    """The scores of all names at every pixel: views that cover a picture of ``size`` (H, W) -> (T, H, W).
 
     A name that no view kept has the score ``dropped``.
     """
@@ -134,14 +135,17 @@ def dense_scores(views: Sequence[ViewPrediction], size: tuple[int, int], num_nam
 
 
 def _union(views: Sequence[ViewPrediction]) -> Tensor:
-    """(U,) ascending."""
+    """The ids of the names that any view kept: (U,), ascending."""
     return views[0].kept if len(views) == 1 else torch.cat([view.kept for view in views]).unique()
 
 
 def _blocks(
     views: Sequence[ViewPrediction], ids: Tensor, size: tuple[int, int], has_total: bool = False
 ) -> Iterator[tuple[tuple[int, int], Tensor]]:
-    """Blocks of rows, from the top down: (first, last) and the mean scores (U, last - first, W), then the total."""
+    """Blocks of rows, from top to bottom: (first, last) and the mean scores (U, last - first, W).
+
+    With ``has_total``, the mean total is one more channel after the scores.
+    """
     height, width = size
     step = max(BLOCK // (len(ids) * width), 1)
     for first in range(0, height, step):
@@ -166,7 +170,7 @@ def _mean(views: Sequence[ViewPrediction], ids: Tensor, rows: tuple[int, int], w
 
 
 def _whole_rows(view: ViewPrediction, rows: tuple[int, int]) -> Tensor:
-    """Some rows of the picture, as resizing the whole view gives them: (K, rows, the view's columns)."""
+    """Some rows of the resized view, equal to those of resizing the whole view: (K, rows, the view's columns)."""
     scores = view.scores
     height, width = view.rows[1] - view.rows[0], view.cols[1] - view.cols[0]
     if rows == view.rows:
@@ -180,6 +184,6 @@ def _whole_rows(view: ViewPrediction, rows: tuple[int, int]) -> Tensor:
 
 
 def _resize(scores: Tensor, size: tuple[int, int]) -> Tensor:
-    """(K, h, w) -> (K, *size), a location's classes side by side in memory, which the CPU resizes and ranks faster."""
+    """(K, h, w) -> (K, *size). The names of a location are contiguous in memory: a CPU is then faster."""
     x = scores.permute(1, 2, 0).contiguous().unsqueeze(0).permute(0, 3, 1, 2)
     return resize(x, size).squeeze(0)

@@ -1,4 +1,4 @@
-"""The views of a test image that the encoder sees: one square, as the paper, or what other papers of the field do.
+"""The views of a test image that the encoder sees: one square, as in the paper, or those of other papers of the field.
 
 A view is a rectangle of the image, resized. The predictions of several views are averaged (``prediction.py``).
 """
@@ -10,14 +10,14 @@ from typing import NamedTuple
 
 from ..errors import ArgumentError, arguments_from
 
-LARGEST_ASPECT = math.sqrt(8)  # an image longer than 8 times its width is squeezed to that: the area stays
-MULTIPLE = 32  # of the encoder's coarsest stride, for the sides of all views but the paper's square
+LARGEST_ASPECT = math.sqrt(8)  # a longer image is squeezed to an aspect ratio of 8 : 1; the area stays
+MULTIPLE = 32  # the encoder's coarsest stride: the sides of all views but the paper's square are multiples of it
 
 
 class View(NamedTuple):
-    """A rectangle of an image, what size it is resized to, and whether it is mirrored."""
+    """A rectangle of an image, the size to which it is resized, and whether it is mirrored."""
 
-    rows: tuple[int, int]  # first and one past the last, in pixels of the image
+    rows: tuple[int, int]  # first and last + 1, in pixels of the image
     cols: tuple[int, int]
     size: tuple[int, int]  # height and width that the encoder sees
     flipped: bool = False
@@ -29,14 +29,14 @@ class Views:
 
     Args:
         resolution: R, in pixels.
-        scales: each gives a set of views; 1 is the view of R x R.
-        flip: a mirrored view beside every view.
-        keep_aspect: a rectangle of the image's own aspect ratio and the area of the square, in place of the square.
-        sliding_window: windows of R x R pixels over the image as it is given, in place of the resized whole.
-        window_overlap: least share of a window that its neighbour covers too, 0 to below 1.
+        scales: each scale gives a set of views; scale 1 gives the view of R x R.
+        flip: add a mirrored view for every view.
+        keep_aspect: replace the square by a rectangle of the same area and the image's aspect ratio.
+        sliding_window: replace the resized image by windows of R x R pixels over the image at its own size.
+        window_overlap: least share of a window that overlaps its neighbour, from 0 to below 1.
 
     Raises:
-        ArgumentError: a value that gives no view.
+        ArgumentError: a value gives no view.
     """
 
     resolution: int
@@ -93,7 +93,7 @@ class Views:
         return (View(rows, cols, (size_y, size_x)) for rows in spans_y for cols in spans_x)
 
     def _along(self, length: int, scale: float) -> tuple[list[tuple[int, int]], int]:
-        """The windows along a side of the image, evenly spaced, and the size that each is resized to."""
+        """The windows along a side of the image, evenly spaced, and the size to which each is resized."""
         window = round(self.resolution / scale)
         if length <= window:
             return [(0, length)], _rounded(length * scale)
@@ -103,5 +103,5 @@ class Views:
 
 
 def _rounded(side: float) -> int:
-    """To a multiple of the coarsest stride, and large enough for four of them."""
+    """Round to a multiple of the coarsest stride, at least 64: the smallest side for the encoder's four strides."""
     return max(MULTIPLE * round(side / MULTIPLE), 64)

@@ -1,4 +1,4 @@
-"""CLIP's two towers: how they are built, loaded, prompted and run."""
+"""CLIP's two towers: building, loading, prompts and encoding."""
 
 from .build import RANDOM, build_clip, load_clip_weights
 

@@ -1,4 +1,4 @@
-"""Building open_clip models and loading CLIP's published, or one's own, weights into them."""
+"""Build open_clip models, and load published or local CLIP weights into them."""
 
 import logging
 import os
@@ -18,8 +18,8 @@ from .config import model_config
 
 logger = logging.getLogger(__name__)
 
-CLIPModel = Any  # an nn.Module of open_clip, whose attributes depend on its configuration
-RANDOM = "random"  # the source of weights that nothing was loaded into
+CLIPModel = Any  # an nn.Module of open_clip; its attributes depend on its configuration
+RANDOM = "random"  # the source of weights where nothing was loaded
 
 
 def build_clip(name: str, drop: float = 0.0, drop_path: float = 0.0) -> CLIPModel:
@@ -27,24 +27,24 @@ def build_clip(name: str, drop: float = 0.0, drop_path: float = 0.0) -> CLIPMode
 
     Args:
         name: a model name of open_clip, or the path of a model configuration in open_clip's format (``*.json``).
-        drop: dropout of the projection after a ConvNeXt trunk, in place of the configuration's.
-        drop_path: stochastic depth of a ConvNeXt trunk, in place of the configuration's.
+        drop: dropout of the projection after a ConvNeXt trunk; replaces the value of the configuration.
+        drop_path: stochastic depth of a ConvNeXt trunk; replaces the value of the configuration.
 
     Raises:
-        UsageError: see ``model_config``; or the values do not go together.
+        UsageError: see ``model_config``; or the values do not fit together.
     """
     config = model_config(name)
     if "timm_model_name" in config["vision_cfg"]:
         config["vision_cfg"] |= {"timm_model_pretrained": False, "timm_drop": drop, "timm_drop_path": drop_path}
     try:
         return open_clip.CLIP(**config)
-    except Exception as error:  # sizes that do not go together raise nearly anything, in open_clip, timm or torch
+    except Exception as error:  # sizes that do not fit together raise many types, in open_clip, timm or torch
         reason = " ".join(str(error).split())[:300]
         raise UsageError(f"MODEL.CLIP.NAME = {name!r} builds no model ({reason}); correct it.") from error
 
 
 def load_clip_weights(clip: CLIPModel, name: str, pretrained: str) -> str:
-    """Load CLIP weights, strictly, and say where they came from.
+    """Load CLIP weights, strictly, and return their source.
 
     Args:
         clip: the open_clip model, changed in place.
@@ -52,11 +52,11 @@ def load_clip_weights(clip: CLIPModel, name: str, pretrained: str) -> str:
         pretrained: an open_clip tag, a local file, or "" for none.
 
     Returns:
-        The source, for the log: the file or tag; ``RANDOM`` first where nothing was loaded.
+        The source, for the log: the file or the tag; where nothing was loaded, a text that starts with ``RANDOM``.
 
     Raises:
-        UsageError: neither a tag of this model nor a file.
-        UsageError: the file does not hold this model's weights, whole and finite.
+        UsageError: ``pretrained`` is neither a tag of this model nor a file.
+        UsageError: the file does not hold the complete and finite weights of this model.
     """
     if not pretrained:
         return f"{RANDOM} (MODEL.CLIP.PRETRAINED is empty)"
@@ -74,7 +74,7 @@ def load_clip_weights(clip: CLIPModel, name: str, pretrained: str) -> str:
 
 
 def _load_weights(clip: CLIPModel, path: str, what: str) -> None:
-    """Load a file of weights, strictly, into a CLIP model; positions of another number are interpolated."""
+    """Load a file of weights, strictly, into a CLIP model. Position embeddings of another length are interpolated."""
     own = clip.state_dict()
     weights = unwrap(read_weight_file(path), path, own.keys())["model"]
     try:
@@ -83,7 +83,7 @@ def _load_weights(clip: CLIPModel, path: str, what: str) -> None:
             weights["logit_scale"] = weights["logit_scale"].reshape(own["logit_scale"].shape)
         resize_pos_embed(weights, clip)
         resize_text_pos_embed(weights, clip)
-    except Exception as error:  # of another model's shapes
+    except Exception as error:  # the shapes of another model
         reason = " ".join(str(error).split())[:200]
         raise UsageError(f"{what} does not fit the model ({reason}); choose the model it was made for.") from error
     check_fit(weights, own, what, "get the file again, or choose the model it was made for")
@@ -91,20 +91,20 @@ def _load_weights(clip: CLIPModel, path: str, what: str) -> None:
 
 
 def _download(name: str, tag: str) -> str | None:
-    """The local path of a tag's weights, fetched if need be; None where the hub cannot be reached."""
+    """The local path of a tag's weights, downloaded if necessary; None where the hub cannot be reached."""
     tags = list_pretrained_tags_by_model(name)
     if tag not in tags:
         known = f"one of its tags ({', '.join(tags)})" if tags else "a file, for the model has no tags"
         raise UsageError(f"MODEL.CLIP.PRETRAINED = {tag!r} is neither a file nor a tag of {name}; give {known}.")
     offline = hub.HF_HUB_OFFLINE
     reasons = []
-    # What is cached still loads where the hub is out of reach, without a minute of retries, and where the cache is
-    # read-only, in which the hub's library would note what it has asked for
+    # Offline mode still loads cached weights: without a minute of retries if the hub cannot be reached, and also if the
+    # cache is read-only, because the hub's library would write to the cache in online mode
     for mode in dict.fromkeys((offline or not _hub_reachable(), True)):
         try:
             hub.HF_HUB_OFFLINE = mode
             return download_pretrained(get_pretrained_cfg(name, tag))
-        except Exception as error:  # the hub library's own kinds are many
+        except Exception as error:  # the hub's library raises many types
             reasons.append(short(error, 200).rstrip(".") or type(error).__name__)
         finally:
             hub.HF_HUB_OFFLINE = offline
@@ -115,7 +115,7 @@ def _download(name: str, tag: str) -> str | None:
 
 
 def _hub_reachable(timeout_s: float = 3.0) -> bool:
-    """Whether a connection to the hub of model weights opens (behind a proxy: assumed)."""
+    """Whether the hub of model weights accepts a connection. Behind a proxy this is assumed."""
     if any(os.environ.get(key) for key in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
         return True
     url = urlparse(hub.ENDPOINT)

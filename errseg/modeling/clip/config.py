@@ -1,7 +1,7 @@
-"""The configuration of a CLIP model: one of open_clip's by name, or a JSON file in open_clip's format.
+"""The configuration of a CLIP model: the name of an open_clip model, or a JSON file in open_clip's format.
 
-A file is checked before a model is built from it: it may name no weights to download and no tokenizer of its own, and
-its sizes are bounded.
+A file is checked before a model is built from it. It must not name weights to download or another tokenizer, and its
+sizes are bounded.
 """
 
 import dataclasses
@@ -22,9 +22,9 @@ __all__ = ["model_config"]
 
 CHECKOUT = Path(__file__).parents[3]
 MAX_BYTES = 1 << 20
-TOKENS = 49408  # of open_clip's own tokenizer
+TOKENS = 49408  # number of tokens of open_clip's own tokenizer
 TOWERS = {"vision_cfg": open_clip.CLIPVisionCfg, "text_cfg": open_clip.CLIPTextCfg}
-BOUNDS = {  # of the numbers that decide the size of a model
+BOUNDS = {  # least and largest values of the numbers that decide the size of a model
     "embed_dim": (1, 16384),
     "layers": (1, 256),
     "width": (1, 16384),
@@ -45,13 +45,13 @@ Config = dict[str, Any]
 
 
 def model_config(name: str) -> Config:
-    """open_clip's configuration of a model with an image and a text tower of CLIP's own kind.
+    """open_clip's configuration of a plain CLIP model: an image tower and CLIP's own text tower.
 
     Args:
         name: a model name of open_clip, or the path of a model configuration in open_clip's format (``*.json``).
 
     Raises:
-        UsageError: open_clip has no such model; or there is no such file, or a value in it is not taken.
+        UsageError: open_clip has no such model; or the file does not exist; or a value in it is not accepted.
     """
     if ":" in name and not name.endswith(".json"):
         raise UsageError(
@@ -64,20 +64,20 @@ def model_config(name: str) -> Config:
     if config is None:
         raise UsageError(f"MODEL.CLIP.NAME = {name!r} is not a model of open_clip; see open_clip.list_models().")
     if config.pop("custom_text", False) or "hf_model_name" in config["text_cfg"]:
-        raise UsageError(f"MODEL.CLIP.NAME = {name!r} has a text tower of its own kind; choose a plain CLIP model.")
+        raise UsageError(f"MODEL.CLIP.NAME = {name!r} has a text tower other than CLIP's; choose a plain CLIP model.")
     return config
 
 
 def _from_file(name: str) -> Config:
     if not os.path.isfile(name) and os.path.isfile(CHECKOUT / name):
-        name = str(CHECKOUT / name)  # as the config files name it, from whatever folder they are used
+        name = str(CHECKOUT / name)  # the config files give paths relative to the checkout
     content = read_json(name, "CLIP model configuration (MODEL.CLIP.NAME)", MAX_BYTES)
     if isinstance(content, dict) and isinstance(content.get("model_cfg"), dict):
         content = content["model_cfg"]  # open_clip_config.json of a hub repository
     if not isinstance(content, dict):
         raise UsageError(f"MODEL.CLIP.NAME = {name!r} holds a {type(content).__name__}; {_keys_wanted()}.")
     if content.pop("custom_text", False):
-        raise UsageError(f"MODEL.CLIP.NAME = {name!r} has a text tower of its own kind; choose a plain CLIP model.")
+        raise UsageError(f"MODEL.CLIP.NAME = {name!r} has a text tower other than CLIP's; choose a plain CLIP model.")
     missing = [key for key in ("embed_dim", *TOWERS) if key not in content]
     if missing:
         raise UsageError(f"MODEL.CLIP.NAME = {name!r} lacks {', '.join(missing)}; {_keys_wanted()}.")
@@ -96,11 +96,11 @@ def _keys_wanted() -> str:
 
 
 def _check(name: str, prefix: str, values: Config, kinds: dict[str, Any], known: typing.Iterable[str]) -> None:
-    """Refuse a key that open_clip does not have or errseg does not take, and a value of another type or size."""
+    """Refuse a key that open_clip does not have or errseg does not accept, and a value of a wrong type or size."""
     for key, value in values.items():
         place = f"{prefix}{key} in MODEL.CLIP.NAME = {name!r}"
         if key not in known or key in NOT_TAKEN:
-            raise UsageError(f"The key {place} is not taken; remove it.")
+            raise UsageError(f"The key {place} is not accepted; remove it.")
         if not prefix and key in TOWERS:
             if not isinstance(value, dict):
                 raise UsageError(f"{place} is {value!r}; give a mapping, as open_clip's own model configurations have.")
@@ -115,7 +115,7 @@ def _check(name: str, prefix: str, values: Config, kinds: dict[str, Any], known:
 
 
 def _fits(value: Any, kind: Any) -> bool:
-    """Whether a value of a JSON file is of an annotated type."""
+    """Whether a value of a JSON file has an annotated type."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Union:
         return any(_fits(value, each) for each in arguments)
@@ -129,7 +129,7 @@ def _fits(value: Any, kind: Any) -> bool:
 
 
 def _check_trunk(name: str, vision: Config) -> None:
-    """Refuse what makes timm fetch something."""
+    """Refuse values that would make timm download weights."""
     if vision.get("timm_model_pretrained"):
         raise UsageError(
             f"vision_cfg.timm_model_pretrained in MODEL.CLIP.NAME = {name!r} is true; set it false: the weights are "
@@ -144,7 +144,7 @@ def _check_trunk(name: str, vision: Config) -> None:
 
 
 def _check_size(name: str, config: Config) -> None:
-    """Refuse a model that no memory holds."""
+    """Refuse a model that is too large for any memory."""
     parameters = 0.0
     for tower, kind in TOWERS.items():
         size = dataclasses.asdict(kind()) | config[tower]

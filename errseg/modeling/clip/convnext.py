@@ -20,7 +20,7 @@ class ConvNeXtEncoder(CLIPEncoder):
         arguments: further arguments of ``CLIPEncoder``.
 
     Raises:
-        UsageError: the image tower is another.
+        UsageError: the image tower is not a ConvNeXt.
     """
 
     def __init__(self, clip: CLIPModel, **arguments):
@@ -29,7 +29,7 @@ class ConvNeXtEncoder(CLIPEncoder):
         super().__init__(clip, **arguments)
 
     def output_shape(self) -> dict[str, ShapeSpec]:
-        """Channels and stride of every map that ``forward`` gives."""
+        """Channels and stride of every map that ``forward`` returns."""
         widths = [info["num_chs"] for info in self.clip.visual.trunk.feature_info]
         shapes = {f"os{4 << i}": ShapeSpec(channels=widths[i], stride=4 << i) for i in range(4)}
         return shapes | {"E32": ShapeSpec(channels=self.embed_dim, stride=32)}
@@ -48,13 +48,13 @@ class ConvNeXtEncoder(CLIPEncoder):
         return outputs
 
     def dense_embedding(self, features: Tensor) -> Tensor:
-        """CLIP's head at each location separately: (B, C_4, H, W) -> (B, D, H, W)."""
+        """Apply CLIP's head at each location separately: (B, C_4, H, W) -> (B, D, H, W)."""
         visual = self.clip.visual
         x = visual.trunk.head.norm(visual.trunk.norm_pre(features))
         return visual.head(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
     def train(self, mode: bool = True) -> "ConvNeXtEncoder":
-        """As ``nn.Module.train``, but batch norms (small CLIP models have them) keep CLIP's statistics."""
+        """Like ``nn.Module.train``, but batch norms, which small CLIP models have, keep CLIP's statistics."""
         super().train(mode)
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):

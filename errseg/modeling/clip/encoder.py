@@ -1,8 +1,8 @@
-"""CLIP as an encoder of images and names: what all encoders share.
+"""CLIP as an encoder of images and names: the base class of all encoders.
 
-Both towers are open_clip's, unchanged; what segmentation adds stands beside them.
+Both towers are unchanged open_clip modules. A subclass adds the modules that segmentation needs.
 
-Shapes: D the dimension that image and text share, L tokens a prompt.
+Shapes: D the dimension that image and text share, L tokens per prompt.
 """
 
 import torch.nn.functional as F
@@ -16,13 +16,13 @@ from .text_tower import encode_prompts
 
 
 class CLIPEncoder(Backbone):
-    """What the encoders share: both towers, and which of their parameters train.
+    """The base class of the encoders: both towers, and the policy that chooses the trained parameters.
 
     Args:
         clip: an open_clip model with an image and a text tower.
-        policy: which of CLIP's parameters train; the others are frozen.
-        clip_source: where its weights are from, for the log.
-        gradient_checkpointing: keep fewer activations in training and compute them twice.
+        policy: which of CLIP's parameters are trained; the others are frozen.
+        clip_source: the source of CLIP's weights, for the log.
+        gradient_checkpointing: keep fewer activations in training, and compute them again in the backward pass.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class CLIPEncoder(Backbone):
 
     @property
     def embed_dim(self) -> int:
-        """D."""
+        """D, the dimension that image and text share."""
         return self.clip.text_projection.shape[-1]
 
     @property
@@ -58,11 +58,11 @@ class CLIPEncoder(Backbone):
 
 
 def clip_arguments(cfg, policy: FinetunePolicy) -> dict:
-    """``CLIPEncoder``'s arguments: the CLIP model of ``MODEL.CLIP`` with its weights.
+    """The arguments of ``CLIPEncoder``: the CLIP model of ``MODEL.CLIP`` with its weights.
 
     Args:
         cfg: the configuration.
-        policy: of the system, which MODEL.CLIP.FINETUNE_IMAGE and FINETUNE_TEXT switch on and off by tower.
+        policy: the policy of the system. MODEL.CLIP.FINETUNE_IMAGE and FINETUNE_TEXT switch it on and off by tower.
     """
     clip = build_clip(cfg.MODEL.CLIP.NAME, drop=cfg.MODEL.CLIP.DROP, drop_path=cfg.MODEL.CLIP.DROP_PATH)
     return {
@@ -74,6 +74,6 @@ def clip_arguments(cfg, policy: FinetunePolicy) -> dict:
 
 
 def wrong_tower(backbone: str, clip: CLIPModel, wanted: str) -> str:
-    """The sentence for a CLIP model whose image tower an encoder does not take."""
+    """The message for a CLIP model whose image tower does not fit an encoder."""
     tower = type(getattr(clip.visual, "trunk", clip.visual)).__name__
     return f"MODEL.BACKBONE.NAME = {backbone!r}, but MODEL.CLIP.NAME has a {tower} for images; name {wanted}."

@@ -1,11 +1,11 @@
-"""Which of CLIP's parameters are trained: a system's choice, not the encoder's."""
+"""Policies that choose which of CLIP's parameters are trained. The system chooses the policy, not the encoder."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from torch import nn
 
-Chooses = Callable[[str], bool]  # by the name of a parameter within its tower
+Chooses = Callable[[str], bool]  # name of a parameter -> whether it is trained
 
 
 def nothing(name: str) -> bool:
@@ -33,15 +33,15 @@ class FinetunePolicy:
     """Which of CLIP's parameters are trained.
 
     Attributes:
-        image: of the image tower, by names such as "visual.trunk.stem.0.weight".
-        text: of everything else in CLIP, by names such as "transformer.resblocks.0.mlp.c_fc.weight".
+        image: chooses in the image tower, by names such as "visual.trunk.stem.0.weight".
+        text: chooses in all other modules of CLIP, by names such as "transformer.resblocks.0.mlp.c_fc.weight".
     """
 
     image: Chooses = nothing
     text: Chooses = nothing
 
     def only(self, image: bool, text: bool) -> "FinetunePolicy":
-        """The policy with towers switched off."""
+        """The policy for the towers that are True; the other towers are frozen."""
         return replace(self, image=self.image if image else nothing, text=self.text if text else nothing)
 
     def apply(self, clip: nn.Module) -> None:

@@ -1,6 +1,6 @@
-"""From names to prompts, to tokens, to text embeddings.
+"""Names -> prompts -> tokens -> text embeddings.
 
-Shapes: T names, N prompts (one or several a name), L tokens a prompt, D text dimension.
+Shapes: T names, N prompts (one or several per name), L tokens per prompt, D text dimension.
 """
 
 import hashlib
@@ -21,9 +21,9 @@ from .config import model_config
 
 logger = logging.getLogger(__name__)
 
-CHUNK = 128  # prompts that go through the text tower at once where no gradient is kept
-# Published label sets with classes of equal names, of which one wins every pixel, as the paper's rule has it:
-# the number of their names, and a digest
+CHUNK = 128  # prompts that the text tower encodes at once where no gradient is kept
+# Published label sets in which several classes have equal names. By the paper's rule, one of these classes wins every
+# pixel. The values are the number of names and a digest.
 PUBLISHED = {"A-847": (847, "ee311c5f3b780a16a58f40726927f6c4")}
 
 
@@ -33,9 +33,9 @@ class TokenizedNames:
 
     Attributes:
         names: T names as they were given, synonyms included.
-        num_kept: K, the names that are kept for each image at test.
+        num_kept: K, the number of names that are kept for each image at test.
         tokens: (N, L) token ids of all prompts.
-        owner: (N,) the name that each prompt belongs to, ascending.
+        owner: (N,) index of the name of each prompt, ascending.
     """
 
     names: tuple[str, ...]
@@ -50,10 +50,10 @@ class Prompter:
     Args:
         clip_name: a model name of open_clip or a model configuration, which decides the tokenizer.
         templates: prompts with ``{}`` where the name goes.
-        synonyms: of comma-separated synonyms, use the "first" (the paper) or the "mean" of all their embeddings.
+        synonyms: for comma-separated synonyms, use the "first" (the paper) or the "mean" of all their embeddings.
 
     Raises:
-        ArgumentError: no template, a template without ``{}``, another word for ``synonyms``.
+        ArgumentError: there is no template; a template has no ``{}`` or several; or ``synonyms`` has another value.
     """
 
     def __init__(self, clip_name: str, templates: Sequence[str], synonyms: str = "first"):
@@ -86,8 +86,8 @@ class Prompter:
             num_kept: K; None or 0 keeps all T.
 
         Raises:
-            UsageError: no names, a blank one, something else than a string, a negative K; or the text tower reads not
-                all of a name, or two names as the same (but for those of a published label set).
+            UsageError: there are no names; a name is blank or no string; K is negative; a prompt is too long for the
+                text tower; or two names give the same tokens (allowed within a published label set).
         """
         if isinstance(names, str) or not len(names):
             raise UsageError(f"The vocabulary is {names!r}; give a list of at least one name.")
@@ -106,7 +106,7 @@ class Prompter:
         return TokenizedNames(tuple(names), min(num_kept or len(names), len(names)), tokens, owner)
 
     def _check_lengths(self, names: Sequence[str], prompts: list[list[str]], tokens: Tensor, owner: Tensor) -> None:
-        """Raise UsageError where the tokenizer has cut a prompt; one that has no padding may be."""
+        """Raise UsageError if the tokenizer has cut a prompt. Only prompts without padding are checked."""
         longest = tokens.shape[1]
         for i in owner[tokens[:, -1] != 0].unique().tolist():
             length = max(len(self.tokenizer.encode(prompt)) + 2 for prompt in prompts[i])
@@ -124,16 +124,18 @@ def tokenizer_of(clip_name: str) -> Callable[[list[str]], Tensor]:
     return open_clip.get_tokenizer(clip_name)
 
 
-@lru_cache(maxsize=256)  # evaluation sets the same vocabularies again and again
+@lru_cache(maxsize=256)  # evaluation sets the same vocabularies repeatedly
 def _say_once(message: str, *values: object) -> None:
     logger.warning(message, *values)
 
 
 def _check_different(names: Sequence[str], tokens: Tensor, owner: Tensor, synonyms: str) -> None:
-    """Names of equal tokens have equal embeddings, so that one of them wins every pixel of all.
+    """Refuse names with equal tokens: their embeddings are equal, so that only one of the names could win a pixel.
+
+    Within a published label set, they give a warning.
 
     Raises:
-        UsageError: there are some, beside those of a published label set, of which a warning tells.
+        UsageError: there are such names outside a published label set.
     """
     place = tokens.unique(dim=0, return_inverse=True)[1].tolist()  # the same number for equal prompts
     prompts: list[list[int]] = [[] for _ in names]
@@ -141,7 +143,7 @@ def _check_different(names: Sequence[str], tokens: Tensor, owner: Tensor, synony
         prompts[i].append(number)
     equal: dict[tuple[int, ...], list[int]] = {}
     for i, numbers in enumerate(prompts):
-        equal.setdefault(tuple(sorted(numbers)), []).append(i)  # a mean knows no order
+        equal.setdefault(tuple(sorted(numbers)), []).append(i)  # sorted: a mean does not depend on the order
     groups = [ids for ids in equal.values() if len(ids) > 1]
     if not groups:
         return
@@ -163,7 +165,7 @@ def _check_different(names: Sequence[str], tokens: Tensor, owner: Tensor, synony
 
 
 def _published(names: Sequence[str]) -> int:
-    """How many names, from the first on, are a published label set with equal names; 0 where they are none."""
+    """The number of names, from the first on, that form a published label set with equal names; 0 where none do."""
     for count, digest in PUBLISHED.values():
         if len(names) >= count and digest == digest_of(names[:count]):
             return count
@@ -178,8 +180,8 @@ def digest_of(names: Sequence[str]) -> str:
 def embed_names(tokenized: TokenizedNames, encode_text: Callable[[Tensor], Tensor]) -> Tensor:
     """The text embeddings of names: (T, D), of unit length.
 
-    Embeddings of several prompts of a name are averaged; equal prompts are encoded once. Gradients flow where the
-    caller keeps them; where none are kept, prompts pass in chunks of similar length, and memory does not grow with T.
+    The embeddings of several prompts of a name are averaged. Equal prompts are encoded once. Without gradients, prompts
+    are encoded in chunks of similar length, so that the memory of the text tower does not grow with T.
 
     Args:
         tokenized: the names.
@@ -187,7 +189,7 @@ def embed_names(tokenized: TokenizedNames, encode_text: Callable[[Tensor], Tenso
     """
     tokens, place = tokenized.tokens.unique(dim=0, return_inverse=True)
     if not torch.is_grad_enabled():
-        order = tokens.argmax(dim=1).argsort()  # by the place of EOT, the highest id
+        order = tokens.argmax(dim=1).argsort()  # by the position of EOT, which has the highest id
         tokens, place = tokens[order], order.argsort()[place]
     parts = [tokens] if torch.is_grad_enabled() else tokens.split(CHUNK)
     embeddings = torch.cat([encode_text(part) for part in parts])

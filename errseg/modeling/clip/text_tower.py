@@ -1,9 +1,10 @@
-"""CLIP's text tower without the work that changes nothing.
+"""CLIP's text tower without redundant computations.
 
-The tower is causal and its embedding is the EOT token's: positions behind the longest prompt's EOT are cut off, and the
-tokens that all prompts begin with ("a photo of a") are encoded once, their keys and values serving every prompt.
+The tower is causal, and a prompt's embedding is that of its EOT token. Positions after the EOT of the longest prompt
+are therefore cut off. The tokens with which all prompts begin ("a photo of a") are encoded once; every prompt uses
+their keys and values.
 
-Shapes: N prompts, P tokens that all begin with, S tokens that follow them, D text dimension.
+Shapes: N prompts, P shared first tokens, S tokens that follow them, D text dimension.
 """
 
 from collections.abc import Callable
@@ -18,12 +19,12 @@ from .build import CLIPModel
 
 
 def encode_prompts(clip: CLIPModel, tokens: Tensor, run: Callable = call) -> Tensor:
-    """What ``clip.encode_text`` gives.
+    """The text embeddings of prompts, as ``clip.encode_text`` returns them.
 
     Args:
         clip: an open_clip model.
         tokens: (N, L) ids, on any device.
-        run: how a block is called in training: ``call``, or ``recompute`` to save memory.
+        run: calls a block in training: ``call``, or ``recompute`` to save memory.
 
     Returns:
         (N, D), not normalised.
@@ -46,7 +47,7 @@ def encode_prompts(clip: CLIPModel, tokens: Tensor, run: Callable = call) -> Ten
 
 
 def _through(block: ResidualAttentionBlock, first: Tensor, x: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
-    """One block: the shared tokens (1, P, width) on their own, those that follow (N, S, width) on both."""
+    """One block. The shared tokens (1, P, width) attend to themselves; the others (N, S, width) attend to both."""
     q, k, v = _project(block, x)
     if first.shape[1]:
         first_q, first_k, first_v = _project(block, first)
@@ -57,13 +58,13 @@ def _through(block: ResidualAttentionBlock, first: Tensor, x: Tensor, seen: Tens
 
 
 def shared_length(tokens: Tensor) -> int:
-    """P of (N, L) token ids, fewer than the shortest prompt's, so that every prompt keeps its EOT to itself."""
+    """P for (N, L) token ids. It is less than the length of the shortest prompt: an EOT is never a shared token."""
     same = (tokens == tokens[:1]).all(dim=0).long().cumprod(0).sum()
     return min(int(same), int(tokens.argmax(dim=1).min()))
 
 
 def _is_plain_causal(clip: CLIPModel) -> bool:
-    """Whether a tower is the usual one: open_clip's standard blocks, a causal mask, the EOT token pooled."""
+    """Whether a tower has open_clip's standard blocks, a causal mask, and pooling by the EOT token."""
     blocks = clip.transformer.resblocks
     return (
         getattr(clip, "text_pool_type", "argmax") == "argmax"
@@ -82,6 +83,6 @@ def _project(block: ResidualAttentionBlock, x: Tensor) -> tuple[Tensor, Tensor, 
 
 
 def _finish(block: ResidualAttentionBlock, x: Tensor, attended: Tensor) -> Tensor:
-    """The block behind its attention: (N, L, width), (N, heads, L, width / heads) -> (N, L, width)."""
+    """The rest of a block, after its attention: (N, L, width), (N, heads, L, width / heads) -> (N, L, width)."""
     x = x + block.ls_1(block.attn.out_proj(attended.transpose(1, 2).flatten(2)))
     return x + block.ls_2(block.mlp(block.ln_2(x)))

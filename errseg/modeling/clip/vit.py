@@ -1,4 +1,4 @@
-"""ViT-CLIP as a dense encoder: patch tokens at any size, with an attention mask for any block.
+"""ViT-CLIP as a dense encoder: patch tokens for images of any size, with an optional attention mask for each block.
 
 Shapes: B images, h x w patches, C the width of a token, D the dimension that image and text share.
 """
@@ -23,8 +23,8 @@ class ViTEncoder(CLIPEncoder):
         arguments: further arguments of ``CLIPEncoder``.
 
     Raises:
-        UsageError: the image tower is another.
-        ArgumentError: its patches are of another size.
+        UsageError: the image tower is not a VisionTransformer.
+        ArgumentError: its patch size is not 16.
     """
 
     def __init__(self, clip: CLIPModel, **arguments):
@@ -38,16 +38,16 @@ class ViTEncoder(CLIPEncoder):
     def tokens(
         self, images: Tensor, blocks: Collection[int], masks: Mapping[int, Tensor] | None = None
     ) -> tuple[dict[int, Tensor], Tensor]:
-        """Run the tower, and keep the patch tokens behind some blocks.
+        """Run the tower, and keep the patch tokens after some blocks.
 
         Args:
             images: (B, 3, 16 h, 16 w) normalised.
             blocks: indices of the blocks whose patch tokens are kept.
-            masks: by block, an attention mask for ``scaled_dot_product_attention``, (L, L) or (B heads, L, L), of the
-                L = 1 + h w tokens; True or -inf as open_clip's blocks take them. Blocks without one attend everywhere.
+            masks: by block index, an attention mask in the format of open_clip's blocks (bool, or 0 and -inf): (L, L)
+                or (B heads, L, L), for the L = 1 + h w tokens. Blocks without a mask attend to all tokens.
 
         Returns:
-            The patch tokens of the blocks (B, C, h, w), and all tokens behind the last block (B, 1 + h w, C).
+            The patch tokens after the chosen blocks (B, C, h, w), and all tokens after the last block (B, 1 + h w, C).
         """
         visual, kept = self.clip.visual, {}
         x = visual.conv1(images.to(visual.conv1.weight.dtype))
@@ -63,13 +63,13 @@ class ViTEncoder(CLIPEncoder):
         return kept, x
 
     def dense_embedding(self, tokens: Tensor, size: Sequence[int]) -> Tensor:
-        """CLIP's projection at each patch separately: (B, 1 + h w, C) and (h, w) -> (B, D, h, w)."""
+        """Apply CLIP's projection to each patch separately: (B, 1 + h w, C) and (h, w) -> (B, D, h, w)."""
         visual = self.clip.visual
         dense = visual.ln_post(tokens[:, 1:]) @ visual.proj
         return dense.transpose(1, 2).unflatten(2, size)
 
     def positions(self, size: Sequence[int]) -> Tensor:
-        """The patches' positional embeddings, resized to a grid of ``size``: (h w, C)."""
+        """The positional embeddings of the patches, resized to a grid of ``size``: (h w, C)."""
         grid = self.clip.visual.positional_embedding[1:].unflatten(0, self.clip.visual.grid_size)
         grid = grid.permute(2, 0, 1).unsqueeze(0)
         if tuple(grid.shape[-2:]) != tuple(size):

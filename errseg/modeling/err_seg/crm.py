@@ -13,11 +13,11 @@ class CRM(nn.Module):
     """Rank the classes at every location, score them, keep the K best (Eqs. 5 and 6). No parameters, no gradient.
 
     Args:
-        top_categories: how many classes score at one location.
+        top_categories: number of classes that score at one location.
         score_coefficient: the r-th best class of a location (r = 0, 1, ...) scores ``score_coefficient ** r``.
 
     Raises:
-        ArgumentError: no class would score.
+        ArgumentError: ``top_categories`` is less than 1.
     """
 
     def __init__(self, top_categories: int = 3, score_coefficient: float = 0.1):
@@ -43,12 +43,12 @@ class CRM(nn.Module):
 
     @torch.no_grad()
     def forward(self, cost_map: Tensor, num_kept: int, present: Tensor | None = None) -> Tensor:
-        """Ids of the classes to keep, ascending. Of equal scores (many classes have none) the lower id stays.
+        """Ids of the classes to keep, ascending. Of classes with equal scores (often 0), the lower ids are kept.
 
         Args:
             cost_map: (B, T, H, W) cosines at stride 16.
-            num_kept: K; every class stays where K >= T.
-            present: (B, T) bool, the classes of the ground truth (training); they always stay.
+            num_kept: K; all classes are kept where K >= T.
+            present: (B, T) bool, the classes of the ground truth (training); they rank first.
 
         Returns:
             (B, min(K, T)) int64.
@@ -59,12 +59,12 @@ class CRM(nn.Module):
         scores = self.scores(cost_map)
         if present is not None:
             scores = scores.masked_fill(present, torch.inf)
-        # A stable sort, for topk breaks ties in ways that differ between devices and runtimes
+        # A stable sort, because topk breaks ties differently on different devices and runtimes
         return scores.sort(dim=1, descending=True, stable=True).indices[:, :num_kept].sort(dim=1).values
 
 
 class KeepAll(nn.Module):
-    """Every class stays (Table V, "w/o CRM")."""
+    """Keep every class (Table V, "w/o CRM")."""
 
     def forward(self, cost_map: Tensor, num_kept: int, present: Tensor | None = None) -> Tensor:
         """(B, T, H, W) -> (B, T) int64: all ids, for every image."""

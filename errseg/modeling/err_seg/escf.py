@@ -1,7 +1,8 @@
 """Efficient Semantic Context Fusion (III-D): over locations (SFM), then over classes (CFM), on reduced sequences.
 
 Shapes: B images, K classes kept, C channels, H x W locations at stride 16. A cost embedding is (B, K, H, W, C). The
-guidance is the same for every class, or for every location: its share of a layer is computed once an image.
+image guidance is the same for every class, and the text guidance for every location. A layer of input and guidance is
+split into two products; the guidance's product (its share) is computed once per image.
 """
 
 from collections.abc import Callable
@@ -21,7 +22,7 @@ def _mlp(dim: int, star: bool) -> nn.Module:
 
 
 class SSR(nn.Module):
-    """Spatial-level Sequence Reduction: one token for every ``ratio`` x ``ratio`` of them (Eqs. 20 and 21)."""
+    """Spatial-level Sequence Reduction: one token for every ``ratio`` x ``ratio`` tokens (Eqs. 20 and 21)."""
 
     def __init__(self, dim: int, ratio: int):
         super().__init__()
@@ -33,7 +34,7 @@ class SSR(nn.Module):
         return guidance_share(self.conv, guidance.permute(0, 3, 1, 2)).unsqueeze(1)
 
     def forward(self, layer: nn.Linear, x: Tensor, share: Tensor | None = None) -> Tensor:
-        """``layer`` of the reduced tokens: (N, H, W, C) and the share -> (N, H W / ratio^2, C)."""
+        """``layer`` applied to the reduced tokens: (N, H, W, C) and the share -> (N, H W / ratio^2, C)."""
         reduced = with_share(self.conv, x.permute(0, 3, 1, 2), share)
         return layer(self.norm(reduced.permute(0, 2, 3, 1).flatten(1, 2)))
 
@@ -46,19 +47,19 @@ class NoReduction(nn.Module):
         return guidance_share(layer, guidance.flatten(1, 2)).unsqueeze(1)
 
     def forward(self, layer: nn.Linear, x: Tensor, share: Tensor | None = None) -> Tensor:
-        """``layer`` of every token: (N, H, W, C) and the share -> (N, H W, C)."""
+        """``layer`` applied to every token: (N, H, W, C) and the share -> (N, H W, C)."""
         return with_share(layer, x.flatten(1, 2), share)
 
 
 class SFM(nn.Module):
-    """Spatial-level Fusion Module: every class on its own, attention over locations under the image guidance.
+    """Spatial-level Fusion Module: attention over locations, for each class separately, guided by the image.
 
     Args:
         dim: C.
         num_heads: attention heads.
         ssr_ratio: sequence reduction of keys and values in each direction; 1 for none.
-        star: the star operation in the MLP, or a plain MLP.
-        drop_path: probability to skip a branch of one class's map in training.
+        star: True for the star operation in the MLP, False for a plain MLP.
+        drop_path: probability that a branch is skipped for the map of a class in training.
     """
 
     def __init__(self, dim: int, num_heads: int, ssr_ratio: int = 2, star: bool = True, drop_path: float = 0.0):
@@ -74,13 +75,13 @@ class SFM(nn.Module):
         self.apply(init_transformer_weights)
 
     def forward(self, x: Tensor, image_guidance: Tensor, text_guidance: Tensor) -> Tensor:
-        """(B, K, H, W, C), (B, H, W, C), unused -> (B, K, H, W, C)."""
+        """(B, K, H, W, C) and image guidance (B, H, W, C) -> (B, K, H, W, C). The text guidance is not used."""
         q_share = guidance_share(self.attention.q, image_guidance.flatten(1, 2)).unsqueeze(1)
         k_share = self.reduce_k.share(self.attention.k, image_guidance)
         return in_parts(self.fuse, x.flatten(0, 1), q_share, k_share).unflatten(0, x.shape[:2])
 
     def fuse(self, x: Tensor, q_share: Tensor, k_share: Tensor) -> Tensor:
-        """The block on maps of single classes: (N, H, W, C) and the guidance's shares of q and k -> (N, H, W, C)."""
+        """The block for N maps of single classes: (N, H, W, C), the guidance's shares of q and k -> (N, H, W, C)."""
         z = self.norm1(x)
         q = with_share(self.attention.q, z.flatten(1, 2), q_share)
         k = self.reduce_k(self.attention.k, z, k_share)
@@ -91,10 +92,10 @@ class SFM(nn.Module):
 
 
 class CFM(nn.Module):
-    """Class-level Fusion Module: every location on its own, attention over classes under the text guidance.
+    """Class-level Fusion Module: attention over classes, for each location separately, guided by the text.
 
     Args:
-        dim, num_heads, star, drop_path: as SFM's; drop-path skips a branch of one location's sequence.
+        dim, num_heads, star, drop_path: see SFM; drop-path skips a branch for the sequence of a location.
     """
 
     def __init__(self, dim: int, num_heads: int, star: bool = True, drop_path: float = 0.0):
@@ -107,7 +108,7 @@ class CFM(nn.Module):
         self.apply(init_transformer_weights)
 
     def forward(self, x: Tensor, image_guidance: Tensor, text_guidance: Tensor) -> Tensor:
-        """(B, K, H, W, C), unused, (B, K, C) -> (B, K, H, W, C)."""
+        """(B, K, H, W, C) and text guidance (B, K, C) -> (B, K, H, W, C). The image guidance is not used."""
         batch, _, height, width, _ = x.shape
         shares = (guidance_share(layer, text_guidance).unsqueeze(1) for layer in (self.attention.q, self.attention.k))
         tokens = x.permute(0, 2, 3, 1, 4).flatten(0, 2)  # (B H W, K, C)
@@ -115,7 +116,7 @@ class CFM(nn.Module):
         return fused.unflatten(0, (batch, height, width)).permute(0, 3, 1, 2, 4).contiguous()
 
     def fuse(self, x: Tensor, q_share: Tensor, k_share: Tensor) -> Tensor:
-        """The block on sequences of classes: (N, K, C) and the guidance's shares of q and k -> (N, K, C)."""
+        """The block for N sequences of classes: (N, K, C), the guidance's shares of q and k -> (N, K, C)."""
         z = self.norm1(x)
         q = with_share(self.attention.q, z, q_share)
         k = with_share(self.attention.k, z, k_share)
@@ -124,7 +125,7 @@ class CFM(nn.Module):
 
 
 class CSR(nn.Module):
-    """Class-level Sequence Reduction: fuse on an average-pooled map, resize back, add the un-pooled input once more."""
+    """Class-level Sequence Reduction: average-pool, fuse, resize back, add the un-pooled input."""
 
     def __init__(self, fusion: nn.Module, ratio: int):
         super().__init__()
@@ -132,7 +133,7 @@ class CSR(nn.Module):
         self.pool = nn.AvgPool2d(ratio)
 
     def forward(self, x: Tensor, image_guidance: Tensor, text_guidance: Tensor) -> Tensor:
-        """(B, K, H, W, C), unused, (B, K, C) -> (B, K, H, W, C)."""
+        """(B, K, H, W, C) and text guidance (B, K, C) -> (B, K, H, W, C). The image guidance is not used."""
         pooled = self.pool(x.flatten(0, 1).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         fused = self.fusion(pooled.unflatten(0, x.shape[:2]), image_guidance, text_guidance)
         fused = fused.flatten(0, 1).permute(0, 3, 1, 2)
@@ -144,13 +145,13 @@ class ESCF(nn.Module):
 
     Args:
         image_dims: channels of the maps that guide SFM, coarsest first.
-        text_dim: D.
+        text_dim: D, the dimension of the text embeddings.
         dim, num_heads, num_layers: C, attention heads, layers.
-        sfm, cfm: which of the two modules a layer has (Table VIII).
+        sfm, cfm: whether a layer has an SFM and a CFM (Table VIII).
         ssr_ratio, csr_ratio: the sequence reductions; 1 for none (Table X).
         star: the star operation in the MLPs (Table IX).
-        drop_path: of layer 1; layer i has i times as much.
-        run: how a layer is called in training: ``call``, or ``recompute`` to save memory.
+        drop_path: the probability in layer 1; in layer i (from 0) it is i times this value.
+        run: calls a layer in training: ``call``, or ``recompute`` to save memory.
     """
 
     def __init__(
@@ -193,7 +194,7 @@ class ESCF(nn.Module):
             x: (B, K, H, W, C).
             maps: the guiding feature maps, coarsest first, each (B, image_dims[i], h, w).
             text: (B, K, D) normalised embeddings of the classes kept.
-            num_layers: how many layers run, each an SFM and a CFM; None for all.
+            num_layers: number of layers to run, each an SFM and a CFM; None for all.
 
         Returns:
             (B, K, H, W, C).
@@ -202,7 +203,7 @@ class ESCF(nn.Module):
         return self.fuse(x, image_guidance, self.text_guidance(text.to(x.dtype)), num_layers)
 
     def fuse(self, x: Tensor, image_guidance: Tensor, text_guidance: Tensor, num_layers: int | None = None) -> Tensor:
-        """The layers alone: (B, K, H, W, C), (B, H, W, C), (B, K, C) -> (B, K, H, W, C)."""
+        """Only the layers: (B, K, H, W, C), (B, H, W, C), (B, K, C) -> (B, K, H, W, C)."""
         modules = len(self.layers) if num_layers is None else num_layers * self.modules_of_layer
         for module in list(self.layers)[:modules]:
             x = self.run(module, x, image_guidance, text_guidance)
@@ -210,14 +211,14 @@ class ESCF(nn.Module):
 
 
 class Unguided(nn.Module):
-    """In place of a guidance that no layer looks at."""
+    """Replaces a guidance that no layer uses."""
 
     def forward(self, *_) -> None:
         return None
 
 
 class ImageGuidance(nn.Module):
-    """Project each feature map to 2 C channels, bring all to stride 16, average, fuse to C."""
+    """Project each feature map to 2 C channels, resize all maps to stride 16, average, fuse to C channels."""
 
     def __init__(self, image_dims: tuple[int, ...], dim: int):
         super().__init__()

@@ -1,7 +1,7 @@
-"""Gradual Upsampling Decoder (III-E): from the fused cost embedding to logits, guided by the image at each scale.
+"""Gradual Upsampling Decoder (III-E): fused cost embedding -> logits, guided by the image at each scale.
 
 Shapes: B images, K classes kept, C channels, H x W locations at stride 16; N maps, one for each class of each image.
-The guidance is the same for every class: its share of the first convolution is computed once an image.
+The guidance is the same for every class: its share of the first convolution is computed once per image.
 """
 
 from collections.abc import Callable
@@ -15,16 +15,16 @@ from .guidance import guidance_share, with_share
 
 
 def groups(channels: int) -> int:
-    """Of 8 channels each; one where there are fewer."""
+    """The number of groups of a group norm: 8 channels each; one group where there are fewer channels."""
     return max(channels // 8, 1)
 
 
 class Guidance(nn.Module):
-    """The projected image features that stand beside the cost embedding, the same for every class.
+    """Projected image features, concatenated to the cost embedding of every class.
 
     Args:
         image_dim: channels of the guiding feature map.
-        guidance_dim: channels that it is projected to.
+        guidance_dim: channels of the projection.
     """
 
     def __init__(self, image_dim: int, guidance_dim: int):
@@ -33,12 +33,12 @@ class Guidance(nn.Module):
         self.proj = nn.Sequential(nn.Conv2d(image_dim, guidance_dim, kernel_size=3, padding=1), ReLU6())
 
     def share(self, conv: nn.Conv2d, image: Tensor, size: tuple[int, int]) -> Tensor:
-        """Its share of a convolution at ``size``: (B, image_dim, h', w') -> (B, 1, out, *size)."""
+        """The guidance's share of a convolution at ``size``: (B, image_dim, h', w') -> (B, 1, out, *size)."""
         return guidance_share(conv, resize(self.proj(image), size)).unsqueeze(1)
 
 
 class NoGuidance(nn.Module):
-    """The cost embedding alone (Table XI, without the stride-16 guidance)."""
+    """No guidance at stride 16 (Table XI): the cost embedding is decoded without image features."""
 
     guidance_dim = 0
 
@@ -52,8 +52,8 @@ class UpsampleStage(nn.Module):
     Args:
         in_dim, out_dim: channels of the cost embedding before and after.
         scale: 1 (a 1x1 convolution) or 2 (a 2x2 transposed convolution of stride 2).
-        guidance: what sets the image's features beside it.
-        kernel_size: of the refining convolutions (Table XI).
+        guidance: the image features of this stage.
+        kernel_size: kernel size of the refining convolutions (Table XI).
     """
 
     def __init__(self, in_dim: int, out_dim: int, scale: int, guidance: "Guidance | NoGuidance", kernel_size: int):
@@ -83,12 +83,12 @@ class GUD(nn.Module):
     """Three upsampling stages and a 1x1 head.
 
     Args:
-        dim: C of the cost embedding; the stages have C / 2, C / 4 and C / 8 channels, their guidance half of that.
+        dim: C of the cost embedding. The stages have C / 2, C / 4 and C / 8 channels; their guidance has half as many.
         image_dims: channels of the feature maps at strides 16, 8 and 4.
         guidance_os16: guide the first stage too.
         stop_gradient: the guidance does not train the encoder.
-        kernel_size: of the refining convolutions.
-        run: how a stage is called in training: ``call``, or ``recompute`` to save memory.
+        kernel_size: kernel size of the refining convolutions.
+        run: calls a stage in training: ``call``, or ``recompute`` to save memory.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class GUD(nn.Module):
         return in_parts(self.decode, x.flatten(0, 1), *shares).unflatten(0, x.shape[:2])
 
     def decode(self, x: Tensor, *shares: Tensor | None) -> Tensor:
-        """Maps of single classes (N, H, W, C) and each stage's share of the guidance -> logits (N, 4 H, 4 W)."""
+        """Maps of single classes (N, H, W, C) and the guidance's share of each stage -> logits (N, 4 H, 4 W)."""
         x = x.permute(0, 3, 1, 2)
         for stage, share in zip(self.stages, shares, strict=True):
             x = self.run(stage, x, share)
@@ -139,7 +139,7 @@ class GUD(nn.Module):
 
 
 class HeadOnly(nn.Module):
-    """Logits from the fused cost embedding at stride 16 (Table V, "w/o GUD")."""
+    """Logits at stride 16, from the fused cost embedding by a 1x1 convolution (Table V, "w/o GUD")."""
 
     def __init__(self, dim: int):
         super().__init__()

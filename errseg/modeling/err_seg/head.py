@@ -17,18 +17,18 @@ from .escf import ESCF
 from .gud import GUD, HeadOnly
 from .hsm import HSM, SingleScale
 
-GUIDANCE_LIMIT = 16.0  # feature maps are clamped to +- this where they guide
+GUIDANCE_LIMIT = 16.0  # guiding feature maps are clamped to [-16, 16]
 
 
 def cost_map(dense: Tensor, text: Tensor) -> Tensor:
-    """Cosines of every location and class (Eq. 3), in float32 under autocast too.
+    """Cosine of every location and every class (Eq. 3), in float32 even under autocast.
 
     Args:
         dense: (B, D, H, W) dense image embedding.
         text: (T, D) or (B, K, D) text embeddings of unit length.
 
     Returns:
-        (B, T, H, W) or (B, K, H, W), the classes of a location side by side in memory, for CRM to rank.
+        (B, T, H, W) or (B, K, H, W). The classes of a location are contiguous in memory, for CRM to rank.
     """
     with without_autocast(dense.device):
         x = F.normalize(dense.float(), dim=1).flatten(2).transpose(1, 2)  # (B, H W, D)
@@ -48,9 +48,9 @@ class ERRSegHead(nn.Module):
     """HSM, CRM, ESCF and GUD in the order of the paper.
 
     Args:
-        embeddings: which dense embeddings give cost maps, the one that CRM reads first.
-        fusion_maps, decoder_maps: which feature maps guide ESCF (coarsest first) and GUD (strides 16, 8, 4).
-        crm, hsm, escf, gud: the modules, or what stands in for one in an ablation.
+        embeddings: names of the dense embeddings that give cost maps. CRM reads the first.
+        fusion_maps, decoder_maps: names of the maps that guide ESCF (coarsest first) and GUD (strides 16, 8, 4).
+        crm, hsm, escf, gud: the modules, or their replacements in an ablation.
     """
 
     @configurable
@@ -139,13 +139,14 @@ class ERRSegHead(nn.Module):
         """Segment.
 
         Args:
-            features: the encoder's maps.
+            features: the feature maps and dense embeddings of the encoder, by name.
             text: (T, D) text embeddings of unit length.
             num_kept: K.
             present: (B, T) bool, the classes of the ground truth, which CRM keeps (training).
 
         Returns:
-            Logits (B, K, h, w), at stride 4 with GUD and 16 without it, and the kept classes' ids (B, K), ascending.
+            Logits (B, K, h, w), at stride 4 with GUD and 16 without it, and the ids of the kept classes (B, K),
+            ascending.
         """
         x, kept = self.fuse(features, text, num_kept, present)
         return self.gud(x, [guide(features[name]) for name in self.decoder_maps]), kept
@@ -161,11 +162,11 @@ class ERRSegHead(nn.Module):
         """CRM, HSM and ESCF: the fused cost embedding, before GUD decodes it.
 
         Args:
-            features, text, num_kept, present: as ``forward``'s.
-            num_layers: how many of ESCF's layers run; None for all.
+            features, text, num_kept, present: see ``forward``.
+            num_layers: number of ESCF layers to run; None for all.
 
         Returns:
-            The cost embedding (B, K, H, W, C), and the kept classes' ids (B, K), ascending.
+            The cost embedding (B, K, H, W, C), and the ids of the kept classes (B, K), ascending.
         """
         size = features["os16"].shape[-2:]
         costs = resize(cost_map(features[self.embeddings[0]], text), size)  # (B, T, H, W)
@@ -176,5 +177,5 @@ class ERRSegHead(nn.Module):
 
 
 def guide(x: Tensor) -> Tensor:
-    """A feature map as it guides ESCF and GUD: clamped."""
+    """Clamp a feature map that guides ESCF or GUD."""
     return x.clamp(-GUIDANCE_LIMIT, GUIDANCE_LIMIT)

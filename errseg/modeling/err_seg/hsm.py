@@ -21,12 +21,12 @@ def project(cost: Tensor, proj: Any, fuse: Any) -> Tensor:
     weight = (fused @ proj.weight.flatten(1)).view(-1, *proj.weight.shape[1:])
     cost = cost.flatten(0, 1).unsqueeze(3).permute(0, 3, 1, 2).to(weight.dtype)
     weight = weight.to(memory_format=torch.channels_last)
-    bias = F.linear(proj.bias, fused)  # counters of operations know no product of a matrix and a vector
+    bias = F.linear(proj.bias, fused)  # not fused @ bias: operation counters do not count matrix-vector products
     return F.conv2d(cost, weight, bias, padding=proj.padding)
 
 
 class HSM(nn.Module):
-    """Project the cost maps of E16 and E32 one class at a time, average them, fuse (Eq. 4). There is no nonlinearity.
+    """Project the cost maps of E16 and E32 for each class separately, average, fuse (Eq. 4). There is no nonlinearity.
 
     Args:
         dim: C; each scale is projected to 2 C channels first.
@@ -47,7 +47,7 @@ class HSM(nn.Module):
 
 
 class SingleScale(nn.Module):
-    """Project one cost map alone (Table V, "w/o HSM"; plain ViT encoders, which have one scale)."""
+    """Project a single cost map (Table V, "w/o HSM"; plain ViT encoders, which have one scale)."""
 
     def __init__(self, dim: int):
         super().__init__()
