@@ -1,4 +1,4 @@
-"""The Python entry for people who want masks: a model from a file, names, pictures, results."""
+"""The Python interface for segmenting pictures: load a model, set names, get results."""
 
 from .loading import load
 from .result import ClassScore, Detections, KeptName, Result

@@ -1,4 +1,4 @@
-"""Whatever somebody calls a picture, as (H, W, 3) uint8 RGB, or a sentence that says why not."""
+"""Read a picture from a path, a PIL image or an array, as (H, W, 3) uint8 RGB."""
 
 import os
 from typing import Any
@@ -12,25 +12,25 @@ from errseg.errors import UsageError
 
 __all__ = ["read_image"]
 
-REMEDY = "give the path of a whole JPEG, PNG or the like"
+REMEDY = "give the path of a whole JPEG, PNG or similar file"
 
 
 def read_image(source: Any, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read a picture.
 
-    Files and PIL images are read as :mod:`errseg.data.pictures` says: upright, transparency over white, 16-bit values
-    divided by 257.
+    :mod:`errseg.data.pictures` reads files and PIL images: it turns them upright, puts transparency over white and
+    divides 16-bit values by 257.
 
     Args:
         source: path of an image file, PIL image, or array of uint8 or uint16: (H, W), or (H, W, 3) RGB, or (H, W, 4)
             RGBA. OpenCV's arrays are BGR: give ``image[:, :, ::-1]``.
-        max_pixels: of a file or PIL image; larger ones are refused before they are decoded.
+        max_pixels: limit for files and PIL images; larger ones are refused before they are decoded.
 
     Returns:
         (H, W, 3) uint8 RGB.
 
     Raises:
-        UsageError: there is no such file, it is no whole image or too large a one, or something else was given.
+        UsageError: the file does not exist; the image is damaged or too large; or ``source`` has another type.
     """
     if isinstance(source, (str, os.PathLike)):
         return _read_file(os.fspath(source), max_pixels)
@@ -40,7 +40,7 @@ def read_image(source: Any, max_pixels: int = MAX_PIXELS) -> np.ndarray:
             return pixels_of(source)
         except (UsageError, MemoryError):
             raise
-        except Exception as error:  # a file that Pillow opened, but that is not whole
+        except Exception as error:  # Pillow opened the file, but its content is damaged
             raise UsageError(f"The image cannot be read ({error}); give a whole one.") from error
     if isinstance(source, np.ndarray):
         return _from_array(source)

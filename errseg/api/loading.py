@@ -1,4 +1,4 @@
-"""From a path to a model that is ready to segment."""
+"""Load a model that is ready to segment."""
 
 import os
 import sys
@@ -31,21 +31,21 @@ def load(
     overrides: Sequence[Any] = (),
     verbose: bool = True,
 ) -> Segmenter:
-    """A model that is ready to segment.
+    """Load a model that is ready to segment.
 
     Args:
-        config: a YAML file or a configuration; or the folder of a training run, whose last weights are taken; or a
-            checkpoint alone, which is a released one or has its ``config.yaml`` beside it.
+        config: a YAML file or a configuration; or the folder of a training run, whose last weights are loaded; or a
+            checkpoint, which is a released one or has its ``config.yaml`` beside it.
         weights: a checkpoint, ours or a released one, or the folder of a run; None for the configuration's
-            ``MODEL.WEIGHTS``. Where there are none, CLIP's weights are those of ``MODEL.CLIP.PRETRAINED``, and the rest
-            is random.
-        device: "auto" (a GPU where there is one), or one of torch's names.
+            ``MODEL.WEIGHTS``. If that is empty, CLIP's weights are those of ``MODEL.CLIP.PRETRAINED``, and all other
+            weights are random.
+        device: "auto" (a GPU if there is one), or one of torch's names.
         precision: "float32", "bfloat16" or "float16"; None for the configuration's ``MODEL.PRECISION``.
-        overrides: further configuration keys and values, one after the other.
-        verbose: print, to standard error, where each part has its weights from, and what is random.
+        overrides: further configuration keys and values, one after another.
+        verbose: print the source of the weights, and the modules with random weights, to standard error.
 
     Raises:
-        UsageError: a file is missing or damaged, or does not fit the others.
+        UsageError: a file is missing or damaged, or does not fit the other files.
     """
     cfg, weights = _resolve(config, weights, overrides)
     cfg.MODEL.DEVICE = _device(device)
@@ -54,7 +54,7 @@ def load(
     if weights:
         cfg.MODEL.WEIGHTS = weights
     if cfg.MODEL.WEIGHTS:
-        cfg.MODEL.CLIP.PRETRAINED = ""  # a checkpoint brings CLIP's weights too
+        cfg.MODEL.CLIP.PRETRAINED = ""  # the checkpoint holds CLIP's weights too
     cfg.freeze()
     model = build(cfg, cfg.MODEL.WEIGHTS)
     if verbose:
@@ -63,7 +63,7 @@ def load(
 
 
 def _account(model: OpenVocabularySegmenter) -> str:
-    """What was loaded, in a line; where not all parts are from one file, a line for each."""
+    """What was loaded, in one line. If the weights have several sources, a line for each group of modules follows."""
     size = sum(parameter.numel() for parameter in model.parameters()) / 1e6
     sources, system = model.weight_sources, system_of_model(model)
     what = f"{system.name}, {size:.1f} million parameters, {model.precision}, on {model.device}"
@@ -72,7 +72,7 @@ def _account(model: OpenVocabularySegmenter) -> str:
         return f"Loaded {first}: {what}."
     lines = [f"{what}, its weights from:", *(f"  {part:<18} {source}" for part, source in sources.items())]
     if sources.has_random:
-        lines.append("Random parts know nothing: give weights, for predictions that mean something.")
+        lines.append("Random weights give meaningless predictions; give weights.")
     return "\n".join(lines)
 
 
@@ -104,15 +104,15 @@ def _resolve(
 
 
 def _load_file(config: Path, overrides: Sequence[Any], run: Path) -> CfgNode:
-    """The configuration that a training run has left."""
+    """The configuration of a training run or of a checkpoint, from the file beside it."""
     if not config.is_file():
-        raise UsageError(f"{run} is no folder of a run, for it has no {config.name}; give a YAML file, and weights.")
+        raise UsageError(f"{run} has no {config.name}, so it is no folder of a run; give a YAML file and weights.")
     return load_config(str(config), overrides)
 
 
 def _last_checkpoint(run: Path) -> str:
-    """The path of the weights that a training run ended with, or has reached."""
-    final = run / "model_final.pth"  # may be an earlier run's, where a later one has not come to its end
+    """The path of the last weights of a training run."""
+    final = run / "model_final.pth"  # may be of an earlier run, if the later one has not ended
     newest = last_checkpoint(run) or (str(final) if final.is_file() else "")
     if not newest:
         raise UsageError(f"The run {run} has no checkpoint yet; give weights, or wait for one.")
@@ -120,7 +120,7 @@ def _last_checkpoint(run: Path) -> str:
 
 
 def _released(path: str, overrides: Sequence[Any]) -> CfgNode:
-    """The configuration of a released checkpoint: the defaults are the paper's."""
+    """The configuration of a released checkpoint; its other keys have the paper's values, which are the defaults."""
     cfg = released_config(load_state_dict_file(path)["model"])
     if cfg is None:
         raise UsageError(
@@ -140,6 +140,6 @@ def _device(device: str | torch.device) -> str:
         torch.empty(0, device=name)
     except RuntimeError as error:
         raise UsageError(
-            f"The device {name!r} is none that torch can use here; give 'auto', 'cpu' or 'cuda'."
+            f"The device is {name!r}, which torch cannot use here; give 'auto', 'cpu' or 'cuda'."
         ) from error
     return name

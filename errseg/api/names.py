@@ -1,7 +1,7 @@
-"""Names as people give them: a list, synonyms by name, a line of text, a file, or a vocabulary of this package.
+"""The forms in which a user gives names: a list, synonyms by name, a line of text, a file, or a packaged vocabulary.
 
-In a name, commas separate synonyms, as in every data set of the field. Each is asked for, and a pixel given to any of
-them is the name's. The vocabularies of this package are asked for as the paper does, by their first synonyms.
+In a name, commas separate synonyms, as in the data sets of the field. Each synonym has its own prompt, and a pixel of
+any synonym gets the name. The vocabularies of this package use only the first synonym, as the paper does.
 """
 
 import csv
@@ -19,14 +19,14 @@ from errseg.errors import UsageError
 
 __all__ = ["Names", "as_vocabulary", "clean_name", "names_from_file", "names_from_text"]
 
-JOINERS = dict.fromkeys((0x200C, 0x200D))  # invisible, and part of words in Persian and Hindi, and of emoji
+JOINERS = dict.fromkeys((0x200C, 0x200D))  # invisible characters within words of Persian and Hindi, and within emoji
 FILES = (".txt", ".json")  # endings of files of names; a data-set file ends in .yaml
 MOST_NAMES = 1_000_000
 Names = Sequence[str] | Mapping[str, Sequence[str]] | Mapping[int, str] | str | Path | Vocabulary
 
 
 def as_vocabulary(names: Names) -> Vocabulary:
-    """The classes, and what the model is asked for each.
+    """The vocabulary of names: classes, and the synonyms for the prompts of each class.
 
     Args:
         names: a list of names; or ``{"name": ["synonym", ...]}``; or a name for each id, ``{0: "cat", ...}``; or the
@@ -34,7 +34,7 @@ def as_vocabulary(names: Names) -> Vocabulary:
             a data-set file (``.yaml``) or of a file of names (``.txt``, ``.json``); or a vocabulary.
 
     Raises:
-        UsageError: there are no names, one is blank or no text, or two are the same to the model.
+        UsageError: there are no names; a name is blank or no text; or two names are equal for the model.
     """
     if isinstance(names, Vocabulary):
         return names
@@ -55,12 +55,12 @@ def as_vocabulary(names: Names) -> Vocabulary:
             raise UsageError(f"The name {reprlib.repr(name)} is there twice; keep one.")
         classes[name] = [clean_name(synonym) for synonym in own]
     if not classes:
-        raise UsageError("There are no names to segment; give at least one.")
+        raise UsageError("There are no names to segment; give at least one name.")
     return _vocabulary(classes)
 
 
 def _named(name: str) -> Vocabulary:
-    """The vocabulary of a name, or of a file's path."""
+    """The vocabulary that has a name, or that a file holds."""
     if name in vocabulary_names():
         return load_vocabulary(name)
     if name.lower().endswith(FILES):
@@ -76,10 +76,10 @@ def _named(name: str) -> Vocabulary:
 
 
 def clean_name(name: Any) -> str:
-    """A name in one line, without the whitespace around it.
+    """A name in one line, without whitespace around it.
 
     Raises:
-        UsageError: it is blank, no text, or has characters that show nothing.
+        UsageError: the name is blank, is no text, or has characters that cannot be shown.
     """
     if not isinstance(name, str):
         raise UsageError(f"The name {reprlib.repr(name)} is no text; put it in quotes.")
@@ -92,10 +92,10 @@ def clean_name(name: Any) -> str:
 
 
 def names_from_text(text: str) -> list[str]:
-    """Names between commas; quotes hold one together that has commas itself: ``cat, "sky, heaven"``.
+    """The names in a text, separated by commas. Quotes enclose a name that has commas itself: ``cat, "sky, heaven"``.
 
     Raises:
-        UsageError: there are none, or a quote is not closed.
+        UsageError: there are no names, or a quote is not closed.
     """
     line = re.sub(r'"\s+,', '",', " ".join(text.split()))
     try:
@@ -109,17 +109,17 @@ def names_from_text(text: str) -> list[str]:
 
 
 def names_from_file(path: str | Path) -> Names:
-    """Names in a file of any form of ``names_file.py``: one a line in a text; a list, a name for each id, or an object
-    ``{"name": ["synonym", ...]}``, in JSON or YAML.
+    """The names in a file, in any form of ``names_file.py``.
 
-    Blank lines do not count.
+    A text file has a name on each line; blank lines do not count. A JSON or YAML file has a list, a name for each id,
+    or an object ``{"name": ["synonym", ...]}``.
 
     Raises:
-        UsageError: it is missing or cannot be read, or holds something else.
+        UsageError: the file is missing, cannot be read, or has another content.
     """
     content = read_names(path).names
     if isinstance(content, list):
-        content = [name for name in content if name != ""]  # a blank line
+        content = [name for name in content if name != ""]  # without blank lines
     if not isinstance(content, (list, dict)) or not content:
         raise UsageError(f"The file of names {path} holds no names; write one a line, or a .json list.")
     try:
@@ -138,8 +138,14 @@ def _synonyms(name: str, given: Any) -> list[Any]:
 
 
 def _vocabulary(classes: Mapping[str, Sequence[str]]) -> Vocabulary:
-    """A synonym that an earlier class has too is left out: it could never win a pixel."""
-    prompts: dict[str, tuple[str, int]] = {}  # by what the tokenizer makes of it
+    """The vocabulary of classes and their synonyms.
+
+    A synonym that an earlier class has too is left out, because it could never win a pixel.
+
+    Raises:
+        UsageError: a class has no synonym of its own.
+    """
+    prompts: dict[str, tuple[str, int]] = {}  # by the canonical form: equal forms give equal tokens
     for index, (name, synonyms) in enumerate(classes.items()):
         own = [part.strip() for synonym in synonyms for part in synonym.split(",") if part.strip()]
         for part in own:

@@ -1,4 +1,4 @@
-"""What a model says of one picture, as arrays, tables, files and pictures."""
+"""The result of segmenting one picture, as arrays, tables, files and pictures."""
 
 import difflib
 import json
@@ -21,7 +21,7 @@ from .names import clean_name
 __all__ = ["FORMATS", "ClassScore", "Detections", "KeptName", "Result", "check_confidence"]
 
 FORMATS = ("overlay", "labels", "json", "rle")
-SMALLEST_SIDE = 480  # of a plot's longer side, so that a legend fits beside it
+SMALLEST_SIDE = 480  # least length of a plot's longer side, in pixels, so that a legend fits beside it
 LEGEND_WIDTH = 280
 BLOCK = 1 << 23  # pixels that are counted at a time
 
@@ -45,12 +45,12 @@ class KeptName(NamedTuple):
 
 @dataclass
 class Detections:
-    """The masks of a picture, one a name, in the fields of ``supervision.Detections``, which is not needed for it.
+    """The masks of a picture, one for each name, with the fields of ``supervision.Detections``.
 
-    With that library, ``supervision.Detections(**vars(detections))`` is one of its own.
+    The library supervision is not needed. With it, ``supervision.Detections(**vars(detections))`` converts the object.
 
     Attributes:
-        xyxy: (N, 4) float32 boxes around the masks: left, top, right, bottom, in pixels, the last two past the end.
+        xyxy: (N, 4) float32 boxes around the masks: left, top, right + 1, bottom + 1, in pixels.
         mask: (N, H, W) bool.
         confidence: (N,) float32, mean over the mask.
         class_id: (N,) int, indices of the names.
@@ -69,16 +69,16 @@ class Detections:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What a model says of one picture.
+    """The result of segmenting one picture.
 
     Attributes:
         image: (H, W, 3) uint8 RGB, upright.
         labels: (H, W) int32, indices into ``names``.
-        scores: (H, W) float32, the confidence in each pixel's name: the sigmoid score of the best one, 0 to 1. Those of
-            all names do not add up to 1.
-        names: of the vocabulary; where ``background`` is a name of its own, it comes last.
+        scores: (H, W) float32, the confidence in the name of each pixel, from 0 to 1: the sigmoid score of the best
+            name. The scores of all names do not add up to 1.
+        names: the names of the vocabulary. A ``background`` that is not one of them comes last.
         kept: the names that the system kept, best first.
-        source: path of the picture, where it had one.
+        source: path of the picture; None where it has no path.
     """
 
     image: np.ndarray = field(repr=False)
@@ -109,7 +109,7 @@ class Result:
         return sorted(found, key=lambda each: -each.area)
 
     def mask(self, name: str) -> np.ndarray:
-        """Where a name is: (H, W) bool, all False where it is nowhere.
+        """The mask of a name: (H, W) bool; all False if the name has no pixel.
 
         Args:
             name: one of ``names``, or the first synonym of one.
@@ -120,14 +120,14 @@ class Result:
         return self.labels == self._index(name)
 
     def with_background(self, name: str, min_confidence: float) -> "Result":
-        """A result in which pixels of lower confidence have another name, and keep their confidence.
+        """A copy in which pixels below a confidence get another name; the confidences do not change.
 
         Args:
-            name: one of ``names``, or a new one.
+            name: one of ``names``, or a new name.
             min_confidence: 0 to 1.
 
         Raises:
-            UsageError: the name is none, or the confidence outside of 0 to 1.
+            UsageError: the name is invalid, or the confidence is not from 0 to 1.
         """
         name = clean_name(name)
         check_confidence(min_confidence)
@@ -140,13 +140,13 @@ class Result:
 
         Args:
             alpha: 0: the grey picture; 1: the colours, flat.
-            max_side: of the longer side of the picture, in pixels; larger ones are drawn smaller.
+            max_side: largest length of the picture's longer side, in pixels; a larger picture is drawn smaller.
 
         Raises:
             UsageError: ``alpha`` is not from 0 to 1.
         """
         if not 0 <= alpha <= 1:
-            raise UsageError(f"alpha = {alpha}; give 0 (the grey picture) to 1 (the colours alone).")
+            raise UsageError(f"alpha = {alpha}; give 0 (only the grey picture) to 1 (only the colours).")
         height, width = self.labels.shape
         side = min(max(height, width, SMALLEST_SIDE), max_side)
         drawn = panel(self.image, self.labels, self.names, None, self._box(side), LEGEND_WIDTH, alpha)
@@ -155,20 +155,20 @@ class Result:
     def save(
         self, folder: str | Path, formats: str | Iterable[str] = ("overlay", "labels", "json"), stem: str | None = None
     ) -> list[Path]:
-        """Write files, each whole or not at all.
+        """Write the result to files. A file is written completely or not at all.
 
         Args:
-            folder: is made where it is missing.
-            formats: "overlay" (``<stem>_overlay.png``, as ``plot``), "labels" (``<stem>_labels.png``, ids of 8 bits, or
-                16 with more than 255 names), "json" (``<stem>.json``, ``to_dict``), "rle" (``<stem>_rle.json``,
-                ``to_coco``); or one of these alone.
-            stem: of the files; None for the picture's own, or "image".
+            folder: the folder of the files; it is created if it is missing.
+            formats: one or several of "overlay" (``<stem>_overlay.png``, see ``plot``), "labels"
+                (``<stem>_labels.png``, ids of 8 bits, or 16 with more than 255 names), "json" (``<stem>.json``, see
+                ``to_dict``) and "rle" (``<stem>_rle.json``, see ``to_coco``).
+            stem: the stem of the files; None for that of the picture, or "image" where it has no path.
 
         Returns:
-            Their paths.
+            The paths of the files.
 
         Raises:
-            UsageError: there is no such format.
+            UsageError: a format is unknown, or there are too many names for a label file.
         """
         formats = [formats] if isinstance(formats, str) else list(formats)
         unknown = [each for each in formats if each not in FORMATS]
@@ -190,7 +190,7 @@ class Result:
         return paths
 
     def to_dict(self) -> dict[str, Any]:
-        """Size, names, classes found and names kept, as JSON takes them."""
+        """Size, names, names found and names kept, in types that JSON can hold."""
         height, width = self.labels.shape
         return {
             "image": self.source,
@@ -202,10 +202,10 @@ class Result:
         }
 
     def to_coco(self) -> list[dict[str, Any]]:
-        """One annotation a name that has pixels, in COCO's format.
+        """Annotations in COCO's format, one for each name that has pixels.
 
-        Each has "category_id" and "category_name", "segmentation" (run-length code: "size" (H, W) and "counts", text),
-        "area" in pixels, "bbox" (left, top, width, height) and "score".
+        An annotation has "category_id", "category_name", "segmentation" (run-length code: "size" (H, W) and "counts", a
+        text), "area" in pixels, "bbox" (left, top, width, height) and "score".
         """
         annotations = []
         for each in self.classes:
@@ -256,7 +256,9 @@ class Result:
 
     def _write_labels(self, path: Path) -> None:
         if len(self.names) > 65536:
-            raise UsageError(f"A picture of labels has 16 bits, too few for {len(self.names)} names; save the rest.")
+            raise UsageError(
+                f"A label file has 16 bits, too few for {len(self.names)} names; leave the format 'labels' out."
+            )
         dtype = np.uint8 if len(self.names) <= 255 else np.uint16
         Image.fromarray(self.labels.astype(dtype)).save(path, format="PNG")
 
@@ -270,18 +272,18 @@ class Result:
 
 
 def check_confidence(value: Any) -> None:
-    """Raise UsageError where a least confidence is no number from 0 to 1."""
+    """Raise UsageError if ``min_confidence`` is no number from 0 to 1."""
     if not isinstance(value, (int, float, np.number)) or not 0 <= value <= 1:
         raise UsageError(f"min_confidence = {value!r}; give a confidence from 0 to 1.")
 
 
 def _write_json_file(path: Path, content: dict[str, Any]) -> None:
-    """In UTF-8; bytes of a file name that are none become JSON's escapes."""
+    """Write JSON in UTF-8. Bytes of a file name that are not valid UTF-8 become escapes."""
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     path.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
 def _box_around(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom, the last two past the end, of a mask (H, W) that is not empty."""
+    """Left, top, right + 1 and bottom + 1 of a mask (H, W) that is not empty."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1

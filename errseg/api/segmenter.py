@@ -1,4 +1,4 @@
-"""A model for people who want masks: names in, pictures in, results out.
+"""A model that segments pictures into given names.
 
 Shapes: T names, D text dimension, H x W a picture's size, h x w that of the dense embeddings (stride 16 of R x R).
 """
@@ -33,15 +33,16 @@ from .result import KeptName, Result, check_confidence
 __all__ = ["Segmenter"]
 
 Picture = str | os.PathLike | Image.Image | np.ndarray
-SINGLE = (str, os.PathLike, Image.Image, np.ndarray, bytes, torch.Tensor, io.IOBase)  # the last three are refused
+SINGLE = (str, os.PathLike, Image.Image, np.ndarray, bytes, torch.Tensor, io.IOBase)  # ``read`` refuses the last three
 
 
 class Segmenter:
-    """Segments pictures into the names of a vocabulary; ``errseg.load`` makes one.
+    """Segments pictures into the names of a vocabulary. ``errseg.load`` returns a ``Segmenter``.
 
-    Threads may share it. Each has the vocabulary that it has set last itself; one that has set none has what any thread
-    has set last. A call, and the generator that a call returns, keeps the vocabulary that it began with. Several of
-    them may share a model: ``Segmenter(other.model, other.cfg)`` has a vocabulary of its own.
+    Threads may share a segmenter. A thread uses the vocabulary that it has set last itself; if it has set none, it uses
+    the last vocabulary that any thread has set. A call uses the vocabulary that was set when it began; so does the
+    generator that it returns. Several segmenters may share a model: ``Segmenter(other.model, other.cfg)`` has its own
+    vocabulary.
 
     Attributes:
         model: the model, in evaluation mode.
@@ -52,7 +53,7 @@ class Segmenter:
         """
         Args:
             model: built from ``cfg``; it is put into evaluation mode.
-            cfg: ``INPUT.MIN_SIZE_TEST``, ``INPUT.MAX_SIZE_TEST`` and ``INPUT.MAX_PIXELS`` count.
+            cfg: the configuration of the model; ``INPUT`` says how pictures are read and resized.
         """
         self.model = model.eval()
         self.cfg = cfg
@@ -69,19 +70,19 @@ class Segmenter:
 
     @property
     def vocabulary(self) -> Vocabulary | None:
-        """The names that are set, and what the model is asked for each; None before ``set_vocabulary``."""
+        """The vocabulary that is set: names, and the prompts of each; None before ``set_vocabulary``."""
         choice = self._choices.current
         return None if choice is None else choice.vocabulary
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the vocabulary that is set, none before."""
+        """The names of the vocabulary; () before ``set_vocabulary``."""
         vocabulary = self.vocabulary
         return () if vocabulary is None else vocabulary.classes
 
     @property
     def encoded(self) -> EncodedNames:
-        """What the model is asked for, with text embeddings and K.
+        """The prompts of the vocabulary, their text embeddings and K.
 
         Raises:
             RuntimeError: no vocabulary is set.
@@ -89,16 +90,17 @@ class Segmenter:
         return self._chosen().encoded(self.model)
 
     def set_vocabulary(self, names: Names, num_classes: int | None = None) -> None:
-        """Choose the names to segment. Where it fails, the vocabulary of before stays.
+        """Set the names to segment. If it fails, the former vocabulary stays.
 
         Args:
             names: a list of names, in which commas separate synonyms; or ``{"name": ["synonym", ...]}``; or the name of
                 a vocabulary of this package, such as ``"ade20k_150"``; or the path of a file of names.
-            num_classes: K, the names (synonyms count) that the system keeps for a picture; 0 for all; None for the
-                configuration's (ERR-Seg: ``MODEL.CRM.NUM_CLASSES_TEST``), or else the paper's for so many names.
+            num_classes: K, the number of names (synonyms count) that the system keeps for a picture; 0 for all; None
+                for the configuration's K (ERR-Seg: ``MODEL.CRM.NUM_CLASSES_TEST``), or, if it has none, the paper's K
+                for this number of names.
 
         Raises:
-            UsageError: there are no names; one is blank, longer than the text tower reads, or the same as another.
+            UsageError: there are no names; a name is blank, too long for the text tower, or equal to another.
         """
         vocabulary = as_vocabulary(names)
         if num_classes is None:
@@ -117,23 +119,24 @@ class Segmenter:
     ) -> Result | list[Result] | Iterator[Result]:
         """Segment pictures.
 
-        Every pixel gets its best name, however bad, unless ``background`` says otherwise. Thresholds are how a part of
-        the field counts VOC's background (a name's confidence below the threshold is background); the other part, and
-        this package's ``voc_21``, asks for background by names of its own.
+        Every pixel gets its best name, even at a low confidence, unless ``background`` is given. Papers treat VOC's
+        background in two ways. Some use a threshold, as ``background`` and ``min_confidence`` do. Others, and the
+        vocabulary ``voc_21`` of this package, give the background names of its own.
 
         Args:
-            images: a picture (path, PIL image, (H, W, 3) uint8 RGB array), a list of them, or any other iterable of
-                them, of which no more than a batch is in memory at once.
-            background: the name that pixels below ``min_confidence`` get; it is one of the vocabulary, or comes last.
-            min_confidence: 0 to 1; counts where ``background`` is given.
-            batch_size: pictures that go through the model at once.
+            images: a picture (path, PIL image, (H, W, 3) uint8 RGB array), a list of pictures, or any other iterable of
+                pictures. Only one batch of an iterable is in memory at a time.
+            background: the name of pixels below ``min_confidence``: one of the vocabulary, or a new one, which comes
+                last.
+            min_confidence: 0 to 1; used only with ``background``.
+            batch_size: pictures in a batch of the model.
 
         Returns:
-            A result; a list of them; a generator of them. As the pictures were given.
+            A result for a picture, a list of results for a list, and a generator of results for another iterable.
 
         Raises:
             RuntimeError: no vocabulary is set.
-            UsageError: a picture cannot be read, the background is no name, or the model is in training mode.
+            UsageError: a picture cannot be read, the background is an invalid name, or the model is in training mode.
         """
         choice = self._chosen()
         self._check_mode()
@@ -149,21 +152,21 @@ class Segmenter:
         return list(results) if isinstance(images, (list, tuple)) else results
 
     def read(self, image: Picture) -> np.ndarray:
-        """The pixels that are segmented: (H, W, 3) uint8 RGB, upright, transparency over white.
+        """Read a picture: (H, W, 3) uint8 RGB, upright, transparency over white.
 
         Raises:
-            UsageError: it cannot be read, or has more pixels than ``INPUT.MAX_PIXELS``.
+            UsageError: the picture cannot be read, or has more pixels than ``INPUT.MAX_PIXELS``.
         """
         return read_image(image, self.cfg.INPUT.MAX_PIXELS)
 
     def inputs(self, image: Picture) -> dict[str, Any]:
-        """What the model takes of a picture, which is resized as for an evaluation.
+        """The model's inputs for a picture, which is resized as in an evaluation.
 
         Returns:
             "image" (3, h, w) uint8 RGB, "height" and "width" of the picture.
 
         Raises:
-            UsageError: it cannot be read.
+            UsageError: the picture cannot be read.
         """
         return self._inputs(self.read(image))
 
@@ -171,23 +174,23 @@ class Segmenter:
     def embed(self, image: Picture) -> Tensor:
         """Dense features that are aligned with text: (D, h, w) of unit length, at stride 16 (32 without the HSM).
 
-        The picture is squared to R x R, its aspect ratio not kept, as the model sees it.
+        The picture is resized to the model's R x R; its aspect ratio is not kept.
 
         Raises:
-            UsageError: it cannot be read, or the model is in training mode.
+            UsageError: the picture cannot be read, or the model is in training mode.
         """
         self._check_mode()
         return self.model.dense_embedding(self.inputs(image)["image"])
 
     @torch.no_grad()
     def embed_text(self, names: Names) -> Tensor:
-        """Text embeddings: (T, D) of unit length; those of a name's synonyms are averaged.
+        """Text embeddings: (T, D) of unit length. The embeddings of a name's synonyms are averaged.
 
         Args:
-            names: as ``set_vocabulary``'s, which stays as it is.
+            names: see ``set_vocabulary``; the vocabulary that is set does not change.
 
         Raises:
-            UsageError: as ``set_vocabulary``.
+            UsageError: see ``set_vocabulary``.
         """
         vocabulary = as_vocabulary(names)
         tokenized = self.model.tokenize(vocabulary.prompts)
@@ -196,14 +199,14 @@ class Segmenter:
 
     @torch.no_grad()
     def similarity(self, image: Picture, names: Names) -> Tensor:
-        """Cosines of every location and name, the model's first cost map (Eq. 3): (T, h, w), -1 to 1.
+        """Cosine of every location and every name, the model's first cost map (Eq. 3): (T, h, w), -1 to 1.
 
         Args:
             image: a picture.
-            names: as ``set_vocabulary``'s, which stays as it is.
+            names: see ``set_vocabulary``; the vocabulary that is set does not change.
 
         Raises:
-            UsageError: the picture cannot be read, or as ``set_vocabulary``.
+            UsageError: the picture cannot be read; or see ``set_vocabulary``.
         """
         text = self.embed_text(names)
         return torch.einsum("dhw,td->thw", self.embed(image), text.float())
@@ -215,7 +218,7 @@ class Segmenter:
         seen = T.AugInput(image)
         try:
             self._resize(seen)
-        except ValueError:  # so long and thin that a side would vanish: the model takes it as it is
+        except ValueError:  # the picture is so long and thin that a side would have no pixel: it is not resized
             seen = T.AugInput(image)
         return {"image": torch.from_numpy(seen.image.transpose(2, 0, 1).copy()), "height": height, "width": width}
 
@@ -226,7 +229,7 @@ class Segmenter:
         return choice
 
     def _check_mode(self) -> None:
-        """Raise UsageError where dropout would make every answer another one."""
+        """Raise UsageError in training mode, in which dropout makes results random."""
         if self.model.training:
             raise UsageError("The model is in training mode; call segmenter.model.eval() before you segment with it.")
 
@@ -260,13 +263,13 @@ class Segmenter:
             for views, each in zip(predicted, batch, strict=True):
                 labels, scores = labels_and_confidences(views, (each["height"], each["width"]))
                 labels = labels.cpu()
-                for rows in labels.split(1024):  # in place: a large picture's label map is not copied
+                for rows in labels.split(1024):  # in place, so that the label map of a large picture is not copied
                     rows.copy_(choice.classes[rows])
                 yield labels.numpy(), scores.cpu().numpy(), _kept(choice.vocabulary, views)
 
 
 def _own_array(array: np.ndarray, picture: Picture) -> np.ndarray:
-    """The array of a picture, which the caller's own array does not change later."""
+    """A copy of the array if it shares memory with the caller's picture; the array itself otherwise."""
     return array.copy() if isinstance(picture, np.ndarray) and np.may_share_memory(array, picture) else array
 
 

@@ -72,7 +72,7 @@ def test_a_later_run_in_the_folder_of_an_ended_one(run):
 def test_what_is_random_is_said(tiny_cfg, capsys):
     errseg.load(tiny_cfg, device="cpu")
     said = capsys.readouterr().err
-    assert "Random parts know nothing" in said and "CLIP image tower" in said
+    assert "Random weights give meaningless predictions" in said and "CLIP image tower" in said
 
 
 def test_precision_and_overrides(run):
