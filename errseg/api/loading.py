@@ -139,7 +139,5 @@ def _device(device: str | torch.device) -> str:
     try:
         torch.empty(0, device=name)
     except RuntimeError as error:
-        raise UsageError(
-            f"The device is {name!r}, which torch cannot use here; give 'auto', 'cpu' or 'cuda'."
-        ) from error
+        raise UsageError(f"torch cannot use the device {name!r} here; give 'auto', 'cpu' or 'cuda'.") from error
     return name

@@ -1,4 +1,4 @@
-"""Segment pictures and videos from the command line (tools/predict.py)."""
+"""Batch jobs: segment many pictures and videos into files."""
 
 from .places import assign_places
 from .run import Outcome, Settings, predict

@@ -1,7 +1,7 @@
-"""The ledger of a batch job, ``predict.json``: its entries are inputs, and an input of another request is done anew.
+"""The ledger of a batch job, ``predict.json``. Its entries are inputs; an input of another request is done again.
 
-The key of an entry is the absolute path of the input. An entry has the "place" of the outputs below the output folder,
-the "stamp" of the input and the "formats" of the outputs.
+The key of an entry is the absolute path of the input. An entry has the "place" of the outputs (their path below the
+output folder, without the ending), the "stamp" of the input and the "formats" of the outputs.
 """
 
 from collections import Counter
@@ -20,11 +20,11 @@ from .sources import Source
 
 __all__ = ["JOB", "BatchLedger", "request_of"]
 
-NAMED = 3  # settings of a message
+NAMED = 3  # settings that a message names
 
 
 def request_of(model: Segmenter, background: str | None, min_confidence: float) -> Request:
-    """All that the outputs depend on, the inputs aside."""
+    """Everything on which the outputs depend, apart from the inputs."""
     vocabulary = model.vocabulary
     return {
         "weights": state_digest(model.model.state_dict().items()),
@@ -36,7 +36,7 @@ def request_of(model: Segmenter, background: str | None, min_confidence: float) 
 
 
 def _fault(key: str, entry: Entry) -> str:
-    """Whoever wrote the ledger, no output leaves the folder."""
+    """What is wrong with an entry; "" if nothing is. A ledger may be forged: a place must lie in the output folder."""
     if not is_place(entry.get("place")):
         return f"the place of {short(key)} is {short(repr(entry.get('place')))}, no path in the folder"
     for word, kind in (("stamp", int), ("formats", str)):
@@ -47,7 +47,7 @@ def _fault(key: str, entry: Entry) -> str:
 
 
 def _upgraded(content: dict[str, Any]) -> dict[str, Any]:
-    """The first format had its entries under "done", and the settings of a request under "configuration"."""
+    """The content of a ledger of the first format: entries under "done", settings under "configuration"."""
     requests = content.get("requests")
     if isinstance(requests, dict):
         new = {"configuration": "settings"}
@@ -66,12 +66,12 @@ class BatchLedger(Ledger):
     def __init__(self, folder: Path, request: Request, every: int):
         """
         Args:
-            folder: of the outputs.
-            request: of this run.
-            every: one frame of so many is taken of a video.
+            folder: the folder of the outputs.
+            request: the request of this run.
+            every: of a video, every ``every``-th frame is segmented.
 
         Raises:
-            UsageError: the folder has a file of that name that is no ledger.
+            UsageError: the folder has a file of the ledger's name that is no ledger.
         """
         super().__init__(folder, JOB, request)
         self.folder = folder
@@ -82,7 +82,7 @@ class BatchLedger(Ledger):
         return {key: entry["place"] for key, entry in self.entries.items()}
 
     def is_done(self, source: Source, formats: Collection[str]) -> bool:
-        """Whether the outputs of an input are there, of this request and in these formats."""
+        """Whether the outputs of an input exist, for this request and in these formats."""
         if not self.is_current(source.key):
             return False
         entry = self.entries[source.key]
@@ -93,7 +93,7 @@ class BatchLedger(Ledger):
         )
 
     def count_changes(self, sources: Sequence[Source]) -> dict[str, int]:
-        """How many inputs were done with another request, by what differs: "names", "weights and TEST.FLIP", …"""
+        """The number of inputs that were done with another request, by the difference: "weights and TEST.FLIP", …"""
         counts = Counter()
         for source in sources:
             changed = list(self.changes(source.key))
@@ -104,12 +104,12 @@ class BatchLedger(Ledger):
         return counts
 
     def remove(self, sources: Sequence[Source]) -> None:
-        """Take out inputs that will be done anew, so that their old outputs never count as new ones."""
+        """Remove the entries of inputs that will be done again, so that their old outputs never count as new ones."""
         for source in sources:
             self.entries.pop(source.key, None)
         self.write()
 
     def add_source(self, source: Source, place: str, stamp: list[int], formats: Sequence[str]) -> None:
-        """Note that an input is done; it is written now or soon."""
+        """Add the entry of an input that is done. The ledger is written now or soon."""
         self.add(source.key, {"place": place, "stamp": stamp, "formats": list(formats)})
         self.write_soon()

@@ -1,4 +1,4 @@
-"""Pictures through the model, in batches, read ahead; one that cannot be read or held takes no other with it."""
+"""Segment pictures in batches, and read the next ones meanwhile. A picture that fails does not stop the others."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ Read = tuple[Source, np.ndarray]
 def segment_pictures(
     model: Segmenter, sources: Sequence[Source], batch: int, background: str | None, min_confidence: float
 ) -> Iterator[tuple[Source, Result | str]]:
-    """Give the result of each picture, or a sentence on why there is none; a few pictures are in memory at once."""
+    """Yield the result of each picture, or the reason why there is none. Only a few pictures are in memory at once."""
     options = {"background": background, "min_confidence": min_confidence}
     pictures = _read_ahead(model, sources, batch + READERS)
     while some := list(islice(pictures, batch)):
@@ -33,13 +33,13 @@ def segment_pictures(
 
 
 def is_lack_of_memory(error: BaseException) -> bool:
-    """Whether an error says that a GPU's or the machine's memory is too small."""
+    """Whether an error means that the memory of the GPU or of the machine is too small."""
     kinds = (MemoryError, torch.cuda.OutOfMemoryError)
     return isinstance(error, kinds) or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
 
 
 def _segment(model: Segmenter, batch: list[Read], options: dict) -> Iterator[tuple[Source, Result | str]]:
-    """The results of a batch; where it is too large for the memory, of its pictures one by one."""
+    """Yield the results of a batch. If a batch fails, its pictures are segmented one by one."""
     try:
         results = model([image for _, image in batch], **options, batch_size=max(len(batch), 1))
     except (MemoryError, RuntimeError, UsageError) as error:
@@ -59,7 +59,7 @@ def _segment(model: Segmenter, batch: list[Read], options: dict) -> Iterator[tup
 
 
 def _read_ahead(model: Segmenter, sources: Sequence[Source], ahead: int) -> Iterator[tuple[Source, np.ndarray | str]]:
-    """Each picture (H, W, 3), or why it cannot be read; threads read the next ones meanwhile."""
+    """Yield each picture (H, W, 3), or the reason why it cannot be read. Threads read the next pictures meanwhile."""
     pool, waiting = ThreadPoolExecutor(READERS), deque()
     try:
         for source in sources:

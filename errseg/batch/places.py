@@ -1,4 +1,4 @@
-"""Where the outputs of each input go, so that no two share a file."""
+"""The places of outputs: a path below the output folder for each input, so that no two inputs share a file."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ ENDINGS = {"overlay": "_overlay.png", "labels": "_labels.png", "json": ".json", 
 
 
 def is_place(place: Any) -> bool:
-    """Whether a value is a path below the output folder: relative, with nothing that leads out of it."""
+    """Whether a value is a path below the output folder: it is relative and has no ``..``."""
     if not isinstance(place, str) or not place or "\0" in place:
         return False
     kind = PureWindowsPath if os.name == "nt" else PurePosixPath
@@ -22,7 +22,7 @@ def is_place(place: Any) -> bool:
 
 
 def outputs(place: str, video: bool, formats: Sequence[str] = tuple(ENDINGS)) -> list[str]:
-    """The paths, below the output folder, of the outputs of an input; a video has a folder for those of its frames."""
+    """The paths of an input's outputs, below the output folder. A video has a folder for the files of its frames."""
     if not video:
         return [place + ENDINGS[each] for each in formats]
     return [f"{place}_overlay.mp4"] * ("overlay" in formats) + [f"{place}_frames"] * bool(set(formats) - {"overlay"})
@@ -31,30 +31,31 @@ def outputs(place: str, video: bool, formats: Sequence[str] = tuple(ENDINGS)) ->
 def assign_places(
     sources: Sequence[Source], earlier: Mapping[str, str], endings: Sequence[str] = ()
 ) -> dict[Source, str]:
-    """A path below the output folder for each input, without the ending; the outputs of all differ.
+    """A place for each input: a path below the output folder, without the ending. All outputs have different paths.
 
-    An input keeps the place that it had. Else it gets its path below its root; where that is another's, its ending goes
-    into the name (photo.jpg and photo.png), or its folder before it (a/photo.jpg and b/photo.jpg), or a number behind.
+    An input keeps its earlier place. A new input gets its path below its root. If another input has this place, the
+    ending of the new input is added to its name (photo.jpg and photo.png), or its folder is put before the name
+    (a/photo.jpg and b/photo.jpg), or a number is added.
 
     Args:
         sources: the inputs.
         earlier: the places of former inputs by their absolute paths.
-        endings: of other outputs than this package's, which differ too.
+        endings: the endings of further outputs, apart from those of this package; they must differ too.
     """
     taken = _Taken(endings)
     present = {source.key for source in sources}
     for key, place in earlier.items():
-        if key not in present and os.path.exists(key):  # another command's, whose outputs stay
+        if key not in present and os.path.exists(key):  # an input of another command, whose outputs stay
             taken.add(place, key)
     places = {}
-    for source in sorted(sources, key=lambda source: source.key not in earlier):  # those that have a place come first
+    for source in sorted(sources, key=lambda source: source.key not in earlier):  # first those that have a place
         candidates = _candidates(source, earlier.get(source.key), taken)
         places[source] = next(place for place in candidates if taken.add(place, source.key))
     return places
 
 
 class _Taken:
-    """The outputs that are somebody's. Upper and lower case are the same, as they are on some disks."""
+    """The paths that are taken by outputs. Case is ignored, because some file systems ignore it."""
 
     def __init__(self, endings: Sequence[str] = ()):
         self.endings = endings
@@ -62,7 +63,7 @@ class _Taken:
         self.folders: set[str] = set()
 
     def add(self, place: str, owner: str) -> bool:
-        """Take the outputs of a place; False, and nothing is taken, where one of them is another's."""
+        """Take the paths of a place's outputs. If another input has one of them, take none and return False."""
         files = self.files(place, is_video(owner))
         folders = {str(folder) for path in files for folder in PurePosixPath(path).parents}
         if any(path in self.owners or path in self.folders for path in files) or folders & self.owners.keys():
@@ -75,7 +76,7 @@ class _Taken:
         return [path.lower() for path in (*outputs(place, video), *(place + ending for ending in self.endings))]
 
     def owner(self, source: Source) -> str:
-        """The absolute path of the input that has an output at a source's own place; "" for none."""
+        """The absolute path of the input whose output has the source's own place; "" where there is none."""
         files = self.files(source.place, source.is_video)
         return next((self.owners[path] for path in files if path in self.owners), "")
 

@@ -1,4 +1,4 @@
-"""What a run prints at its end."""
+"""The summary that a batch job prints at its end."""
 
 import shlex
 import sys
@@ -11,31 +11,31 @@ from .run import Outcome, Settings
 
 __all__ = ["classes_table", "summary"]
 
-WIDEST = 48  # columns of a name
+WIDEST = 48  # most columns of a name
 ROWS = 30
 VIEWERS = {"darwin": "open", "win32": "start"}
 
 
 def summary(outcome: Outcome, settings: Settings) -> str:
-    """What became of the inputs, where the outputs are, and the command to look at them."""
+    """The number of inputs that are done, kept and failed, the folder of the outputs, and a command to view them."""
     lines = [f"done    {outcome.done}"]
     if outcome.kept:
-        lines.append(f"kept    {outcome.kept} (done before; --overwrite does them anew)")
+        lines.append(f"kept    {outcome.kept} (done before; --overwrite does them again)")
     if outcome.problems:
         lines.append(f"failed  {len(outcome.problems)}")
     lines.append(f"folder  {settings.out}")
     moved = [(source, place) for source, place in outcome.places.items() if place != source.place]
     for source, place in moved[:3]:
-        lines.append(f"named   {source.path} is {place}, since {source.place} is another's")
+        lines.append(f"named   {source.path} is {place}, because another input has {source.place}")
     if len(moved) > 3:
-        lines.append(f"named   {len(moved) - 3} more likewise; predict.json has the places of all")
+        lines.append(f"named   {len(moved) - 3} more; predict.json has all places")
     if outcome.done + outcome.kept:
         lines.append(f"look    {_look(outcome, settings)}")
     return "\n".join(lines)
 
 
 def classes_table(result: Result) -> str:
-    """The names of a picture with their shares and mean confidences, largest first."""
+    """A table of the names in a picture, with shares and mean confidences, largest share first."""
     shown = result.classes[:ROWS]
     names = [_shorten(each.name) for each in shown]
     width = max(map(_columns, [*names, "name"]))
@@ -50,7 +50,7 @@ def classes_table(result: Result) -> str:
 
 
 def _look(outcome: Outcome, settings: Settings) -> str:
-    """The command that shows the overlay where there is one, else the folder."""
+    """The command that shows the overlay of a single input, or the output folder."""
     shown = settings.out
     if len(outcome.places) == 1 and "overlay" in settings.formats:
         ((source, place),) = outcome.places.items()
@@ -59,7 +59,7 @@ def _look(outcome: Outcome, settings: Settings) -> str:
 
 
 def _columns(text: str) -> int:
-    """The columns that a text takes in a terminal: wide letters take two, and accents none."""
+    """The number of columns of a text in a terminal: a wide letter has two columns, and an accent none."""
     wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
     return len(text) + wide - sum(unicodedata.combining(letter) > 0 for letter in text)
 

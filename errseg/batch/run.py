@@ -1,4 +1,4 @@
-"""All inputs of a command line through the model: what is done stays, what fails is named at the end."""
+"""Run a batch job: segment all inputs that are not done, and collect the problems of those that fail."""
 
 import errno
 from collections import deque
@@ -22,61 +22,61 @@ from .video import segment_video
 
 __all__ = ["Outcome", "Settings", "predict"]
 
-WAITING = 2  # results to be written
-DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # no other file can be written either
+WAITING = 2  # results that wait to be written
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # after these errors, no other file can be written either
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What to make of the inputs, and where."""
+    """The options of a batch job."""
 
     out: Path
     formats: tuple[str, ...] = ("overlay", "labels", "json")
     batch: int = 1
     background: str | None = None
     min_confidence: float = 0.5
-    every: int = 1  # one of so many frames of a video
+    every: int = 1  # of a video, every so-many-th frame is segmented; 1 for all
     overwrite: bool = False
 
 
 @dataclass
 class Outcome:
-    """What became of the inputs."""
+    """The outcome of a batch job."""
 
     done: int = 0
-    kept: int = 0  # were done before
+    kept: int = 0  # inputs that were done before
     problems: list[str] = field(default_factory=list)  # a sentence for each input that failed
-    places: dict[Source, str] = field(default_factory=dict)  # of the outputs, below the output folder
-    last: Result | None = None  # of the last picture
-    stopped: bool = False  # by Ctrl-C
+    places: dict[Source, str] = field(default_factory=dict)  # places of the outputs, below the output folder
+    last: Result | None = None  # the result of the last picture
+    stopped: bool = False  # whether Ctrl-C stopped the job
 
 
 def predict(model: Segmenter, sources: Sequence[Source], settings: Settings) -> Outcome:
-    """Segment pictures and videos into files; those that are done, and have not changed since, stay as they are.
+    """Segment pictures and videos into files. Inputs that are done, and have not changed since, are not done again.
 
-    Ctrl-C ends it after the files that are being written.
+    After Ctrl-C, the files that are being written are finished.
 
     Args:
-        model: with its vocabulary.
+        model: the model, with its vocabulary.
         sources: the inputs.
-        settings: what to make of them.
+        settings: the options.
 
     Raises:
-        UsageError: another command is at work in the output folder, or it or the disk does not take the outputs.
+        UsageError: another command uses the output folder, or the outputs cannot be written.
     """
     with locked_outputs(JOB, settings.out):
         return _predict(model, sources, settings)
 
 
 def _predict(model: Segmenter, sources: Sequence[Source], settings: Settings) -> Outcome:
-    """The same, in a folder that is locked."""
+    """``predict``, when the output folder is locked."""
     request = request_of(model, settings.background, settings.min_confidence)
     ledger = BatchLedger(settings.out, request, settings.every)
     run = _Run(model, settings, ledger, assign_places(sources, ledger.places()))
     todo = [each for each in sources if settings.overwrite or not ledger.is_done(each, settings.formats)]
     run.outcome.kept = len(sources) - len(todo)
     for what, count in ledger.count_changes(todo).items():
-        print(f"{count} of {len(sources)} inputs were done before with other {what}: they are done anew.")
+        print(f"{count} of {len(sources)} inputs were done before with other {what}: they are done again.")
     ledger.remove(todo)
     try:
         with tqdm(total=len(todo), desc="Segmenting", unit="file", disable=None if todo else True) as bar:
@@ -100,7 +100,7 @@ class _Run:
 
     def pictures(self, sources: list[Source], bar: tqdm) -> None:
         settings = self.settings
-        stamps = {source: source.stamp(settings.every) for source in sources}  # before they are read
+        stamps = {source: source.stamp(settings.every) for source in sources}  # before the files are read
         some = segment_pictures(self.model, sources, settings.batch, settings.background, settings.min_confidence)
         waiting = deque()
         writer = ThreadPoolExecutor(1)  # drawing and compressing a large picture takes as long as segmenting it
@@ -113,7 +113,7 @@ class _Run:
                 waiting.append((source, result, writer.submit(self._write, source, partial(self._save, result))))
                 if len(waiting) > WAITING:
                     self._finish(waiting, stamps, bar)
-        finally:  # after Ctrl-C too: what is written is noted
+        finally:  # after Ctrl-C too: outputs that are written are added to the ledger
             while waiting:
                 self._finish(waiting, stamps, bar)
             writer.shutdown()
@@ -128,9 +128,9 @@ class _Run:
     def _finish(
         self, waiting: deque[tuple[Source, Result, Future]], stamps: dict[Source, list[int]], bar: tqdm
     ) -> None:
-        """Wait for the outputs of the first picture, and note them."""
+        """Wait until the outputs of the first waiting picture are written, and add them to the ledger."""
         source, result, written = waiting[0]
-        whole = written.result()  # Ctrl-C finds us here, as a rule: the picture is still among those that wait
+        whole = written.result()  # Ctrl-C usually interrupts here: the picture must still be in ``waiting``
         waiting.popleft()
         if whole:
             self._add(source, stamps[source])
@@ -150,10 +150,10 @@ class _Run:
         self.outcome.done += 1
 
     def _write(self, source: Source, write: Callable[[Path], None]) -> bool:
-        """Call ``write`` with the path of the outputs; a failure is noted, and False.
+        """Call ``write`` with the path of the outputs. After a failure, add the problem and return False.
 
         Raises:
-            UsageError: the disk is full, so that all others would fail too.
+            UsageError: the disk is full or read-only, so that all other inputs would fail too.
         """
         target = self.settings.out / self.outcome.places[source]
         try:
@@ -163,7 +163,8 @@ class _Run:
         except (OSError, UnicodeError) as error:
             if isinstance(error, OSError) and error.errno in DISK:
                 raise UsageError(
-                    f"{target} cannot be written ({error}); make room, and give the same command: what is there stays."
+                    f"{target} cannot be written ({error}); make room, and give the same command again: the outputs "
+                    "that are there are kept."
                 ) from error
             sentence = f"the outputs at {target} cannot be written ({error}); give another --out, or rename the input."
             self.outcome.problems.append(problem(source.path, sentence))

@@ -1,4 +1,4 @@
-"""Which pictures and videos a command line means: files, folders and patterns."""
+"""Find the pictures and videos that the arguments of a command name: files, folders and patterns."""
 
 import glob
 import logging
@@ -12,17 +12,17 @@ from errseg.errors import UsageError
 
 __all__ = ["Source", "find_sources", "is_video", "problem"]
 
-PICTURES = (*IMAGE_ENDINGS, ".gif", ".jp2", ".ppm")  # in a folder; a file that is named may end otherwise
+PICTURES = (*IMAGE_ENDINGS, ".gif", ".jp2", ".ppm")  # in a folder; a file that is named may have another ending
 VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv")
-TEXTS = (".json", ".txt", ".md", ".csv", ".xml", ".yaml", ".yml", ".html", ".npz", ".pdf", ".svg")  # are no pictures
-OURS = ("_overlay.png", "_labels.png", "_overlay.mp4")  # what lies in the output folder and ends so is no input
+TEXTS = (".json", ".txt", ".md", ".csv", ".xml", ".yaml", ".yml", ".html", ".npz", ".pdf", ".svg")  # not pictures
+OURS = ("_overlay.png", "_labels.png", "_overlay.mp4")  # files of the output folder with these endings are no inputs
 
 
 class Source(NamedTuple):
     """A picture or a video."""
 
     path: str
-    root: str  # the folder that was given, or the file's
+    root: str  # the folder that was given, or the folder of the file that was given
 
     @property
     def is_video(self) -> bool:
@@ -39,7 +39,7 @@ class Source(NamedTuple):
         return os.path.abspath(self.path)
 
     def stamp(self, every: int) -> list[int]:
-        """What changes when the file does, or another share of a video's frames is asked for; empty for no file."""
+        """Size and time of the file, and ``every`` of a video: they show a change. Empty if there is no file."""
         try:
             state = os.stat(self.path)
         except OSError:
@@ -48,25 +48,26 @@ class Source(NamedTuple):
 
 
 def problem(path: str, reason: object) -> str:
-    """The sentence of an input that failed."""
+    """The message for an input that failed."""
     return str(reason) if path in str(reason) else f"{path}: {reason}"
 
 
 def is_video(path: str) -> bool:
-    """Whether a file is a video, by its name."""
+    """Whether a file is a video, by the ending of its name."""
     return path.lower().endswith(VIDEOS)
 
 
 def find_sources(arguments: Sequence[str], out: str | Path, ours: tuple[str, ...] = OURS) -> list[Source]:
-    """The pictures and videos that arguments mean, each once, in order.
+    """The pictures and videos that arguments name, each once, in order.
 
     Args:
-        arguments: files; folders, with their sub-folders, hidden files aside; patterns such as ``photos/**/*.jpg``.
-        out: the folder of the outputs; what a folder or a pattern finds of them there is left out.
-        ours: how the outputs end.
+        arguments: files; folders, with their sub-folders but without hidden files; patterns such as
+            ``photos/**/*.jpg``.
+        out: the folder of the outputs. Outputs that a folder or a pattern finds there are left out.
+        ours: the endings of the outputs.
 
     Raises:
-        UsageError: there is no such file or folder, or none holds a picture.
+        UsageError: an argument is no file, folder or pattern, or names no picture and no video.
     """
     found: dict[str, Source] = {}
     for argument in arguments:
@@ -85,7 +86,7 @@ def find_sources(arguments: Sequence[str], out: str | Path, ours: tuple[str, ...
 
 
 def _walk(folder: str, root: str) -> Iterator[Source]:
-    """The pictures and videos in a folder, by name; a line in the log counts the other files."""
+    """The pictures and videos in a folder, sorted by name. A warning counts the other files."""
     paths = list(visible_files(folder))
     if others := left_out(paths, (*PICTURES, *VIDEOS, *TEXTS)):
         logging.getLogger(__name__).warning("%s: %s", folder, others)
@@ -95,7 +96,7 @@ def _walk(folder: str, root: str) -> Iterator[Source]:
 
 
 def _match(pattern: str) -> Iterator[Source]:
-    """What a pattern matches; the folders in it up to the first wildcard are the root."""
+    """The pictures and videos that a pattern matches. The root is the folder before the first wildcard."""
     parts = Path(pattern).parts
     fixed = next((i for i, part in enumerate(parts) if glob.has_magic(part)), None)
     if fixed is None:
@@ -103,7 +104,7 @@ def _match(pattern: str) -> Iterator[Source]:
     root = os.path.join(*parts[:fixed]) if fixed else ""
     for path in sorted(glob.glob(pattern, recursive=True)):
         if os.path.isdir(path):
-            if not pattern.endswith("**"):  # whose matches hold the files below too
+            if not pattern.endswith("**"):  # ``**`` also matches the files below
                 yield from _walk(path, root)
         elif path.lower().endswith((*PICTURES, *VIDEOS)):
             yield Source(path, root)

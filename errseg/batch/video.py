@@ -1,4 +1,4 @@
-"""Videos through the model: frames come and go one batch at a time."""
+"""Segment a video. Only one batch of frames is in memory at a time."""
 
 import math
 import os
@@ -18,11 +18,11 @@ from errseg.errors import UsageError
 
 __all__ = ["segment_video"]
 
-RATE = 25.0  # frames a second, where a video does not say
-LEGEND_HEIGHT = 246  # a plot is as high at most, where its picture is lower
-MISSED = 0.02  # of the frames that the header promises; some count one or two too many
+RATE = 25.0  # frames per second, where a video does not give its rate
+LEGEND_HEIGHT = 246  # the largest height of a plot whose picture is lower than its legend
+MISSED = 0.02  # share of the header's frames that may be missing; some headers count one or two frames too many
 CODEC = "mp4v"
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what is wrong with a file is said in a sentence at the end
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # no log lines: a message at the end says what is wrong
 
 
 def segment_video(
@@ -35,20 +35,20 @@ def segment_video(
     background: str | None = None,
     min_confidence: float = 0.5,
 ) -> None:
-    """Segment one frame of ``every``, and write an overlay as a video that lasts as long, or files for each frame.
+    """Segment every ``every``-th frame. Write the overlays as a video of the same length, and files for each frame.
 
     Args:
-        model: with its vocabulary.
-        path: of the video.
+        model: the model, with its vocabulary.
+        path: path of the video.
         target: path of the outputs, to which ``_overlay.mp4`` and ``_frames`` are added.
-        formats: of ``Result.save``; all but the overlay are files in the folder of the frames.
+        formats: formats of ``Result.save``. All but "overlay" are files in the folder of the frames.
         every: 1 for all frames.
-        batch: frames that go through the model at once.
+        batch: frames in a batch of the model.
         background: see ``Segmenter``.
         min_confidence: see ``Segmenter``.
 
     Raises:
-        UsageError: the video cannot be read, or not to its end; what came before is written.
+        UsageError: the video cannot be read, or not to its end; the frames before the damage are written.
     """
     for name in (path, str(target)):
         _check_encoding(name)
@@ -70,7 +70,7 @@ def segment_video(
 
 
 class _Frames:
-    """One frame of ``every`` of a video."""
+    """Reads every ``every``-th frame of a video."""
 
     def __init__(self, path: str, every: int):
         self.path = path
@@ -81,7 +81,7 @@ class _Frames:
             raise UsageError(f"The video {path} cannot be read: it is damaged, cut off, or in a format unknown here.")
         rate, count = self.capture.get(cv2.CAP_PROP_FPS), self.capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.rate = rate if 0 < rate < math.inf else RATE
-        self.count = int(count) if 0 < count < math.inf else None  # as the header promises
+        self.count = int(count) if 0 < count < math.inf else None  # number of frames by the header
         self.wanted = self.count and math.ceil(self.count / every)
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -97,7 +97,7 @@ class _Frames:
             raise UsageError(f"The video {self.path} has no frame that can be read.")
 
     def check(self) -> None:
-        """Raise UsageError where frames are missing at the end."""
+        """Raise UsageError if frames are missing at the end."""
         if self.count and self.seen < self.count * (1 - MISSED) - 2:
             raise UsageError(
                 f"The video {self.path} ends after {self.seen} of {self.count} frames: it is damaged or cut off. "
@@ -109,7 +109,7 @@ class _Frames:
 
 
 class _Writer:
-    """A video of pictures, all padded to the size of the first, or as high as a legend may make them."""
+    """Writes pictures as a video. All are padded to the size of the first, and at least to LEGEND_HEIGHT."""
 
     def __init__(self, path: Path, rate: float):
         self.path = path
@@ -136,7 +136,7 @@ class _Writer:
             self.file.release()
 
     def is_whole(self) -> bool:
-        """Whether the closed file has all pictures: OpenCV does not tell of a full disk."""
+        """Whether the closed file has all pictures. OpenCV reports no error when the disk is full."""
         capture = cv2.VideoCapture(str(self.path))
         count = capture.get(cv2.CAP_PROP_FRAME_COUNT)
         capture.release()
@@ -145,9 +145,9 @@ class _Writer:
 
 @contextmanager
 def _video(path: Path, rate: float) -> Iterator[_Writer]:
-    """A video that takes its name when it is whole."""
+    """A writer of a video. The file gets its name only when it is complete."""
     with replacing(path) as temporary:
-        file = temporary.with_name(f"{temporary.name}.mp4")  # OpenCV goes by the ending
+        file = temporary.with_name(f"{temporary.name}.mp4")  # OpenCV chooses the format by the ending
         writer = _Writer(file, rate)
         try:
             yield writer
@@ -161,7 +161,7 @@ def _video(path: Path, rate: float) -> Iterator[_Writer]:
 
 
 def _check_encoding(name: str) -> None:
-    """Raise UsageError where OpenCV would end the process: at a path that is no UTF-8."""
+    """Raise UsageError if a path is not valid UTF-8: OpenCV would end the process."""
     try:
         name.encode("utf-8")
     except UnicodeEncodeError as error:
@@ -169,7 +169,7 @@ def _check_encoding(name: str) -> None:
 
 
 def _remove_others(folder: Path, written: set[Path]) -> None:
-    """Remove the frames that an earlier, longer video or a smaller ``every`` has left."""
+    """Remove the files of frames that remain from an earlier, longer video or from a smaller ``every``."""
     for path in folder.iterdir():
         if re.fullmatch(r"\d{6,}(_labels\.png|\.json|_rle\.json)", path.name) and path not in written:
             path.unlink()
