@@ -1,6 +1,6 @@
-"""A small generated world, for which errseg's whole recipe runs on two CPU cores within minutes and downloads nothing.
+"""A small generated world. The whole recipe runs on it within minutes on two CPU cores, and downloads nothing.
 
-Importing it makes timm know the mini CLIP's image tower; ``register_mini`` registers its data sets.
+Importing this package registers the mini CLIP's image tower in timm; ``register_mini`` registers the data sets.
 """
 
 from .clip import CLIP_CONFIG

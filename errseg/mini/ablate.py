@@ -29,12 +29,12 @@ PAPER = {Path(row["config"]).name: row["mIoU"] for row in CONTENT["rows"]}  # by
 
 
 def rows_of(table: str) -> list[str]:
-    """The rows of a table, by number: the full model, and the stems of the others' config files."""
+    """The rows of a table, by its number: the full model, and the stems of the config files of the other rows."""
     return [FULL, *(row for row in PAPER if row.startswith(f"table{table}_"))]
 
 
 def changed_keys(path: Path) -> list[str]:
-    """What a config file changes of its ``_BASE_``, as KEY VALUE pairs."""
+    """The keys in which a config file differs from its ``_BASE_``, as KEY VALUE pairs."""
 
     def flatten(node: dict, prefix: str) -> list[str]:
         pairs = []
@@ -49,7 +49,7 @@ def changed_keys(path: Path) -> list[str]:
 
 
 def label_of(path: Path) -> str:
-    """What a config file calls its row: its first line, "# Table V: w/o HSM.", without the table."""
+    """The label of a row: the first line of its config file, "# Table V: w/o HSM.", without the table."""
     return path.read_text(encoding="utf-8").splitlines()[0].partition(": ")[2].rstrip(".")
 
 
@@ -88,11 +88,11 @@ def run(row: str, seed: int, output: Path, config: str, configs: Path, opts: Seq
 
 
 def table_of(scores: dict[str, list[dict[str, float]]], configs: Path) -> str:
-    """Markdown: ours as mean ± standard deviation over seeds, then the paper's, marked as such.
+    """A Markdown table: our scores as mean ± standard deviation over seeds, then those of the paper, marked "(paper)".
 
     Args:
-        scores: mIoU by set, of each run of each row.
-        configs: folder of the rows' config files.
+        scores: for each row, the mIoU by data set of each of its runs.
+        configs: the folder of the rows' config files.
     """
     rows = []
     for row, runs in scores.items():

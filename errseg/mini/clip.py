@@ -1,4 +1,4 @@
-"""The mini CLIP's image tower: a small ConvNeXt that timm builds as ``errseg_convnext_mini``, the name in clip.json."""
+"""The mini CLIP's image tower: a small ConvNeXt, registered in timm as ``errseg_convnext_mini`` (see clip.json)."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def errseg_convnext_mini(pretrained: bool = False, **kwargs: object) -> ConvNeXt
 
 
 def _initialise(module: nn.Module) -> None:
-    """Keep the scale of what passes: out of timm's small fixed deviation a network takes long to grow."""
+    """Initialise by fan-in, which keeps the scale of activations. timm's small fixed deviation slows training down."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
         if module.bias is not None:

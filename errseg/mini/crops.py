@@ -1,4 +1,4 @@
-"""What the mini CLIP is pretrained on: scenes in memory, crops of objects and grounds, and captions of the crops."""
+"""The data for pretraining the mini CLIP: scenes in memory, crops of objects and grounds, captions of the crops."""
 
 import random
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ from .world import GROUNDS, VOCABULARIES, parts
 __all__ = ["CropSampler", "Scenes", "caption_words", "jitter_light", "load_scenes", "phrase", "to_input"]
 
 CROP_SIZE = 64
-MIN_OBJECT = 20  # pixels of the shorter side of what is visible
-GROUND_SHARE = 0.08  # of the crops
-PARTIAL_SHARE = 0.4  # of the captions of objects
-MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # ERR-Seg's
+MIN_OBJECT = 20  # least pixels of the shorter side of an object's visible box
+GROUND_SHARE = 0.08  # share of the crops that show a ground
+PARTIAL_SHARE = 0.4  # share of the captions of objects that lack some words
+MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # as in ERR-Seg
 
 
 class Scenes(NamedTuple):
@@ -32,7 +32,7 @@ class Scenes(NamedTuple):
 
 
 class Instance(NamedTuple):
-    """Where an object is: the scene, its label, the centre and the longer side of its visible box, in pixels."""
+    """The position of an object: its scene, its label, and the centre and longer side of its visible box, in pixels."""
 
     scene: int
     label: int
@@ -45,7 +45,7 @@ def load_scenes(root: Path, split: str, limit: int | None = None) -> Scenes:
     """Read a split from disk, its first ``limit`` scenes if given.
 
     Raises:
-        FileNotFoundError: there are none.
+        FileNotFoundError: the split has no scenes.
     """
     paths = sorted(image_folder(root, split).glob("*.jpg"))[:limit]
     if not paths:
@@ -58,7 +58,7 @@ def load_scenes(root: Path, split: str, limit: int | None = None) -> Scenes:
 
 
 def find_objects(scenes: Scenes) -> list[Instance]:
-    """The objects that show enough of themselves; in a scene no two of them have the same name."""
+    """The objects whose visible box is large enough. In a scene, all objects have different names."""
     found = []
     for scene, labels in enumerate(scenes.labels):
         for label in np.unique(labels):
@@ -70,10 +70,10 @@ def find_objects(scenes: Scenes) -> list[Instance]:
 
 
 class CropSampler:
-    """Draws square crops (S, S, 3), uint8, around objects and of bare ground, jittered in place, scale and light.
+    """Draws square crops (S, S, 3) uint8 of objects and of grounds, with jitter of position, scale and light.
 
     Args:
-        scenes: where the crops come from.
+        scenes: the source of the crops.
     """
 
     def __init__(self, scenes: Scenes):
@@ -81,7 +81,7 @@ class CropSampler:
         self.objects = find_objects(scenes)
 
     def __call__(self, rng: random.Random) -> tuple[np.ndarray, str]:
-        """A crop and the name of what it shows."""
+        """A crop, and the name of the object or ground in it."""
         if rng.random() < GROUND_SHARE:
             return self._ground(rng)
         instance = rng.choice(self.objects)
@@ -96,7 +96,7 @@ class CropSampler:
         return self._window(instance.scene, instance.x, instance.y, 1.25 * instance.extent, mirror=False)
 
     def _ground(self, rng: random.Random) -> tuple[np.ndarray, str]:
-        """A crop of little else than a ground."""
+        """A crop of which more than 90 % is one ground, and the ground's name."""
         size = self.scenes.images.shape[1]
         while True:
             scene, side = rng.randrange(len(self.scenes.images)), rng.uniform(40, 70)
@@ -116,12 +116,12 @@ class CropSampler:
 
 
 def jitter_light(image: np.ndarray, rng: random.Random) -> np.ndarray:
-    """Change contrast and brightness a little; hue stays, for colours are names."""
+    """Change contrast and brightness slightly. The hue does not change, because names contain colours."""
     return cv2.convertScaleAbs(image, alpha=rng.uniform(0.75, 1.25), beta=rng.uniform(-20, 20))
 
 
 def caption_words(name: str, rng: random.Random) -> frozenset[str]:
-    """The words of a caption of ``name``: all of them, or some."""
+    """The words of a caption of ``name``: all its words, or some of them."""
     words = parts(name)
     if len(words) == 1 or rng.random() >= PARTIAL_SHARE:
         return frozenset(words)
@@ -129,13 +129,13 @@ def caption_words(name: str, rng: random.Random) -> frozenset[str]:
 
 
 def phrase(name: str, words: frozenset[str]) -> str:
-    """A caption's words in the order of ``name``, with a noun: "red ring", "striped shape"."""
+    """The text of a caption: its words in the order of ``name``, and a noun: "red ring", "striped shape"."""
     kept = [word for word in parts(name) if word in words]
     return " ".join(kept if parts(name)[-1] in words else [*kept, "shape"])
 
 
 def to_input(images: Sequence[np.ndarray]) -> Tensor:
-    """(H, W, 3) uint8 RGB images to one normalised (B, 3, H, W)."""
+    """B images (H, W, 3) uint8 RGB -> (B, 3, H, W), normalised."""
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float()
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
     return ((pixels - mean) / std).contiguous(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""The mini world in Detectron2's catalogues, as ``mini_{train,seen,unseen,large}_sem_seg``."""
+"""Registration of the mini world in Detectron2's catalogues, as ``mini_{train,seen,unseen,large}_sem_seg``."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ NUM_CLASSES_TEST = {"train": 24, "seen": 24, "unseen": 24, "large": 32}  # K
 
 
 def register_mini(root: str | Path | None = None) -> None:
-    """Register the four splits; their files may come later.
+    """Register the four splits. Their files need not exist yet.
 
     Args:
         root: the folder of all data sets; None: ``$DETECTRON2_DATASETS``, or ``datasets``.

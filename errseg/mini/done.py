@@ -1,4 +1,4 @@
-"""Whether a run of the ablations that is done may stand for the one that is asked for."""
+"""Whether a finished run of the ablations has the requested configuration, so that it can be used."""
 
 from pathlib import Path
 
@@ -12,19 +12,19 @@ from errseg.ledger import in_words
 
 __all__ = ["check_done"]
 
-# Keys that change no result beyond rounding, or that are compared apart
+# Keys that change results only by rounding, or that are compared elsewhere
 LEFT_OUT = COMPARED_APART | {"OUTPUT_DIR", "DATALOADER.NUM_WORKERS", "CUDNN_BENCHMARK", "SOLVER.CHECKPOINT_PERIOD"}
 
 
 def check_done(evaluation: Path, cfg: CfgNode) -> None:
-    """Check that a run that is done had the configuration that is asked for.
+    """Check that a finished run had the requested configuration.
 
     Args:
         evaluation: the run's ``evaluation.json``.
-        cfg: the configuration.
+        cfg: the requested configuration.
 
     Raises:
-        UsageError: another, or an unknown one.
+        UsageError: the run had another configuration, or an unknown one.
     """
     done, now = (
         {key: value for key, value in settings.items() if key not in LEFT_OUT}

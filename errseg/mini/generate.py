@@ -20,18 +20,18 @@ __all__ = ["COUNTS", "generate", "scene_names"]
 
 COUNTS = {"train": 3000, "seen": 160, "unseen": 160, "large": 160}
 JPEG_QUALITY = (80, 96)
-MAX_OBJECTS = 4  # at least two
-FEW_SCENES = 64  # are drawn sooner than processes start
+MAX_OBJECTS = 4  # in a scene; the least number is 2
+FEW_SCENES = 64  # fewer scenes than this are drawn faster than processes start
 
 
 def generate(root: Path, counts: dict[str, int] | None = None, seed: int = 0, workers: int | None = None) -> int:
-    """Draw the scenes that are missing. An interrupted call is taken up by the next one.
+    """Draw the scenes that are missing. After an interruption, the next call draws the rest.
 
     Args:
         root: the folder of all data sets (``$DETECTRON2_DATASETS``).
         counts: scenes per split; ``COUNTS`` if None.
-        seed: of the whole world: the same seed gives the same files.
-        workers: processes; as many as there are cores if None.
+        seed: the seed of the whole world; the same seed gives the same files.
+        workers: number of processes; the number of usable cores if None.
 
     Returns:
         The number of scenes drawn.
@@ -57,7 +57,11 @@ def generate(root: Path, counts: dict[str, int] | None = None, seed: int = 0, wo
 
 
 def scene_names(split: str, index: int, seed: int) -> list[str]:
-    """The compositions of a scene: the next cards of packs that hold each of the split's names once."""
+    """The compositions of a scene.
+
+    All names of the split are shuffled; the shuffled list is a pack of cards. Each scene takes the next cards of a
+    sequence of packs, so that all names occur equally often.
+    """
     names = world.drawn_names(split)
     cards = []
     for card in range(index * MAX_OBJECTS, (index + 1) * MAX_OBJECTS):
@@ -73,7 +77,7 @@ def _rng(seed: int, split: str, purpose: str, index: int) -> np.random.Generator
 
 
 def _write_scene(root: Path, seed: int, job: tuple[str, int]) -> None:
-    """Draw one scene; the image, written last, tells that the scene is complete."""
+    """Draw one scene. The image is written last: if it exists, the scene is complete."""
     split, index = job
     rng = _rng(seed, split, "scene", index)
     scene = render.draw_scene(scene_names(split, index, seed), rng)
@@ -97,7 +101,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _keep_or_clear(root: Path, seed: int) -> None:
-    """Remove the scenes of another seed or of another version of this code."""
+    """Remove the scenes if they are of another seed or of another version of this code."""
     sources = b"".join(Path(module.__file__).read_bytes() for module in (world, render))
     expected = {"seed": seed, "sources": hashlib.sha256(sources).hexdigest()}
     manifest = root / "mini" / "world.json"

@@ -1,6 +1,6 @@
-"""Where the mini world lies on disk: the layout of the converted COCO-Stuff.
+"""The layout of the mini world on disk, which is that of the converted COCO-Stuff.
 
-mini/world.json                                 what was drawn; a change of it draws everything anew
+mini/world.json                                 seed and code version; if they change, all scenes are drawn again
 mini/images/SPLIT/000000.jpg                    scenes
 mini/annotations_detectron2/SPLIT/000000.png    labels: indices into the split's vocabulary, of 8 bits or 16
 """
@@ -17,10 +17,10 @@ def data_root() -> Path:
 
 
 def image_folder(root: Path, split: str) -> Path:
-    """Where the images of a split are, under the folder of all data sets."""
+    """The folder of a split's images, under the folder of all data sets."""
     return Path(root) / "mini" / "images" / split
 
 
 def label_folder(root: Path, split: str) -> Path:
-    """Where the labels of a split are, under the folder of all data sets."""
+    """The folder of a split's labels, under the folder of all data sets."""
     return Path(root) / "mini" / "annotations_detectron2" / split

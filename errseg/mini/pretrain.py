@@ -1,4 +1,4 @@
-"""Pretraining the mini CLIP: contrastively on crops and captions, then for a while densely, on whole scenes.
+"""Pretrain the mini CLIP: first contrastively on crops and captions, then densely on whole scenes.
 
 Shapes: B images, U different captions, N names, D embedding width, H x W pixels.
 """
@@ -21,14 +21,14 @@ __all__ = ["Phase", "dense_embeddings", "text_embeddings", "train_contrastive", 
 
 logger = logging.getLogger(__name__)
 
-TEMPLATE = "A photo of a {} in the scene"  # ERR-Seg's
+TEMPLATE = "A photo of a {} in the scene"  # as in ERR-Seg
 TEMPLATES = (TEMPLATE, "a photo of a {}", "{}")
 LOG_PERIOD = 50
-LABELLED = slice(2, None, 4)  # the dense loss is taken at every fourth pixel
+LABELLED = slice(2, None, 4)  # the dense loss is computed at every fourth pixel
 
 
 class Phase(NamedTuple):
-    """How long and how fast a phase trains: steps, images per step, peak learning rates of the two towers."""
+    """The settings of a training phase: steps, images per step, peak learning rates of the two towers."""
 
     steps: int
     batch: int
@@ -37,11 +37,11 @@ class Phase(NamedTuple):
 
 
 class Optimiser:
-    """AdamW for all but the token embedding, of whose 49,408 rows a batch uses a few dozen: that has SparseAdam.
+    """SparseAdam for the token embedding, of whose 49,408 rows a batch uses a few dozen; AdamW for all other weights.
 
     Args:
-        clip: the model; its token embedding is made to give sparse gradients.
-        phase: the learning rates, and the number of steps that the schedule spans.
+        clip: the model; its token embedding is set to give sparse gradients.
+        phase: the learning rates, and the number of steps of the schedule.
     """
 
     WARMUP = 0.05
@@ -62,7 +62,7 @@ class Optimiser:
         self.steps, self.taken = phase.steps, 0
 
     def step(self, loss: Tensor) -> None:
-        """Follow the gradient of ``loss``; the rates warm up linearly, then fall as a cosine to zero."""
+        """Update the weights by the gradient of ``loss``. The rates rise linearly, then fall to 0 along a cosine."""
         self.taken += 1
         progress = self.taken / self.steps
         decay = 0.5 + 0.5 * math.cos(math.pi * (progress - self.WARMUP) / (1 - self.WARMUP))
@@ -84,7 +84,7 @@ class Progress:
         self.title, self.steps, self.losses, self.start = title, steps, [], time.perf_counter()
 
     def __call__(self, loss: Tensor) -> None:
-        """Take the loss of one step."""
+        """Add the loss of one step."""
         self.losses.append(float(loss.detach()))
         if len(self.losses) % LOG_PERIOD == 0 or len(self.losses) == self.steps:
             recent = self.losses[-LOG_PERIOD:]
@@ -99,14 +99,14 @@ class Progress:
 
 
 def text_embeddings(clip: nn.Module, tokenizer: Callable, names: Sequence[str]) -> Tensor:
-    """Embeddings (N, D), of unit length, of ERR-Seg's prompts of ``names``."""
+    """The embeddings (N, D), of unit length, of ERR-Seg's prompts for ``names``."""
     return clip.encode_text(tokenizer([TEMPLATE.format(name) for name in names]), normalize=True)
 
 
 def dense_embeddings(clip: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
     """ERR-Seg's dense embeddings, of unit length: E16 (B, D, H/16, W/16) and E32 (B, D, H/32, W/32).
 
-    ERR-Seg's second downsample has its own weights, which start from stage 4's. Here the two are one.
+    ERR-Seg's second downsampling layer has its own weights, initialised from stage 4. Here both use the same weights.
     """
     trunk, head = clip.visual.trunk, clip.visual.head
     os16 = trunk.stages[2](trunk.stages[1](trunk.stages[0](trunk.stem(images))))
@@ -122,10 +122,10 @@ def dense_embeddings(clip: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def train_contrastive(clip: nn.Module, tokenizer: Callable, scenes: Scenes, phase: Phase, seed: int = 0) -> None:
-    """CLIP's loss on crops and captions. Crops may share a caption, and a caption be true of several crops: all count.
+    """Train with CLIP's loss on crops and captions. A caption may be true for several crops: all of them are positives.
 
-    A few captions of each batch are true of no crop, as most are in a batch of web scale: without them the words of the
-    distractor names would mean anything.
+    A few captions of each batch are true for no crop, like most captions of a web-scale batch. Without them, the words
+    of the distractor names would have arbitrary embeddings.
     """
     sampler, rng = CropSampler(scenes), random.Random(seed)
     optimiser, progress = Optimiser(clip, phase), Progress("contrastive", phase.steps)
@@ -149,15 +149,15 @@ def train_contrastive(clip: nn.Module, tokenizer: Callable, scenes: Scenes, phas
 
 
 def multi_positive_loss(logits: Tensor, positive: Tensor) -> Tensor:
-    """Cross-entropy of each row of logits (N, M) against its positives (N, M) bool, which share the target evenly."""
+    """Cross-entropy of the rows of logits (N, M); the positives (N, M) bool of a row share the target equally."""
     target = positive.float() / positive.sum(dim=1, keepdim=True)
     return F.cross_entropy(logits, target)
 
 
 def train_dense(clip: nn.Module, tokenizer: Callable, scenes: Scenes, phase: Phase, seed: int = 0) -> None:
-    """Cross-entropy of both dense embeddings, at every location, against all names of the scenes and some distractors.
+    """Train both dense embeddings by cross-entropy over the scenes' names and some distractors, at every location.
 
-    The last quarter keeps the batch norms' statistics fixed, as ERR-Seg will: they are shared by the two scales.
+    In the last quarter, the batch norms' statistics are fixed, as they are in ERR-Seg: the two scales share them.
     """
     rng = random.Random(seed)
     optimiser, progress = Optimiser(clip, phase), Progress("dense", phase.steps)
@@ -186,7 +186,10 @@ def _dense_loss(dense: Tensor, text: Tensor, labels: Tensor, weights: Tensor) ->
 
 
 def _region_weights(labels: Tensor, num_names: int) -> Tensor:
-    """Weights (B, H, W), of sum 1: a region of A pixels counts as the root of A. Grounds are large, objects small."""
+    """Pixel weights (B, H, W) of sum 1. A region of A pixels has a weight in proportion to sqrt(A).
+
+    Large grounds would outweigh small objects otherwise.
+    """
     regions = labels + num_names * torch.arange(len(labels)).view(-1, 1, 1)
     weights = torch.bincount(regions.flatten()).float()[regions].rsqrt()
     return weights / weights.sum()

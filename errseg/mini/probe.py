@@ -1,4 +1,4 @@
-"""What a pretrained mini CLIP can do before ERR-Seg: zero-shot names of crops, and the recall of CRM's selection."""
+"""Scores of a pretrained mini CLIP before ERR-Seg: zero-shot accuracy on crops, and recall of CRM's selection."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ BATCH = 50
 
 @torch.no_grad()
 def crop_accuracy(clip: nn.Module, tokenizer: Callable, scenes: Scenes, limit: int = 400) -> float:
-    """Share, in percent, of crops around objects whose name comes first among all names of the scenes' vocabulary."""
+    """The share, in percent, of object crops whose name ranks first among all names of the scenes' vocabulary."""
     clip.eval()
     sampler = CropSampler(scenes)
     objects = sampler.objects[:limit]
@@ -33,7 +33,7 @@ def crop_accuracy(clip: nn.Module, tokenizer: Callable, scenes: Scenes, limit: i
 
 @torch.no_grad()
 def selection_recall(clip: nn.Module, tokenizer: Callable, scenes: Scenes, num_classes: int) -> float:
-    """Share, in percent, of the names shown by the scenes that CRM keeps when it keeps ``num_classes``."""
+    """The share, in percent, of the names in the scenes that CRM keeps if it keeps ``num_classes`` names."""
     clip.eval()
     text = text_embeddings(clip, tokenizer, scenes.names)
     crm, found, shown = CRM(), 0, 0

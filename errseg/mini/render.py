@@ -1,4 +1,4 @@
-"""Drawing a scene: textured grounds, patterned objects that may hide one another, shadows, uneven light, blur, noise.
+"""Draw a scene: textured grounds, patterned objects that may hide one another, shadows, uneven light, blur, noise.
 
 Images are float32 (H, W, 3) RGB in [0, 1]; masks are float32 (H, W) in [0, 1]; sizes are in pixels.
 """
@@ -17,7 +17,7 @@ __all__ = ["SCENE_SIZE", "Scene", "draw_scene"]
 SCENE_SIZE = 160
 OBJECT_SIZE = (46, 84)  # diameter of the circle around an object
 MAX_TILT = np.deg2rad(15)
-MIN_VISIBLE = 0.65  # share of an object that those drawn after it must leave visible
+MIN_VISIBLE = 0.65  # least share of an object that stays visible when later objects are drawn
 PLACEMENT_TRIES = 40
 
 _HSV = {  # hue, saturation and value, in [0, 1]
@@ -41,7 +41,7 @@ class Scene(NamedTuple):
 def draw_scene(names: Sequence[str], rng: np.random.Generator, size: int = SCENE_SIZE) -> Scene:
     """Draw objects of the given names over one or two grounds.
 
-    An object that finds no place without hiding another too much is left out.
+    An object is left out if it would hide too much of another object wherever it is tried.
 
     Args:
         names: compositions, all different.
@@ -68,7 +68,7 @@ def draw_scene(names: Sequence[str], rng: np.random.Generator, size: int = SCENE
 
 
 def _all_visible(labels: np.ndarray, hidden: np.ndarray, window: tuple, areas: list[int], first: int) -> bool:
-    """Whether each object drawn so far keeps enough visible pixels when ``window`` of the labels becomes ``hidden``."""
+    """Whether each object drawn so far has enough visible pixels after ``window`` of the labels becomes ``hidden``."""
     bins = first + len(areas) + 1
     count = np.bincount(labels.ravel(), minlength=bins) - np.bincount(labels[window].ravel(), minlength=bins)
     count += np.bincount(hidden.ravel(), minlength=bins)
@@ -81,7 +81,7 @@ def _all_visible(labels: np.ndarray, hidden: np.ndarray, window: tuple, areas: l
 def _draw_object(
     name: str, rng: np.random.Generator, size: int, light: float
 ) -> tuple[np.ndarray, np.ndarray, int, int]:
-    """Colour (h, w, 3) and coverage (h, w) of an object, and the top left corner of its patch in the scene."""
+    """Colour (h, w, 3) and coverage (h, w) of an object, and the top and left of its patch in the scene."""
     colour, pattern, shape = parts(name)
     diameter = rng.uniform(*OBJECT_SIZE)
     side = int(np.ceil(diameter)) + 2
@@ -127,7 +127,7 @@ def _bar(u: np.ndarray, v: np.ndarray) -> np.ndarray:
     return np.minimum(0.95 - np.abs(u), 0.3 - np.abs(v))
 
 
-# Positive inside, in units of half the diameter, roughly the distance to the outline.
+# Approximate distance to the outline, in units of half the diameter; positive inside.
 _SHAPES = dict(zip(SHAPES, (_square, _triangle, _ring, _cross, _bar), strict=True))
 
 
@@ -154,7 +154,7 @@ def _checkered(u: np.ndarray, v: np.ndarray, rng: np.random.Generator) -> np.nda
     return np.sin(2 * np.pi / period * u) * np.sin(2 * np.pi / period * v) * period / 5
 
 
-# Positive where the second tone is, in pixels.
+# Approximate distance to the border of the second tone, in pixels; positive where the second tone is.
 _PATTERNS = dict(zip(PATTERNS, (_plain, _striped, _dotted, _checkered), strict=True))
 
 
@@ -176,13 +176,13 @@ def _draw_grounds(grounds: Sequence[str], rng: np.random.Generator, size: int) -
 
 
 def _noise(rng: np.random.Generator, size: int, rows: float, columns: float) -> np.ndarray:
-    """Smooth noise of mean 0 and deviation about 1 (H, W), of the given number of cells per side."""
+    """Smooth noise (H, W) of mean 0 and standard deviation about 1, with the given number of cells per side."""
     cells = rng.standard_normal((max(2, round(rows)), max(2, round(columns)))).astype(np.float32)
     return cv2.resize(cells, (size, size), interpolation=cv2.INTER_CUBIC)
 
 
 def _tint(value: np.ndarray, rgb: Sequence[float], rng: np.random.Generator) -> np.ndarray:
-    """A brightness map (H, W) coloured around ``rgb``, which varies a little from scene to scene."""
+    """A brightness map (H, W) in the colour ``rgb``, which varies slightly between scenes."""
     base = np.asarray(rgb, np.float32) * rng.uniform(0.9, 1.1) + rng.normal(0, 0.02, 3).astype(np.float32)
     return base * (1 + value[..., None])
 
@@ -225,7 +225,7 @@ def _wooden_floor(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def _gravel(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Pebbles are the cells around random points, darker towards their rims."""
+    """Gravel: a pebble is the cell around a random point, darker towards its edge."""
     centres = np.ones((size, size), np.uint8)
     centres[tuple(rng.integers(0, size, (2, size * size // 60)))] = 0
     distance, cell = cv2.distanceTransformWithLabels(centres, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)

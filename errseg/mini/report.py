@@ -1,4 +1,4 @@
-"""What the quickstart leaves: the results table, ``results.json``, the curves, and pictures of predictions.
+"""The report of the quickstart: the results table, ``results.json``, the curves, and pictures of predictions.
 
 errseg mini report OUTPUT --seconds 700
 """
@@ -36,7 +36,7 @@ __all__ = ["load_model", "plot_curves", "plot_predictions", "results_of", "segme
 
 EVALUATED = ("seen", "unseen", "large")
 RECALL_SCENES = 100
-PICTURED = 5  # scenes of each set
+PICTURED = 5  # scenes of each data set that are drawn
 
 
 def load_model(cfg: CfgNode, weights: Path) -> nn.Module:
@@ -67,7 +67,7 @@ def segment_scenes(model: nn.Module, dataset: str, count: int) -> list[dict[str,
 
 
 def crm_recall(scenes: Sequence[dict[str, np.ndarray]]) -> float:
-    """Share of the classes in the scenes that CRM kept, in percent."""
+    """The share, in percent, of the classes in the scenes that CRM kept."""
     present = [np.unique(scene["truth"]) for scene in scenes]
     found = sum(np.isin(ids, scene["kept"]).sum() for ids, scene in zip(present, scenes, strict=True))
     return 100 * float(found) / sum(map(len, present))
@@ -76,8 +76,8 @@ def crm_recall(scenes: Sequence[dict[str, np.ndarray]]) -> float:
 def results_of(evaluation: Path, model: nn.Module) -> dict[str, dict[str, float]]:
     """The scores of each set, from the ``evaluation.json`` of the evaluation, and CRM's recall.
 
-    ``mIoU`` is the evaluator's. ``objects`` and ``grounds`` are the means of its two sorts of names: every ground is a
-    seen name, so ``objects`` of "unseen" is never-seen names alone.
+    ``mIoU`` is the evaluator's. ``objects`` and ``grounds`` are the mean IoUs of the names of objects and of grounds.
+    Every ground is a seen name, so that ``objects`` of "unseen" is the mean of only the never-seen names.
     """
     results = {}
     evaluated = json.loads(evaluation.read_text(encoding="utf-8"))["results"]
@@ -96,7 +96,7 @@ def results_of(evaluation: Path, model: nn.Module) -> dict[str, dict[str, float]
 
 
 def plot_curves(metrics: Path, path: Path) -> None:
-    """Loss of each iteration, smoothed, and mIoU of each evaluation, from the ``metrics.json`` of a training run."""
+    """Draw the loss of each iteration, the smoothed loss and the mIoU of each evaluation, from ``metrics.json``."""
     records = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
     losses = [(r["iteration"], r["total_loss"]) for r in records if "total_loss" in r]
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
@@ -120,7 +120,7 @@ def plot_curves(metrics: Path, path: Path) -> None:
 
 
 def plot_predictions(scenes: Sequence[dict[str, np.ndarray]], names: Sequence[str], path: Path) -> None:
-    """A row for each scene: image, prediction, truth, and the legend of the names that either of them shows."""
+    """Draw a row for each scene: image, prediction, truth, and a legend of the names in prediction or truth."""
     figure, grid = plt.subplots(
         len(scenes),
         4,

@@ -1,12 +1,12 @@
-"""The names of the mini world: compositions such as "red striped triangle", named grounds, and which are held out.
+"""The names of the mini world: compositions such as "red striped triangle", and grounds. Some are held out.
 
-The indices of a composition's colour, pattern and shape, added modulo the number of patterns, sort the compositions
-into four equal folds, over which colours, patterns and shapes spread evenly. Fold 0 is held out of everything, CLIP
-pretraining included; every pair of attributes still occurs among the seen names, so a never-seen name combines what is
-known.
+The fold of a composition is the sum of the indices of its colour, pattern and shape, modulo the number of patterns. The
+four folds have equal sizes, and colours, patterns and shapes are spread evenly over them. Fold 0 is held out of all
+training, including CLIP's pretraining. Every pair of attributes still occurs among the seen names, so that a held-out
+name combines known attributes.
 
-The evaluation sets "seen" and "unseen" are twins, but that the one shows the names of fold 2, and the other of fold 0:
-a scene shows a few of 30 compositions, and the vocabulary adds 60 seen names that no scene shows, and the grounds.
+The evaluation sets "seen" and "unseen" differ only in the fold that they show: "seen" shows fold 2, "unseen" fold 0. A
+scene shows a few of 30 compositions. The vocabulary also has 60 seen names that no scene shows, and the grounds.
 """
 
 import random
@@ -33,7 +33,7 @@ PATTERNS = ("plain", "striped", "dotted", "checkered")
 SHAPES = ("square", "triangle", "ring", "cross", "bar")
 GROUNDS = ("grass", "sand", "water", "brick wall", "wooden floor", "gravel")
 
-# Words of the distractor names: nothing in the world looks like them.
+# Words of the distractor names: no scene shows them.
 OTHER_COLOURS = ("orange", "teal", "brown", "black", "golden", "pink")
 OTHER_PATTERNS = ("marbled", "zigzag", "woven", "speckled")
 OTHER_SHAPES = ("arrow", "crescent", "heart", "hexagon", "spiral", "oval")
@@ -47,7 +47,7 @@ def fold(name: str) -> int:
 
 
 def parts(name: str) -> tuple[str, ...]:
-    """The words of a composition: (colour, pattern, shape). A ground is one part, itself."""
+    """The words of a composition: (colour, pattern, shape); for a ground, its whole name."""
     return (name,) if name in GROUNDS else tuple(name.split())
 
 
@@ -56,14 +56,14 @@ def _compositions() -> list[str]:
 
 
 def _distractors() -> list[str]:
-    """Names with at least one word that the world does not draw."""
+    """Names with at least one word that no scene shows."""
     drawn = set(_compositions())
     words = (COLOURS + OTHER_COLOURS, PATTERNS + OTHER_PATTERNS, SHAPES + OTHER_SHAPES)
     return [name for name in map(" ".join, product(*words)) if name not in drawn]
 
 
 def _large_vocabulary() -> tuple[str, ...]:
-    """Every drawn name among the distractors, shuffled: the index of a name tells nothing about it."""
+    """Every drawn name and some distractors, shuffled, so that the index of a name gives no hint about it."""
     names = [*_compositions(), *GROUNDS]
     names += random.Random(0).sample(DISTRACTORS, LARGE_VOCABULARY_SIZE - len(names))
     random.Random(1).shuffle(names)
@@ -83,7 +83,7 @@ VOCABULARIES = {
 }
 SPLITS = tuple(VOCABULARIES)
 
-# What pretraining may learn to be absent: none of it is in an evaluated vocabulary.
+# Distractors for pretraining; none of them is in an evaluated vocabulary.
 NEGATIVES = tuple(name for name in DISTRACTORS if name not in set(VOCABULARIES["large"]))
 
 
