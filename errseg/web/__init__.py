@@ -1,7 +1,7 @@
-"""The web page (tools/web.py): a picture and names in, an overlay to point at out.
+"""The web page: a visitor uploads a picture and types names; the page shows an interactive overlay.
 
-``Service`` answers requests within ``Limits``, ``view`` puts a result into what the browser gets, and ``serve`` runs
-the page until the process is told to end. gradio is needed for ``serve`` alone, and imported there.
+``Service`` answers requests within ``Limits``. ``view`` converts a result to the data for the browser. ``serve`` runs
+the page until the process is told to end. Only ``serve`` needs gradio, and imports it.
 """
 
 from .auth import Auth

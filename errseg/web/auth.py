@@ -1,4 +1,4 @@
-"""A user and a password before the page, by the browser's own dialog (HTTP Basic)."""
+"""Protect the page by a user and a password, which the browser's own dialog asks for (HTTP Basic)."""
 
 import asyncio
 import base64
@@ -15,30 +15,31 @@ from .replies import Message, Refusal
 
 __all__ = ["Auth"]
 
-LONGEST = 1024  # bytes of a password
-WAIT = 1.0  # seconds that a wrong password takes
-AT_ONCE = 8  # wrong passwords of a client that wait at a time; it cannot try another one meanwhile
+LONGEST = 1024  # most bytes of a password file
+WAIT = 1.0  # seconds until a wrong password is answered
+AT_ONCE = 8  # wrong passwords of a client that may wait at a time; the client cannot try another one meanwhile
 DEMAND = (b"www-authenticate", b'Basic realm="errseg", charset="UTF-8"')
 
 
 class Auth:
-    """Lets those through who know the user and the password."""
+    """Accepts requests that have the right user and password."""
 
     def __init__(self, user: str, password: str):
         """
         Args:
-            user: without a colon.
-            password: of the user.
+            user: the name of the user, without a colon.
+            password: the password of the user.
         """
         self._wanted = _digest(f"{user}:{password}".encode())
         self._failing: Counter[str] = Counter()
 
     @classmethod
     def from_option(cls, text: str) -> "Auth":
-        """From ``USER:PASSWORD-FILE``; the password is the file's first line.
+        """Read the option ``USER:PASSWORD-FILE``; the password is the only line of the file.
 
         Raises:
-            UsageError: the text is something else, the file cannot be read, holds no password, or is open to everybody.
+            UsageError: the text has another form; or the file cannot be read, holds no password, or may be read or
+                written by every user of the machine.
         """
         user, _, path = text.partition(":")
         if not user or not path:
@@ -51,16 +52,17 @@ class Auth:
         try:
             lines = content.decode().splitlines()
         except UnicodeDecodeError as error:
-            raise UsageError(f"The password file {path} is not in UTF-8; save it anew.") from error
+            raise UsageError(f"The password file {path} is not in UTF-8; save it in UTF-8.") from error
         if len(content) > LONGEST or len(lines) != 1 or not lines[0]:
             raise UsageError(f"The password file {path} must hold one line, the password, and nothing else.")
         return cls(user, lines[0])
 
     async def check(self, scope: Message) -> None:
-        """Return where a request brings user and password.
+        """Check the user and the password of a request.
 
         Raises:
-            Refusal: it does not; a wrong password has to wait, and its sender tries few at a time.
+            Refusal: they are missing or wrong. The answer to a wrong password is delayed, and a client may have only a
+                few of them waiting.
         """
         sent = next((value for name, value in scope["headers"] if name == b"authorization"), None)
         if sent is None:
@@ -75,12 +77,12 @@ class Auth:
             await asyncio.sleep(WAIT)
         finally:
             self._failing[client] -= 1
-            self._failing += Counter()  # without the clients that are at zero
+            self._failing += Counter()  # removes the clients whose count is 0
         raise Refusal(401, "User or password is wrong.", [DEMAND])
 
 
 def _decoded(sent: bytes) -> bytes:
-    """``user:password`` of a header; empty where it is another one."""
+    """``user:password`` of a header; empty where the header has another form."""
     kind, _, value = sent.partition(b" ")
     try:
         return base64.b64decode(value.strip(), validate=True) if kind.lower() == b"basic" else b""

@@ -1,4 +1,4 @@
-"""Example pictures: drawn scenes, with the names in them and some others."""
+"""Example pictures: drawn scenes, with the names in them and some other names."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +24,7 @@ def draw_examples(folder: Path) -> list[Example]:
     """Draw the example pictures, the same ones every time.
 
     Args:
-        folder: is made where it is missing.
+        folder: the folder of the pictures; it is created if it is missing.
     """
     examples = []
     for number in range(1, COUNT + 1):

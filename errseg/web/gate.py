@@ -1,4 +1,4 @@
-"""What a visitor's requests reach of gradio, which can do more than the page needs, such as fetch addresses."""
+"""A filter before gradio. gradio can do more than the page needs, such as fetch addresses; the filter blocks that."""
 
 import json
 import re
@@ -22,17 +22,17 @@ READ = re.compile(
 )
 UPLOAD, PROGRESS = "/gradio_api/upload", "/gradio_api/upload_progress"
 JOIN, CANCEL = "/gradio_api/queue/join", "/gradio_api/cancel"
-START, HEALTH = "/gradio_api/startup-events", "/healthz"  # need no password: the server's own call, and a monitor's
+START, HEALTH = "/gradio_api/startup-events", "/healthz"  # without password: called by the server, and by a monitor
 COOKIE = "errseg_visitor"
-MAX_PATHS = 8  # in a question; the page names one
+MAX_PATHS = 8  # most paths in a question; the page sends one
 NOTHING = "This page has nothing here."
 NOT_YOURS = "This picture is not among your uploads; choose it again."
 
 
 class Gate:
-    """An ASGI application before gradio's: passes what the page needs, and no more of it than the limits say.
+    """An ASGI application before gradio's. It passes only the requests that the page needs, within the limits.
 
-    Each refusal, gradio's and the consequences of its exceptions included, is a sentence as JSON.
+    Every refusal is a sentence as JSON, including gradio's refusals and the results of its exceptions.
     """
 
     def __init__(
@@ -45,10 +45,10 @@ class Gate:
     ):
         """
         Args:
-            app: the application behind.
-            uploads: takes the pictures.
-            hosts: that the page answers for.
-            auth: whom it answers; everybody where None.
+            app: gradio's application.
+            uploads: receives the pictures.
+            hosts: the host names under which the page answers.
+            auth: user and password; None: everybody may use the page.
             events: numbers of the page's events.
         """
         self._app = app
@@ -86,7 +86,7 @@ class Gate:
             return await reply.json([await self._uploads.take(scope, receive, visitor)])
         if method == "POST" and path in (JOIN, CANCEL):
             return await self._ask(scope, receive, reply, visitor)
-        if is_read and path == PROGRESS:  # an upload is here at once or not at all
+        if is_read and path == PROGRESS:  # an upload is either complete or refused: there is no progress to report
             return await reply.events('{"msg": "done"}')
         if not is_read or not READ.fullmatch(path):
             raise Refusal(404, NOTHING)
@@ -115,7 +115,7 @@ class Gate:
 
         try:
             await self._app({**scope, "headers": headers}, again, reply.send)
-        except Exception as error:  # what gradio cannot do with the question
+        except Exception as error:  # gradio cannot process the question
             log("not asked", error)
             raise Refusal(400, NOT_OURS) from error
 
@@ -123,9 +123,9 @@ class Gate:
 def _check_length(scope: Message, most: int) -> None:
     length = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
     if not length.isdigit():
-        raise Refusal(411, "A request tells its length first.")
+        raise Refusal(411, "A request must give its length first.")
     if len(length) > 15 or int(length) > most:
-        raise Refusal(413, "This is more than the page takes.")
+        raise Refusal(413, "This is more than the page accepts.")
 
 
 def _visitor(scope: Message) -> Visitor:

@@ -1,6 +1,6 @@
-"""Under which names the page answers, so that a page of somebody else cannot reach it through a visitor's browser.
+"""The host names under which the page answers. Other sites cannot reach the page through a visitor's browser.
 
-A browser may be told that a name of a foreign site is this machine (DNS rebinding); the Host header then has that name.
+By DNS rebinding, another site can make a browser resolve its name to this machine. The Host header then has that name.
 """
 
 import ipaddress
@@ -15,26 +15,26 @@ __all__ = ["Hosts", "host_of"]
 
 NETLOC = re.compile(r"(\[[0-9a-f:.]+(?:%\w+)?\]|[a-z0-9_.-]+)(?::(\d{1,5}))?", re.IGNORECASE)
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-PORTS = {None, "80", "443"}  # that a browser leaves out
+PORTS = {None, "80", "443"}  # the ports that a browser leaves out
 
 
 def host_of(netloc: str) -> str | None:
-    """The host of ``host:port`` in lower case; None where the text is something else."""
+    """The host of ``host:port``, in lower case; None where the text has another form."""
     match = NETLOC.fullmatch(netloc.strip())
     return match[1].strip("[]").rstrip(".").lower() or None if match else None
 
 
 class Hosts:
-    """The hosts that requests may name."""
+    """The host names that requests may have."""
 
     def __init__(self, bound: str, allowed: Iterable[str] = ()):
         """
         Args:
-            bound: the address or name that the server listens at.
-            allowed: further names under which visitors reach it.
+            bound: the address or name at which the server listens.
+            allowed: further names under which visitors reach the server.
 
         Raises:
-            UsageError: one of them is no host.
+            UsageError: a name is no host.
         """
         self._allowed = set(map(_checked, allowed))
         self._names = {_checked(bound)} | self._allowed
@@ -42,18 +42,18 @@ class Hosts:
             self._names.update(LOOPBACK)
 
     def check(self, scope: Message) -> list[tuple[bytes, bytes]]:
-        """The headers of a request, without those that name a host which is not allowed.
+        """The headers of a request, without a proxy's headers that name a host which is not allowed.
 
         Raises:
             Refusal: the request names another host, or comes from the page of another site.
         """
         hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
-        names = self._names | {str((scope.get("server") or [None])[0])}  # the address that the connection came to
+        names = self._names | {str((scope.get("server") or [None])[0])}  # and the address of the connection itself
         if len(hosts) != 1 or host_of(hosts[0]) not in names:
             raise Refusal(403, "The page does not answer under this host name; --allow-host NAME adds it.")
         for name, value in scope["headers"]:
             if name == b"origin" and not self._is_own(value.decode("latin-1"), hosts[0]):
-                raise Refusal(403, "The page takes no requests from other sites.")
+                raise Refusal(403, "The page accepts no requests from other sites.")
         return [header for header in scope["headers"] if self._passes(*header)]
 
     def _is_own(self, origin: str, host: str) -> bool:
@@ -67,7 +67,7 @@ class Hosts:
         return host_of(netloc) == host_of(host) and (len(ports) == 1 or ports <= PORTS)
 
     def _passes(self, name: bytes, value: bytes) -> bool:
-        """Whether a header goes on: gradio builds addresses from those that a proxy adds."""
+        """Whether a header is passed on. gradio builds addresses from the headers that a proxy adds."""
         if name == b"x-forwarded-proto":
             return value in (b"http", b"https")
         if name == b"x-forwarded-host":
@@ -83,7 +83,7 @@ def _checked(text: str) -> str:
 
 
 def _is_local(bound: str) -> bool:
-    """Whether the names of the loopback reach a server that listens here."""
+    """Whether a server that listens at this address can be reached by the names of the loopback."""
     try:
         address = ipaddress.ip_address(bound.strip("[]"))
     except ValueError:

@@ -1,4 +1,4 @@
-"""How long and how much the temporary folder keeps, whoever wrote into it, and which folders nobody keeps any more."""
+"""Temporary folders: their size, deleting old files in them, and removing the folders of processes that have ended."""
 
 import os
 import shutil
@@ -12,45 +12,45 @@ from typing import IO
 
 try:
     import fcntl
-except ImportError:  # Windows, where no folder is known to be abandoned
+except ImportError:  # Windows, where abandoned folders are not detected
     fcntl = None
 
 __all__ = ["LOCK", "claim", "remove_abandoned", "stored", "sweep", "sweeping"]
 
-LOCK = ".lock"  # in a folder: locked for as long as its process lives, whatever ends it
+LOCK = ".lock"  # a file in a folder; it is locked as long as the process of the folder runs
 
-LEAST = 1 << 16  # bytes that a file counts for: many small ones fill a disk too
-OFTEN = 60  # seconds between two sweeps, or fewer
+LEAST = 1 << 16  # least bytes that a file counts, because many small files fill a disk too
+OFTEN = 60  # most seconds between two sweeps
 
 
 def stored(folder: Path) -> int:
-    """Bytes in a folder and those under it."""
+    """Bytes in a folder and its sub-folders; a small file counts as ``LEAST`` bytes."""
     total = 0
     for place, _, files in os.walk(folder):
         for name in files:
-            with suppress(OSError):  # it is being deleted
+            with suppress(OSError):  # the file is being deleted
                 total += max(LEAST, os.stat(os.path.join(place, name)).st_size)
     return total
 
 
 def claim(folder: Path) -> IO:
-    """Mark a folder as that of this process; the mark ends with the file that is returned, or with the process."""
+    """Mark a folder as used by this process. The mark ends when the returned file is closed, or with the process."""
     file = (folder / f"{LOCK}.new").open("w")
     if fcntl is not None:
         fcntl.flock(file, fcntl.LOCK_EX)
-    os.replace(file.name, folder / LOCK)  # so that a lock that is there is held
+    os.replace(file.name, folder / LOCK)  # so that a lock file that exists is always locked
     return file
 
 
 def remove_abandoned(parent: Path, prefix: str) -> None:
-    """Delete the folders that were claimed by a process of this user that is gone.
+    """Delete the folders that were claimed by a process of this user which no longer runs.
 
     Args:
-        parent: holds the folders.
-        prefix: of their names.
+        parent: the folder that holds them.
+        prefix: the beginning of their names.
     """
     for folder in parent.glob(f"{prefix}*") if fcntl is not None else ():
-        with suppress(OSError):  # it has no lock, it is held, or another process is deleting it
+        with suppress(OSError):  # the folder has no lock, or is in use, or another process is deleting it
             state = folder.lstat()
             if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid():
                 continue
@@ -60,12 +60,12 @@ def remove_abandoned(parent: Path, prefix: str) -> None:
 
 
 def sweep(folder: Path, seconds: float, *spare: Path) -> None:
-    """Delete the files of a folder that have not been written for so many seconds, and folders that are empty then.
+    """Delete the files of a folder that were last written some seconds ago or earlier, and then empty sub-folders.
 
     Args:
-        folder: stays itself.
-        seconds: their least age.
-        spare: files in it that stay, and folders with all in them.
+        folder: the folder; it is not deleted itself.
+        seconds: least age of a deleted file.
+        spare: files that are kept, and sub-folders that are kept with their content.
     """
     before = time.time() - seconds
     for place, _, files in os.walk(folder, topdown=False):
@@ -76,14 +76,14 @@ def sweep(folder: Path, seconds: float, *spare: Path) -> None:
             with suppress(OSError):
                 if Path(path) not in spare and os.lstat(path).st_mtime <= before:
                     os.unlink(path)
-        with suppress(OSError):  # there is something in it
+        with suppress(OSError):  # the sub-folder is not empty
             if Path(place) != folder and os.stat(place).st_ctime <= before:
                 os.rmdir(place)
 
 
 @contextmanager
 def sweeping(folder: Path, seconds: float, *spare: Path) -> Iterator[None]:
-    """Sweep a folder every now and then, in a thread of its own."""
+    """Sweep a folder regularly inside the context, in a separate thread."""
     end = threading.Event()
 
     def work() -> None:

@@ -1,4 +1,4 @@
-"""The page: which components it has, and what happens when they change. gradio is imported here."""
+"""The components of the page, and their events. This module imports gradio."""
 
 import sys
 import traceback
@@ -20,7 +20,7 @@ from .view import sentence, view
 __all__ = ["THEME", "build_page", "make_picture"]
 
 FOLDER = Path(__file__).parent
-FONTS = ["system-ui", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif"]  # the visitor's own: nothing is fetched
+FONTS = ["system-ui", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif"]  # fonts of the visitor: none is downloaded
 THEME = gr.themes.Default(
     primary_hue="blue", neutral_hue="slate", radius_size="sm", font=FONTS, font_mono=["ui-monospace", "monospace"]
 ).set(
@@ -32,24 +32,24 @@ THEME = gr.themes.Default(
 TITLE = "<h1>errseg</h1><p>Every pixel of a picture gets one of your names.</p>"
 HINT = "Choose a picture and type the names to look for, or take an example."
 HOW_TO_TYPE = 'Enter or a comma ends a name; quotes keep synonyms together: "sky, heaven".'
-NOT_TAKEN = "The server did not take this: click Segment to try again, or choose the picture anew."
-QUEUE = 256  # requests that wait
-MODEL = {"concurrency_id": "model", "concurrency_limit": 1}  # requests queue
-# The viewer shows only what is of the picture in the field, however late an answer comes
+NOT_TAKEN = "The server did not accept this: click Segment to try again, or choose the picture again."
+QUEUE = 256  # most requests that wait
+MODEL = {"concurrency_id": "model", "concurrency_limit": 1}  # one request at a time; the others wait
+# The viewer shows only answers for the picture in the field, even if the answer for an earlier picture comes late
 LOOK = """(picture) => { dispatchEvent(new CustomEvent("errseg-picture", { detail: picture?.path ?? null })) }"""
 COUNT = "(...inputs) => [...inputs.slice(0, -1), (window.errsegTurn = (window.errsegTurn ?? 0) + 1)]"
-# Tags become tidy where they are still those that the answer is for
+# Replace the tags by tidy ones, if they are still the tags of the answered request
 TIDY = """(view, tags) => [
     view?.tidy && JSON.stringify(view.asked) === JSON.stringify(tags) ? view.tidy : { __type__: "update" }
 ]"""
 
 
 def build_page(service: Service, examples: Sequence[Example]) -> gr.Blocks:
-    """The page over a service; it is not running yet.
+    """Build the page for a service; it is not running yet.
 
     Args:
         service: answers the requests.
-        examples: to choose from.
+        examples: the example pictures.
     """
     with gr.Blocks(title="errseg", fill_width=True, analytics_enabled=False) as page:
         gr.HTML(TITLE, elem_id="title", apply_default_css=False)
@@ -67,8 +67,8 @@ def build_page(service: Service, examples: Sequence[Example]) -> gr.Blocks:
             with gr.Column(scale=5, min_width=300):
                 code = {"html_template": _text("viewer.html"), "js_on_load": _text("viewer.js")}
                 viewer = gr.HTML(None, apply_default_css=False, elem_id="viewer", **code)
-        last = gr.State(None)  # the turn and the request in view
-        turn = gr.Number(visible=False)  # two requests of a moment may arrive in the other order: the browser counts
+        last = gr.State(None)  # the turn and the request whose answer is shown
+        turn = gr.Number(visible=False)  # a count by the browser, because requests may arrive in another order
         run = {"inputs": [picture, names, title, last, turn], "outputs": [viewer, last], "js": COUNT, **MODEL}
         run |= {"api_visibility": "private", "show_progress_on": viewer, "show_progress": "minimal"}
         picture.change(None, picture, js=LOOK, api_visibility="private")
@@ -84,9 +84,9 @@ def build_page(service: Service, examples: Sequence[Example]) -> gr.Blocks:
 
 
 def make_picture() -> gr.Image:
-    """The field of the picture. Its file stays as the visitor sent it: whether it is a picture is the service's to say.
+    """The field of the picture. gradio must not convert the uploaded file: the service checks whether it is a picture.
 
-    (A subclass would have gradio write a file beside this one.)
+    Methods are replaced on the object, because gradio would write a file beside this one for a subclass.
     """
     places = {"sources": ["upload", "clipboard"], "type": "filepath", "buttons": []}
     picture = gr.Image(label="Picture", height=260, elem_id="picture", **places)
@@ -106,7 +106,7 @@ def _text(name: str) -> str:
 
 
 def _titles(service: Service) -> list[tuple[str, str]]:
-    """The vocabularies to choose from: what is shown, and the value."""
+    """The vocabularies to choose from: (shown text, value)."""
     sizes = {name: len(load_vocabulary(name).classes) for name in vocabulary_names()}
     fitting = {name: size for name, size in sizes.items() if size <= service.limits.max_names}
     titles = [(f"{name}: {size} names more", name) for name, size in fitting.items()]
@@ -126,16 +126,16 @@ def _answer(
     turn: float | None,
     again: bool = False,
 ) -> tuple[Any, Any]:
-    """What becomes of the viewer and the request in view.
+    """Answer a request: the new values of the viewer and of ``last``.
 
     Args:
-        service: answers it.
-        path: of the picture.
-        tags: as typed.
-        title: of a vocabulary.
-        last: turn and request of what is in view: the same request is not answered anew, unless ``again``.
-        turn: counts the requests of this page: one that a later one has overtaken is not answered.
-        again: whether the visitor asked for it.
+        service: answers the request.
+        path: path of the picture.
+        tags: the names as typed.
+        title: name of a vocabulary.
+        last: turn and request of the answer that is shown. The same request is not answered again, unless ``again``.
+        turn: number of the request. A request is not answered if the answer to a later one is shown already.
+        again: whether the visitor clicked Segment.
     """
     tags, turn = tags or [], turn or 0
     turn_in_view, in_view = last or (0, None)
@@ -152,7 +152,7 @@ def _answer(
             answer = sentence(_missing(path))
     except UsageError as error:
         answer = sentence(str(error), error=True)
-    except Exception:  # a visitor cannot help it; whoever runs the server can
+    except Exception:  # the log, for whoever runs the server, has the reason; a visitor could not use it
         traceback.print_exc(file=sys.stderr)
         answer = sentence("Something went wrong on the server; its log has the reason.", error=True)
     answer |= {"picture": path}
@@ -162,9 +162,9 @@ def _answer(
 
 
 def _not_taken(last: tuple[float, list] | None) -> tuple[Any, Any]:
-    """What becomes of the viewer and the request in view where gradio refuses one.
+    """The new values of the viewer and of ``last`` when gradio refuses a request.
 
-    Its queue is full, or the picture was sent to a server that has been started anew since.
+    gradio refuses a request if its queue is full, or if the server has been restarted since the picture was uploaded.
     """
     return sentence(NOT_TAKEN, error=True), (last[0] if last else 0, None)
 

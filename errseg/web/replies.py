@@ -1,4 +1,4 @@
-"""What a request that is refused gets: one sentence as JSON, whoever refuses it, and at most one line in the log."""
+"""Replies to requests. A refused request gets one sentence as JSON, and at most one line in the log."""
 
 import json
 import sys
@@ -13,27 +13,27 @@ Receive, Send = Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[
 Headers = Sequence[tuple[bytes, bytes]]
 
 NOT_OURS = "This is no request that the page sends; reload the page."
-SENTENCES = {  # for errors of the application behind, whose own words may name files of the server
+SENTENCES = {  # for errors of gradio, whose own messages may name files of the server
     403: "This page has nothing here.",
     404: "This page has nothing here.",
     405: "This page has nothing here.",
-    413: "This is more than the page takes.",
+    413: "This is more than the page accepts.",
     503: "Too many requests are waiting now; try again in a minute.",
 }
 WENT_WRONG = "Something went wrong on the server; its log has the reason."
-LONGEST = 300  # characters of an exception in the log, which may hold what a visitor sent
+LONGEST = 300  # most characters of an exception in the log; its message may hold a visitor's text
 
 
 class Refusal(Exception):
-    """A request is not answered; the message is the sentence that its sender gets."""
+    """A request is refused; the message is the sentence for its sender."""
 
     def __init__(self, status: int, sentence: str, headers: Headers = (), closes: bool = False):
         """
         Args:
-            status: HTTP's number.
-            sentence: for the sender.
-            headers: of the answer.
-            closes: whether the connection ends, because the rest of the request is not read.
+            status: the HTTP status.
+            sentence: the sentence for the sender.
+            headers: further headers of the answer.
+            closes: close the connection, because the rest of the request is not read.
         """
         super().__init__(sentence)
         self.status = status
@@ -41,20 +41,20 @@ class Refusal(Exception):
 
 
 class Gone(Exception):
-    """Whoever sent the request has hung up."""
+    """The sender of a request has closed the connection."""
 
 
 class Reply:
     """The sending side of one request. An answer with an error status goes out as a JSON sentence."""
 
     def __init__(self, send: Send):
-        self.headers: list[tuple[bytes, bytes]] = []  # further ones of an answer that is no refusal
+        self.headers: list[tuple[bytes, bytes]] = []  # further headers of an answer that is no refusal
         self._send = send
         self._is_started = self._is_ended = False
 
     async def send(self, message: Message) -> None:
-        """Pass a message of the application behind, or refuse in its place."""
-        if self._is_ended:  # the body of an error that has been replaced
+        """Pass a message of gradio on. If it begins an error, send a refusal instead."""
+        if self._is_ended:  # the body of an error that was replaced by a refusal
             return
         if message["type"] == "http.response.start":
             status = message["status"]
@@ -85,7 +85,7 @@ class Reply:
         await self._send({"type": "http.response.body", "body": content.encode()})
 
     async def refuse(self, refusal: Refusal) -> None:
-        """Answer with a sentence; an answer that has begun ends where it is."""
+        """Answer with a sentence. An answer that has begun already is ended instead."""
         if not self._is_started:
             await self.json({"error": str(refusal)}, refusal.status, refusal.headers)
         elif not self._is_ended:

@@ -1,4 +1,4 @@
-"""Running the page: one temporary folder for all that visitors send, which goes when the server does."""
+"""Run the page. All files of visitors are in one temporary folder, which is deleted when the server ends."""
 
 import asyncio
 import ctypes
@@ -32,20 +32,20 @@ __all__ = ["check_gradio", "end_by_signal", "serve", "temporary_folder"]
 
 PREFIX = "errseg_web_"
 SETTINGS = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "GRADIO_SHARE": "False"}
-SETTINGS["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"  # or gradio counts up to ten thousand requests anew for each
-NOT_WANTED = {  # of what gradio can
+SETTINGS["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"  # otherwise gradio counts up to 10,000 requests again at each request
+NOT_WANTED = {  # features of gradio that are off, and quiet settings
     **dict.fromkeys(("share", "run_history", "ssr_mode", "mcp_server", "pwa", "enable_monitoring", "inline"), False),
     **dict.fromkeys(("footer_links", "allowed_paths"), []),
     "num_workers": 0,
     "quiet": True,
-    "state_session_capacity": 32,  # visitors whose last result stays in memory, where gradio puts it
+    "state_session_capacity": 32,  # visitors whose last result gradio keeps in memory
 }
-LOOK = 2.0  # seconds between two looks at connections and unread answers
+LOOK = 2.0  # seconds between two checks of connections and unread answers
 LOCAL = ("127.0.0.1", "localhost", "0.0.0.0", "::1")
 
 
 def check_gradio() -> None:
-    """Raise UsageError where the page's toolkit is missing."""
+    """Raise UsageError if gradio is not installed."""
     if find_spec("gradio") is None:
         raise UsageError("the web page needs gradio; run pip install -e '.[web]'.")
 
@@ -62,26 +62,26 @@ def serve(
 
     Args:
         segmenter: the model.
-        host: address to listen at.
-        port: of it.
-        limits: of what visitors may ask for.
-        allowed_hosts: further names under which visitors reach the page.
-        auth: whom the page answers; everybody where None.
+        host: the address at which the server listens.
+        port: the port at which the server listens.
+        limits: the limits of visitors' requests.
+        allowed_hosts: further host names under which visitors reach the page.
+        auth: user and password; None: everybody may use the page.
 
     Raises:
-        UsageError: gradio is missing, host and port cannot be had, or a host is none.
+        UsageError: gradio is missing, the server cannot listen at host and port, or a host name is invalid.
     """
     check_gradio()
     hosts = Hosts(host, allowed_hosts)
     with temporary_folder() as folder, sweeping(folder, limits.keep_seconds, folder / EXAMPLES, folder / LOCK):
-        from .page import FOLDER, THEME, build_page  # imports gradio, which reads the settings of the environment
+        from .page import FOLDER, THEME, build_page  # here: gradio reads the environment when it is imported
         from .unread import Unread, tame
 
         page, unread = build_page(Service(segmenter, limits), draw_examples(folder / EXAMPLES)), Unread()
         tame(page, unread)
         uploads = Uploads(folder, limits.max_bytes, limits.max_stored)
         events = {number for number, event in page.fns.items() if event.fn is not None}
-        gate = Gate, (uploads, hosts, auth, events), {}  # class and arguments, as FastAPI takes them
+        gate = Gate, (uploads, hosts, auth, events), {}  # class and arguments, in FastAPI's form
         try:
             _, url, _ = page.launch(
                 server_name=host,
@@ -104,7 +104,7 @@ def serve(
 
 
 def _look_after(server: Any, *calls: Callable[[], None]) -> None:
-    """Have a server's own thread call functions for as long as it runs."""
+    """Call functions regularly in the server's own thread, as long as the server runs."""
 
     async def work() -> None:
         while not server.should_exit:
@@ -112,23 +112,23 @@ def _look_after(server: Any, *calls: Callable[[], None]) -> None:
             for call in calls:
                 try:
                     call()
-                except Exception as error:  # the next look may go better
+                except Exception as error:  # the next call may succeed
                     log("not looked after", error)
 
     asyncio.run_coroutine_threadsafe(work(), server.servers[0].get_loop())
 
 
 def _give_back() -> None:
-    """Return memory that is free to the system: glibc keeps that of each thread until it is asked."""
+    """Return free memory to the system. glibc keeps the free memory of each thread until ``malloc_trim`` is called."""
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
         trim(0)
 
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder that takes whatever gradio or ``tempfile`` writes for a visitor, and is deleted at the end.
+    """A folder for all files that gradio or ``tempfile`` writes. It is deleted at the end of the context.
 
-    Those of processes that were killed are deleted first.
+    The folders of processes that were killed are deleted first.
     """
     remove_abandoned(Path(tempfile.gettempdir()), PREFIX)
     folder = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
@@ -152,11 +152,11 @@ def temporary_folder() -> Iterator[Path]:
 
 
 def end_by_signal() -> None:
-    """Have SIGTERM and SIGHUP end the process as ``sys.exit`` does, so that the temporary folder goes."""
+    """Let SIGTERM and SIGHUP end the process like ``sys.exit``, so that the temporary folder is deleted."""
 
     def end(number: int, frame: FrameType | None) -> None:
         for each in _signals():
-            signal.signal(each, signal.SIG_IGN)  # a second one must not cut the cleaning short
+            signal.signal(each, signal.SIG_IGN)  # a second signal must not interrupt the cleaning
         sys.exit(128 + number)
 
     for each in _signals():

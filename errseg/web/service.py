@@ -1,4 +1,4 @@
-"""Requests to the model, one at a time and within limits, however many visitors there are."""
+"""Answer the requests of all visitors with one model, one at a time and within limits."""
 
 import threading
 from collections.abc import Sequence
@@ -18,47 +18,47 @@ __all__ = ["DEFAULT_LIMITS", "Limits", "Service", "open_picture"]
 
 
 class Limits(NamedTuple):
-    """What a visitor may ask for."""
+    """The limits of visitors' requests."""
 
-    max_pixels: int = 25_000_000  # of a picture
+    max_pixels: int = 25_000_000  # in a picture
     max_names: int = 1000
     max_bytes: int = 50_000_000  # of an uploaded file
-    max_stored: int = 2_000_000_000  # of all that are kept at a time
+    max_stored: int = 2_000_000_000  # bytes of all uploads that are kept at a time
     keep_seconds: int = 600  # until an uploaded file is deleted
 
 
 DEFAULT_LIMITS = Limits()
 
-# Pillow reads more, some of it by programs that it starts, such as PostScript; older ones read no AVIF.
+# Pillow reads more formats, some of them by starting a program (PostScript). Older versions cannot read AVIF.
 Image.init()
 FORMATS = tuple({"JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM"} & set(Image.OPEN))
-MAX_WORDS = 100_000  # that the tokenizer remembers
+MAX_WORDS = 100_000  # words in the cache of the tokenizer
 
 
 class Service:
-    """Segments pictures for several visitors with one model; each request brings its own names."""
+    """Segments pictures for several visitors with one model. Each request has its own names."""
 
     def __init__(self, segmenter: Segmenter, limits: Limits = DEFAULT_LIMITS):
         """
         Args:
-            segmenter: the model; its own vocabulary stays as it is.
-            limits: requests beyond them are refused.
+            segmenter: the model; its own vocabulary does not change.
+            limits: requests that exceed them are refused.
         """
         self.limits = limits
         self._segmenter = segmenter
-        self._last: Segmenter | None = None  # on the same model, with the vocabulary of the last request
+        self._last: Segmenter | None = None  # the same model, with the vocabulary of the last request
         self._lock = threading.Lock()  # the model answers one request at a time
 
     def segment(self, path: str | Path, tags: Sequence[str], title: str | None = None) -> Result:
         """Segment a picture.
 
         Args:
-            path: of its file.
-            tags: names, tidy.
-            title: of a vocabulary of this package whose names count too.
+            path: path of the picture's file.
+            tags: names, as tidy tags.
+            title: name of a vocabulary of this package, whose names are added.
 
         Raises:
-            UsageError: the picture or the names cannot be used, or are beyond the limits.
+            UsageError: the picture or the names cannot be used, or exceed the limits.
         """
         vocabulary = vocabulary_of(names_of(tags), title, self.limits.max_names)
         image = open_picture(path, self.limits.max_pixels)
@@ -84,7 +84,7 @@ def open_picture(path: str | Path, max_pixels: int) -> np.ndarray:
     """Read an uploaded file: (H, W, 3) uint8 RGB. The size is checked before the pixels are decoded.
 
     Raises:
-        UsageError: it is gone, no picture, or too large; the sentence does not tell where it was stored.
+        UsageError: the file is gone, is no picture, or is too large. The message does not name the path of the file.
     """
     if not Path(path).is_file():
         raise UsageError("This picture has been deleted here meanwhile; choose it again.")
@@ -95,16 +95,16 @@ def open_picture(path: str | Path, max_pixels: int) -> np.ndarray:
             return read_image(image)
     except Image.DecompressionBombError as error:
         raise UsageError(f"This picture has far more than {max_pixels} pixels; make it smaller.") from error
-    except UnidentifiedImageError as error:  # its message names the file
+    except UnidentifiedImageError as error:  # its own message would name the file
         raise UsageError("This file is no picture that can be read; choose a whole JPEG, PNG or WebP file.") from error
     except (UsageError, MemoryError):
         raise
-    except Exception as error:  # Pillow's readers raise all kinds of errors on damaged bytes
+    except Exception as error:  # Pillow's readers raise many types of errors for damaged files
         raise UsageError("This picture is damaged; choose a whole JPEG, PNG or WebP file.") from error
 
 
 def _too_large(width: int, height: int, max_pixels: int) -> UsageError:
     return UsageError(
-        f"This picture has {width} x {height} pixels, and this page takes {max_pixels / 1e6:.3g} million; "
+        f"This picture has {width} x {height} pixels, and this page accepts {max_pixels / 1e6:.3g} million; "
         "make it smaller."
     )

@@ -1,6 +1,6 @@
-"""Connections that stand still: those that bring no request, and those whose other end does not read.
+"""Close stalled connections: those that send no request, and those whose other end does not read the answer.
 
-uvicorn waits for both without end; a gate behind it sees neither.
+uvicorn waits for both without limit, and an application does not see them.
 """
 
 import time
@@ -9,25 +9,25 @@ from typing import Any
 
 __all__ = ["Sockets"]
 
-IDLE = 20  # seconds until a request has arrived with its headers
-STALLED = 20  # seconds in which the other end reads something
-HURRIED = 3  # as STALLED, where much is waiting
-MUCH = 16 << 20  # bytes of all connections
+IDLE = 20  # most seconds until a request and its headers have arrived
+STALLED = 20  # most seconds in which the other end reads nothing
+HURRIED = 3  # replaces STALLED where more than MUCH bytes wait to be read
+MUCH = 16 << 20  # bytes, of all connections
 
 
 class Sockets:
-    """Cuts the connections of a uvicorn server that stand still."""
+    """Closes the stalled connections of a uvicorn server."""
 
     def __init__(self, server: Any):
         """
         Args:
-            server: of uvicorn, running.
+            server: a running uvicorn server.
         """
         self._connections = server.server_state.connections
         self._since: weakref.WeakKeyDictionary[Any, tuple[Any, float]] = weakref.WeakKeyDictionary()
 
     def cut(self) -> None:
-        """Look at each connection; to be called in the server's thread, every second or so."""
+        """Check each connection, and close it if it is stalled. Call this in the server's thread every few seconds."""
         now = time.monotonic()
         waiting = sum(each.transport.get_write_buffer_size() for each in self._connections)
         for each in list(self._connections):
@@ -40,7 +40,7 @@ class Sockets:
 
 
 def _state(connection: Any) -> tuple[str, int] | None:
-    """What a connection waits for, and a number that changes with each progress; None where it is the server's turn."""
+    """What a connection waits for, and a number that changes with each progress; None while the server works on it."""
     cycle, size = getattr(connection, "cycle", None), connection.transport.get_write_buffer_size()
     if size:
         return "writing", size

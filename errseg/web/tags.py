@@ -1,4 +1,4 @@
-"""Names as tags: what a visitor typed, and what the model is asked for."""
+"""Tags: names as a visitor types them, and their conversion to a vocabulary."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,23 +9,23 @@ from errseg.errors import UsageError
 
 __all__ = ["MAX_NAME_LENGTH", "names_of", "tidy", "vocabulary_of"]
 
-MAX_NAME_LENGTH = 500  # of a name, in characters; the text tower reads less, and says so
+MAX_NAME_LENGTH = 500  # characters of a name; the text tower has a lower limit, with its own message
 
 
 def tidy(tags: Sequence[Any], max_names: int) -> list[str]:
-    """Tags with one name each, none twice; a name that has commas itself keeps its quotes.
+    """Tidy tags: one name in each tag, and no name twice. A name that has commas itself keeps its quotes.
 
-    Tidy tags stay as they are.
+    Tidy tags do not change.
 
     Args:
-        tags: what was typed: names, or several with commas between them.
-        max_names: how many are allowed.
+        tags: the typed texts: a name, or several names separated by commas.
+        max_names: the largest number of names.
 
     Raises:
-        UsageError: there are too many, one is too long or no text, or a quote is not closed.
+        UsageError: there are too many names, a name is too long or no text, or a quote is not closed.
     """
     if len(tags) > max_names:
-        raise UsageError(f"There are {len(tags)} names, and this page takes {max_names}; leave some out.")
+        raise UsageError(f"There are {len(tags)} names, and this page accepts {max_names}; leave some out.")
     found: dict[str, str] = {}
     for tag in tags:
         if not isinstance(tag, str) or len(tag) > max_names * MAX_NAME_LENGTH:
@@ -33,12 +33,12 @@ def tidy(tags: Sequence[Any], max_names: int) -> list[str]:
         for name in names_from_text(tag) if tag.strip(" ,") else []:
             if len(name) > MAX_NAME_LENGTH:
                 raise UsageError(
-                    f"The name {name[:40]!r}… has {len(name)} characters, and this page takes {MAX_NAME_LENGTH}; "
+                    f"The name {name[:40]!r}… has {len(name)} characters, and this page accepts {MAX_NAME_LENGTH}; "
                     "shorten it."
                 )
             found.setdefault(name.lower(), name)
     if len(found) > max_names:
-        raise UsageError(f"There are {len(found)} names, and this page takes {max_names}; leave some out.")
+        raise UsageError(f"There are {len(found)} names, and this page accepts {max_names}; leave some out.")
     return [_quoted(name) for name in found.values()]
 
 
@@ -48,15 +48,15 @@ def names_of(tags: Sequence[str]) -> list[str]:
 
 
 def vocabulary_of(names: Sequence[str], title: str | None, max_names: int) -> Vocabulary:
-    """What the model is asked for: the names of a vocabulary of this package, and further ones that it lacks.
+    """The vocabulary of a request: a vocabulary of this package, and further names that it lacks.
 
     Args:
-        names: the further ones, with commas between synonyms.
-        title: of the vocabulary, such as ``"ade20k_150"``; None or "" for none.
-        max_names: how many are allowed.
+        names: the further names, with commas between synonyms.
+        title: name of the vocabulary, such as ``"ade20k_150"``; None or "" for none.
+        max_names: the largest number of names.
 
     Raises:
-        UsageError: there are none or too many, one is blank or the same as another, or there is no such vocabulary.
+        UsageError: there are no names or too many; a name is blank or equal to another; or the vocabulary is unknown.
     """
     if title and title not in vocabulary_names():
         raise UsageError(f"There is no vocabulary {title!r}; choose one of {', '.join(vocabulary_names())}.")
@@ -64,7 +64,7 @@ def vocabulary_of(names: Sequence[str], title: str | None, max_names: int) -> Vo
     known = {_first(name) for name in base.classes}
     more = [name for name in names if _first(name) not in known]
     if len(base.classes) + len(more) > max_names:
-        raise UsageError(f"There are {len(base.classes) + len(more)} names, and this page takes {max_names}.")
+        raise UsageError(f"There are {len(base.classes) + len(more)} names, and this page accepts {max_names}.")
     if base.classes and not more:
         return base
     own = as_vocabulary(more)

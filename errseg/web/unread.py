@@ -1,7 +1,7 @@
-"""Answers on their way through gradio's queue: errors as sentences, and a bound on what nobody fetches.
+"""Bound the answers that wait in gradio's queue, and turn gradio's errors into sentences.
 
-gradio keeps an answer, megabytes of pictures, until its visitor's stream reads it, which may be never, and once more in
-the visitor's state. gradio is imported here.
+gradio keeps an answer, which holds megabytes of pictures, until the visitor's stream reads it. That may never happen.
+gradio also keeps a copy in the visitor's state. This module imports gradio.
 """
 
 import time
@@ -14,36 +14,36 @@ from .replies import NOT_OURS, log
 
 __all__ = ["Unread", "tame"]
 
-MAX_UNREAD = 16 << 20  # characters of the answers that wait
-KEEP = 60  # seconds that one waits
-SMALL = 1 << 14  # characters; smaller ones do not count
-VISITS = 500  # whose messages are kept
-MESSAGES = 8  # of a visit that wait, answers not counted
+MAX_UNREAD = 16 << 20  # most characters of all waiting answers
+KEEP = 60  # most seconds that an answer waits
+SMALL = 1 << 14  # characters; smaller answers do not count
+VISITS = 500  # most visits whose messages are kept
+MESSAGES = 8  # most waiting messages of a visit; answers are kept in any case
 NOT_FETCHED = "This answer was not fetched in time; click Segment again."
 
 
 class Unread:
-    """The answers that wait to be fetched. The oldest ones become a sentence when they are too many or too old."""
+    """The answers that wait to be fetched. If they are too large or too old, a sentence replaces the oldest ones."""
 
     def __init__(self, max_size: int = MAX_UNREAD, seconds: float = KEEP):
         """
         Args:
-            max_size: characters of all of them.
-            seconds: that one waits.
+            max_size: most characters of all waiting answers.
+            seconds: most seconds that an answer waits.
         """
         self._max_size = max_size
         self._seconds = seconds
-        self._kept: list[tuple[weakref.ref, int, float]] = []  # message, size and when it came
+        self._kept: list[tuple[weakref.ref, int, float]] = []  # message, size and time of arrival
 
     def note(self, message: Any) -> None:
-        """Keep an eye on a message that has just come."""
+        """Register a new message; small ones do not count."""
         size = _size(getattr(message, "output", None))
         if size > SMALL:
             self._kept.append((weakref.ref(message), size, time.monotonic()))
             self.forget()
 
     def forget(self) -> None:
-        """Empty the messages beyond the bounds; those that were fetched are gone already."""
+        """Replace the oldest answers by a sentence until the bounds are met. Fetched answers do not count."""
         kept = [each for each in self._kept if each[0]() is not None]
         total, before = sum(size for _, size, _ in kept), time.monotonic() - self._seconds
         while kept and (total > self._max_size or kept[0][2] < before):
@@ -55,11 +55,11 @@ class Unread:
 
 
 def tame(page: gr.Blocks, unread: Unread) -> None:
-    """Have a page's queue keep no more than it must, and answer each failure with a sentence.
+    """Bound the memory of a page's queue, and let it answer each failure with a sentence.
 
     Args:
-        page: with its queue.
-        unread: bounds what waits.
+        page: the page, with its queue.
+        unread: bounds the waiting answers.
     """
     queue, process, put = page._queue, page.process_api, page._queue.send_message
     queue.pending_messages_per_session.max_size = VISITS
@@ -68,7 +68,7 @@ def tame(page: gr.Blocks, unread: Unread) -> None:
         waiting = queue.pending_messages_per_session.get(event.session_hash)
         if waiting is None:  # the visit has been forgotten
             return
-        if waiting.qsize() >= MESSAGES and not hasattr(event_message, "output"):  # it says how long the queue is
+        if waiting.qsize() >= MESSAGES and not hasattr(event_message, "output"):  # only news about the queue
             return
         put(event, event_message)
         unread.note(event_message)
@@ -79,11 +79,11 @@ def tame(page: gr.Blocks, unread: Unread) -> None:
     async def process_api(block_fn: Any, inputs: list, state: Any = None, **options: Any) -> dict[str, Any]:
         try:
             return await process(block_fn, inputs, state=state, **options)
-        except Exception as error:  # the page's own functions raise none for a question of the page
+        except Exception as error:  # for questions of the page itself, its functions raise none
             log("not answered", error)
             raise gr.Error(NOT_OURS, print_exception=False) from None
         finally:
-            if state is not None:  # gradio would keep inputs and outputs for links to this moment, which are shut
+            if state is not None:  # gradio would keep inputs and outputs for links to the present state, which are off
                 for block in (*block_fn.inputs, *block_fn.outputs):
                     state._update_value_in_config(block._id, None)
 
@@ -92,7 +92,7 @@ def tame(page: gr.Blocks, unread: Unread) -> None:
 
 
 def _size(value: Any) -> int:
-    """Characters of the text in a value."""
+    """The number of characters of all texts in a value."""
     if isinstance(value, str):
         return len(value)
     if isinstance(value, dict):

@@ -1,7 +1,7 @@
-"""Pictures that visitors send: each has a folder of its own in that of its visitor, and nobody else's can be named.
+"""The uploaded pictures. Each has its own folder in the folder of its visitor; a visitor can open only own uploads.
 
-The folder of an upload has a name that cannot be guessed. Its visitor is known by the page's cookie; whoever never
-opened the page has none, and is known by the address.
+The name of an upload's folder cannot be guessed. The page's cookie identifies a visitor. A visitor without a cookie,
+who has not opened the page, is identified by the network address.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ from .replies import Gone, Message, Receive, Refusal
 
 __all__ = ["EXAMPLES", "HEADERS", "Uploads", "Visitor", "read_body"]
 
-HEADERS = 1 << 16  # bytes around an uploaded file
+HEADERS = 1 << 16  # bytes of a request in addition to the uploaded file
 EXAMPLES, VISITORS = "examples", "visitors"  # folders
-SHARE = 2  # a client may fill this part of the room: one half
-GRACE, RATE = 20, 20_000  # seconds for a body, and bytes in each further second
-LONGEST_NAME = 150  # bytes
+SHARE = 2  # a client may use 1 / SHARE of ``max_stored``
+GRACE, RATE = 20, 20_000  # a body may take GRACE seconds, and one more second for every RATE bytes
+LONGEST_NAME = 150  # most bytes of a file name
 FULL = "Too many pictures are kept here now; try again in some minutes."
 
 
@@ -35,24 +35,24 @@ class Visitor(NamedTuple):
 
 
 class Uploads:
-    """Receives pictures within bounds, and tells whose a path is."""
+    """Receives pictures within bounds, and decides which visitor may open a path."""
 
     def __init__(self, folder: Path, max_bytes: int, max_stored: int):
         """
         Args:
-            folder: takes the uploads; the examples are in it too.
-            max_bytes: of an upload.
-            max_stored: bytes of all uploads that are kept at a time.
+            folder: the folder of the uploads and of the examples.
+            max_bytes: most bytes of an upload.
+            max_stored: most bytes of all uploads that are kept at a time.
         """
         self.most = max_bytes + HEADERS
         self._folder = folder.resolve()
         self._max_stored = max_stored
-        self._coming: Counter[str] = Counter()  # bytes received of the uploads under way, for each client
+        self._coming: Counter[str] = Counter()  # for each client, the bytes received of its unfinished uploads
 
     def may_open(self, path: object, visitor: Visitor) -> bool:
-        """Whether a path, its links followed, is that of an upload of the visitor or of an example.
+        """Whether a path, after links are resolved, is in an upload folder of the visitor or in that of the examples.
 
-        The answer does not depend on whether there is such a file.
+        The answer does not depend on whether the file exists.
         """
         if not isinstance(path, str) or "\0" in path:
             return False
@@ -67,11 +67,11 @@ class Uploads:
         return bool(visitor.cookie) or parts[1] == _digest(visitor.client)
 
     async def take(self, scope: Message, receive: Receive, visitor: Visitor) -> str:
-        """Receive an upload; returns its path.
+        """Receive an upload; returns the path of its file.
 
         Raises:
-            Refusal: it is no upload of one file, too slow, too large, or there is no room for it.
-            Gone: the visitor hung up.
+            Refusal: the request is no upload of one file, is too slow or too large, or there is no room for it.
+            Gone: the visitor has closed the connection.
         """
         from starlette.datastructures import Headers
         from starlette.formparsers import MultiPartException, MultiPartParser
@@ -100,7 +100,7 @@ class Uploads:
             raise Refusal(507, "The server has no room for pictures now; try again later.", closes=True) from error
         finally:
             self._coming[visitor.client] -= received
-            self._coming += Counter()  # without the clients that are at zero
+            self._coming += Counter()  # removes the clients whose count is 0
 
     def _write(self, content: BinaryIO, visitor: Visitor, name: str) -> str:
         place = self._folder.joinpath(VISITORS, _digest(visitor.client), _digest(visitor.cookie), secrets.token_hex(16))
@@ -115,7 +115,7 @@ class Uploads:
         return str(place / name)
 
     async def _room(self, client: str) -> tuple[int, int]:
-        """Bytes that are kept: of all clients, and of one."""
+        """Bytes that are kept: of all clients, and of this client."""
         visitors = self._folder / VISITORS
         return (
             await asyncio.to_thread(stored, self._folder),
@@ -129,15 +129,15 @@ class Uploads:
 
 
 async def read_body(receive: Receive, most: int) -> AsyncIterator[bytes]:
-    """The pieces of a request's body.
+    """Yield the chunks of a request's body.
 
     Args:
-        receive: gives them.
-        most: bytes that it may have.
+        receive: returns the messages of the request.
+        most: most bytes of the body.
 
     Raises:
-        Refusal: it has more, or comes too slowly.
-        Gone: it ends before its end.
+        Refusal: the body is larger, or arrives too slowly.
+        Gone: the connection was closed before the end of the body.
     """
     clock = asyncio.get_running_loop().time
     start, received, more = clock(), 0, True
@@ -151,7 +151,7 @@ async def read_body(receive: Receive, most: int) -> AsyncIterator[bytes]:
         chunk, more = message.get("body", b""), message.get("more_body", False)
         received += len(chunk)
         if received > most:
-            raise Refusal(413, "This is more than the page takes.", closes=True)
+            raise Refusal(413, "This is more than the page accepts.", closes=True)
         yield chunk
 
 
@@ -160,7 +160,7 @@ def _digest(text: str) -> str:
 
 
 def _file_name(text: str) -> str:
-    """The name of a file as a visitor has it, without folders and unusual characters; "" where nothing is left."""
+    """The visitor's name of a file, without folders and unusual characters; "" where nothing is left."""
     name = re.sub(r"[^\w.() -]", "_", text.replace("\\", "/").rpartition("/")[2]).strip(". ")
     stem, suffix = os.path.splitext(name)
     suffix = suffix if len(suffix) < 10 else ""

@@ -1,7 +1,7 @@
-"""What the browser gets: pictures as data URLs, so that no file of a result is ever written.
+"""The data of a result for the browser. Pictures are data URLs, so that no file of a result is written.
 
-The map is a PNG of the size of the display: red and green hold the place of a pixel's name in ``classes`` (red + 256
-green), blue its confidence (0 to 255).
+The map is a PNG of the size of the display. Red + 256 green is the index of a pixel's name in ``classes``; blue is its
+confidence (0 to 255).
 """
 
 import base64
@@ -18,20 +18,20 @@ from errseg.visualization import fit
 
 __all__ = ["sentence", "view"]
 
-SMALLEST_SIDE, LARGEST_SIDE = 640, 1280  # of the displayed picture's longer side
+SMALLEST_SIDE, LARGEST_SIDE = 640, 1280  # limits of the displayed picture's longer side, in pixels
 
 
 def sentence(text: str, error: bool = False) -> dict[str, Any]:
-    """A sentence in the place of a result."""
+    """The data that show a sentence instead of a result."""
     return {"sentence": text, "error": error}
 
 
 def view(result: Result, stem: str = "picture") -> dict[str, Any]:
-    """A result as the page shows it.
+    """The data that show a result.
 
     Args:
-        result: of a picture.
-        stem: how the names of its downloads begin.
+        result: the result of a picture.
+        stem: the beginning of the file names of its downloads.
     """
     height, width = result.labels.shape
     side = min(max(height, width, SMALLEST_SIDE), LARGEST_SIDE)
@@ -53,7 +53,7 @@ def view(result: Result, stem: str = "picture") -> dict[str, Any]:
 
 
 def _map(result: Result, side: int) -> np.ndarray:
-    """(h, w, 3) uint8."""
+    """The map, (h, w, 3) uint8; see the top of this file."""
     place = np.zeros(len(result.names), np.int64)
     place[[each.id for each in result.classes]] = np.arange(len(result.classes))
     labels = place[fit(result.labels, (side, side), label=True)]
@@ -62,7 +62,7 @@ def _map(result: Result, side: int) -> np.ndarray:
 
 
 def _labels(result: Result) -> Image.Image:
-    """The mask in full size, as ``Result.save`` writes it."""
+    """The label map in full size, as ``Result.save`` writes it."""
     return Image.fromarray(result.labels.astype(np.uint8 if len(result.names) <= 256 else np.uint16))
 
 

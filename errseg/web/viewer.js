@@ -1,16 +1,16 @@
-// The overlay: draws what the server found, answers the pointer, hides names, saves files. Nothing here asks the server.
-// gradio runs this once, with `element`, `props` and `watch`. Names are text wherever they go, never markup.
+// The overlay: draws the result, shows the name at the pointer, hides names, saves files. It sends nothing to the server.
+// gradio runs this once, with `element`, `props` and `watch`. Names are always inserted as text, never as markup.
 
 const find = (selector) => element.querySelector(selector);
 const canvas = find("canvas");
 const pen = canvas.getContext("2d", { willReadFrequently: true });
 const tip = find(".ev-tip");
 const slider = find(".ev-opacity input");
-const hidden = new Set(); // names that are switched off; they stay so in the next result
-let shown = null; // the result in view: what the server sent, and the pixels of its pictures
-let latest = 0; // number of the latest result, for an older one may be decoded later
-let picture = null; // where the server keeps the one in the field
-let point = null; // [x, y] of the canvas that the tip tells of
+const hidden = new Set(); // names that are switched off; they stay off in the next result
+let shown = null; // the result that is shown: the server's data, and the pixels of its pictures
+let latest = 0; // number of the latest result, because an older one may be decoded later
+let picture = null; // the server's path of the picture in the field
+let point = null; // [x, y] on the canvas of the point that the tip describes
 
 function make(tag, className, text) {
   const node = document.createElement(tag);
@@ -34,7 +34,7 @@ async function pixelsOf(url) {
 
 async function show(value) {
   const number = ++latest;
-  const isLate = value?.picture !== undefined && value.picture !== picture; // it is of another picture
+  const isLate = value?.picture !== undefined && value.picture !== picture; // a result of another picture
   const pictures = value?.photo && !isLate ? await Promise.all([pixelsOf(value.photo), pixelsOf(value.map)]) : null;
   if (number !== latest) return;
   find(".ev-result").hidden = !pictures;
@@ -42,7 +42,7 @@ async function show(value) {
   point = shown = null;
   if (pictures) {
     const [photo, map] = pictures;
-    const places = new Uint16Array(map.width * map.height); // of a pixel's name, in value.classes
+    const places = new Uint16Array(map.width * map.height); // index of each pixel's name in value.classes
     for (let i = 0; i < places.length; i++) places[i] = map.data[4 * i] + 256 * map.data[4 * i + 1];
     shown = { ...value, photo, map, places };
     canvas.width = map.width;
@@ -62,7 +62,7 @@ function summary(value) {
   return `${count} of ${value.names} ${value.names === 1 ? "name" : "names"} found, ${value.size.join(" × ")} pixels.`;
 }
 
-// Under the colours the picture is grey, the more so the stronger they are; a name that is switched off shows it as it is.
+// Under the colours, the picture turns grey as the opacity grows. Where a name is switched off, it keeps its own colours.
 function draw() {
   const { photo, places, classes, map } = shown;
   const opacity = slider.value / 100;
@@ -185,7 +185,7 @@ element.addEventListener("click", async (event) => {
   }
 });
 
-// In the field of names a comma ends a name, as Enter does, but for one between quotes.
+// In the field of names, a comma ends a name, like Enter, unless it is between quotes.
 document.addEventListener("keydown", (event) => {
   const input = event.target;
   if (event.key !== "," || !input.matches("#names input") || input.value.split('"').length % 2 === 0) return;
@@ -193,7 +193,7 @@ document.addEventListener("keydown", (event) => {
   if (input.value.trim()) input.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true }));
 });
 
-// The examples are pictures without a text: give their buttons names, whenever gradio makes them.
+// The examples are pictures without text: label their buttons whenever gradio creates them.
 function nameExamples() {
   const buttons = document.querySelectorAll("#examples > .gallery > button");
   buttons.forEach((button, i) => button.setAttribute("aria-label", `Example ${i + 1}`));

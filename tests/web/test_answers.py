@@ -54,7 +54,7 @@ def test_a_request_that_a_later_one_has_overtaken_is_not_answered(answer, segmen
 def test_errors_are_sentences(answer, segmenter, picture, capsys, monkeypatch):
     service = Service(segmenter, Limits(max_names=1))
     view, _ = answer(service, str(picture), ["cat", "sea"], "", None, 1)
-    words = "There are 2 names, and this page takes 1; leave some out."
+    words = "There are 2 names, and this page accepts 1; leave some out."
     assert view == {"sentence": words, "error": True, "picture": str(picture)}
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(service, "segment", lambda *arguments: 1 / 0)

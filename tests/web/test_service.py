@@ -61,7 +61,7 @@ def test_pictures_that_are_refused(segmenter, tmp_path, picture):
     service = Service(segmenter, Limits(max_pixels=1000))
     for path, words in (
         (text, "no picture that can be read"),
-        (large, "41 x 25 pixels, and this page takes 0.001 million"),
+        (large, "41 x 25 pixels, and this page accepts 0.001 million"),
         (tmp_path / "gone.png", "choose it again"),
     ):
         with pytest.raises(UsageError, match=words) as error:

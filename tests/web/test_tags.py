@@ -27,8 +27,8 @@ def test_tidy(typed, neat, names):
 @pytest.mark.parametrize(
     ("typed", "words"),
     [
-        ([str(i) for i in range(11)], "There are 11 names, and this page takes 10"),
-        ([", ".join(map(str, range(11)))], "There are 11 names, and this page takes 10"),
+        ([str(i) for i in range(11)], "There are 11 names, and this page accepts 10"),
+        ([", ".join(map(str, range(11)))], "There are 11 names, and this page accepts 10"),
         (["a" * (MAX_NAME_LENGTH + 1)], f"has {MAX_NAME_LENGTH + 1} characters"),
         (["a" * (10 * MAX_NAME_LENGTH + 1)], "far too long"),
         ([["cat"]], "is no text"),
@@ -60,7 +60,7 @@ def test_names_beside_a_vocabulary():
     [
         ([], "", "There are no names"),
         (["cat", "CAT"], "", "are the same"),
-        (["grass"], "voc_20", "There are 21 names, and this page takes 20"),
+        (["grass"], "voc_20", "There are 21 names, and this page accepts 20"),
         ([], "../secret", "There is no vocabulary"),
     ],
 )

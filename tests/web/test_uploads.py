@@ -189,7 +189,7 @@ def test_a_slow_body_is_refused(monkeypatch):
 
 def test_a_body():
     assert read(source(b"a", b"", b"bc")) == b"abc"
-    with pytest.raises(Refusal, match="more than the page takes"):
+    with pytest.raises(Refusal, match="more than the page accepts"):
         read(source(b"a" * 600, b"a" * 600))
     with pytest.raises(Gone):
         read(source(b"a", then="hangs up"))
