@@ -1,4 +1,4 @@
-// The overlay: draws the result, shows the name at the pointer, hides names, saves files. It sends nothing to the server.
+// The overlay: draws the result, shows the name at the pointer, hides names, saves files. It sends no requests.
 // gradio runs this once, with `element`, `props` and `watch`. Names are always inserted as text, never as markup.
 
 const find = (selector) => element.querySelector(selector);
