@@ -252,7 +252,7 @@ class Segmenter:
                 yield result if background is None else result.with_background(background, min_confidence)
 
     def _predict(self, choice: Choice, inputs: list[dict]) -> Iterator[tuple[np.ndarray, np.ndarray, list[KeptName]]]:
-        """Label maps, confidences and the names kept, of a batch."""
+        """Label map, confidences and kept names of each picture of a batch."""
         self._check_mode()
         encoded = choice.encoded(self.model)
         shows_ranking = "ranking" in system_of_model(self.model).shows

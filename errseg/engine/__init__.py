@@ -1,4 +1,4 @@
-"""Training and its command line."""
+"""Training: the trainer, the optimizer, the processes, and the checks before a run."""
 
 from errseg.config import load_config
 

@@ -1,4 +1,4 @@
-"""The devices that the processes of a run need."""
+"""Check the devices that the processes of a run need."""
 
 import os
 

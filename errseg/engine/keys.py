@@ -15,7 +15,7 @@ SAMPLER = "images are drawn in random order without repetition; take it out"
 
 # The remedy, by key or by the beginning of several keys. Sub-keys of an option that is off have no effect.
 NOT_READ = {
-    "VIS_PERIOD": "no pictures are made in training; use tools/predict.py or tools/visualize.py on a checkpoint",
+    "VIS_PERIOD": "no pictures are made in training; use errseg predict or errseg inspect on a checkpoint",
     "GLOBAL.HACK": "it has no effect; take it out",
     "SOLVER.REFERENCE_WORLD_SIZE": "set SOLVER.IMS_PER_BATCH, SOLVER.BASE_LR and SOLVER.MAX_ITER for the processes",
     "SOLVER.BIAS_LR_FACTOR": "biases have the learning rate of the other parameters; override Trainer.build_optimizer",

@@ -25,14 +25,17 @@ _NORMS = (
 def parameter_groups(
     model: nn.Module, base_lr: float, factors: Mapping[str, float], weight_decay: float, weight_decay_norm: float
 ) -> list[dict[str, Any]]:
-    """Every trainable parameter once, in groups: for each of ``factors`` and for the others, norms and the rest.
+    """Every trainable parameter once, in groups.
+
+    There are two groups for each of ``factors``, and two for all other parameters: one for normalisation layers, and
+    one for the rest.
 
     Args:
         model: the model.
-        base_lr: learning rate of the parameters that no factor is for.
-        factors: of the learning rate of some parameters, by the beginning of their names; the first that fits counts.
-        weight_decay: of all but norms.
-        weight_decay_norm: of the scales and shifts of normalisation layers.
+        base_lr: learning rate of the parameters without a factor.
+        factors: factors of the learning rate, by the beginning of parameter names. The first that fits counts.
+        weight_decay: for all parameters outside normalisation layers.
+        weight_decay_norm: for the scales and shifts of normalisation layers.
     """
     norm_layers = [module for module in model.modules() if isinstance(module, _NORMS)]
     norms = {id(parameter) for layer in norm_layers for parameter in layer.parameters(recurse=False)}
@@ -55,7 +58,9 @@ def parameter_groups(
 
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-    """AdamW, or SGD, over ``parameter_groups`` with the learning rates of the system's record.
+    """The optimizer that SOLVER.OPTIMIZER names, AdamW or SGD, over ``parameter_groups``.
+
+    The learning rates are those of the system's record.
 
     Raises:
         UsageError: SOLVER.OPTIMIZER names another optimizer, or the model has no trainable parameter.

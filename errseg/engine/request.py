@@ -32,7 +32,7 @@ def check_request(args: argparse.Namespace) -> CfgNode:
     """Check the arguments of a command, and return its frozen configuration.
 
     Args:
-        args: the parsed arguments of tools/train_net.py.
+        args: the parsed arguments of ``errseg train`` or ``errseg evaluate``.
 
     Raises:
         UsageError: a file, data set or device is missing, or two arguments exclude each other.

@@ -18,7 +18,7 @@ from .report import place_of
 __all__ = ["Run", "changed_keys", "class_table", "compare", "load_run", "score_table", "warnings_of"]
 
 FILE = "evaluation.json"
-# Sections and keys that are part of the measurement rather than of the model, training's own aside
+# Sections and keys that belong to the measurement, not to the model; keys that only training reads do not count
 TEST_SECTIONS = ("TEST.", "INPUT.", "MODEL.PROMPT.", "MODEL.PRECISION")  # and the systems' test_keys
 TRAINING_DATA = "DATASETS.TRAIN"
 Result = Mapping[str, Any]
@@ -197,7 +197,7 @@ def _data_warnings(a: Result, b: Result) -> list[str]:
     elif a["checksum"] != b["checksum"]:
         found.append(
             f"{name}: the data differ: {a.get('images')} images of checksum {a['checksum'][:12]} in A, "
-            f"{b.get('images')} of {b['checksum'][:12]} in B; tools/check_datasets.py tells which are right."
+            f"{b.get('images')} of {b['checksum'][:12]} in B; errseg data check tells which are right."
         )
     return found
 

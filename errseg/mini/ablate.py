@@ -1,7 +1,7 @@
 """A table of the paper's ablations on the mini world: ``errseg mini ablate TABLE [SEEDS]``.
 
-Every row is the mini ERR-Seg with the keys that the row's file in ``configs/ablations`` changes, trained and evaluated
-by ``errseg train``. Rows share one pretrained CLIP. What is done is not done again.
+For every row, ``errseg train`` trains and evaluates the mini ERR-Seg with the keys of the row's file in
+``configs/ablations``. Rows share one pretrained CLIP. Runs that are done are not done again.
 """
 
 import json
@@ -54,18 +54,18 @@ def label_of(path: Path) -> str:
 
 
 def run(row: str, seed: int, output: Path, config: str, configs: Path, opts: Sequence[str] = ()) -> dict[str, float]:
-    """mIoU of a row, by set, of one seed; trained first unless it was.
+    """The mIoU of a row with one seed, by data set. The row is trained first, unless it has been.
 
     Args:
-        row: as ``rows_of`` gives it.
-        seed: of the training.
-        output: holds ``clip.pt``; the runs go to ``ablations`` in it.
-        config: of the full model.
-        configs: folder of the rows' config files.
+        row: a row of ``rows_of``.
+        seed: the seed of the training.
+        output: the folder that holds ``clip.pt``; the runs are written to its sub-folder ``ablations``.
+        config: the configuration of the full model.
+        configs: the folder of the rows' config files.
         opts: KEY VALUE pairs for every row.
 
     Raises:
-        UsageError: the training failed, or a run that is there had another configuration.
+        UsageError: the training failed, or an existing run had another configuration.
     """
     folder = output / "ablations" / row / f"seed{seed}"
     evaluation = folder / "evaluation.json"

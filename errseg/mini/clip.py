@@ -17,7 +17,10 @@ def errseg_convnext_mini(pretrained: bool = False, **kwargs: object) -> ConvNeXt
 
     Args:
         pretrained: must be false: the weights come from ``errseg mini pretrain``.
-        kwargs: what timm passes to every model, and other arguments of its ``ConvNeXt``.
+        kwargs: the arguments that timm passes to every model, and further arguments of its ``ConvNeXt``.
+
+    Raises:
+        ValueError: ``pretrained`` is true.
     """
     if pretrained:
         raise ValueError("errseg_convnext_mini has no published weights: train them with errseg mini pretrain.")

@@ -1,4 +1,4 @@
-"""Drawing the mini world to disk: ``errseg mini draw [ROOT]``."""
+"""Draw the scenes of the mini world to disk: ``errseg mini draw [ROOT]``."""
 
 import hashlib
 import io

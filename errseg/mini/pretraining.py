@@ -1,4 +1,4 @@
-"""The whole pretraining of the mini CLIP: both phases, the file, and how good the model is."""
+"""The complete pretraining of the mini CLIP: both phases, saving the weights, and measuring the model."""
 
 import logging
 from pathlib import Path
@@ -29,15 +29,15 @@ def pretrain(
     probe_scenes: int = 100,
     seed: int = 0,
 ) -> None:
-    """Pretrain the mini CLIP, and log what it knows.
+    """Pretrain the mini CLIP, save its weights, and log its scores.
 
     Args:
-        path: where the weights go; the file appears complete or not at all.
+        path: the file of the weights; it is written completely or not at all.
         data: the folder of all data sets, which holds the scenes.
-        contrastive_steps: of the first phase; 0: leave it out.
-        dense_steps: of the second phase; 0: leave it out.
-        probe_scenes: of each set, to measure the model on.
-        seed: of both phases.
+        contrastive_steps: steps of the first phase; 0 leaves it out.
+        dense_steps: steps of the second phase; 0 leaves it out.
+        probe_scenes: number of scenes of each data set on which the model is measured.
+        seed: the seed of both phases.
 
     Raises:
         FileNotFoundError: there are no scenes.

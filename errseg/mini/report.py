@@ -49,7 +49,8 @@ def segment_scenes(model: nn.Module, dataset: str, count: int) -> list[dict[str,
     """The first scenes of a data set, segmented into its own vocabulary.
 
     Returns:
-        For each: ``image`` (H, W, 3) uint8, ``truth`` and ``prediction`` (H, W) ids, ``kept`` (K,) ids of names.
+        For each scene: ``image`` (H, W, 3) uint8, ``truth`` and ``prediction`` (H, W) ids, ``kept`` (K,) ids of the
+        names that the system kept.
     """
     metadata = MetadataCatalog.get(dataset)
     model.set_vocabulary(metadata.stuff_classes, num_classes=metadata.num_classes_test)
@@ -74,7 +75,7 @@ def crm_recall(scenes: Sequence[dict[str, np.ndarray]]) -> float:
 
 
 def results_of(evaluation: Path, model: nn.Module) -> dict[str, dict[str, float]]:
-    """The scores of each set, from the ``evaluation.json`` of the evaluation, and CRM's recall.
+    """The scores of each data set, from the ``evaluation.json`` of a run, and CRM's recall.
 
     ``mIoU`` is the evaluator's. ``objects`` and ``grounds`` are the mean IoUs of the names of objects and of grounds.
     Every ground is a seen name, so that ``objects`` of "unseen" is the mean of only the never-seen names.
@@ -157,12 +158,12 @@ def write_report(output: Path, config: str, seconds: float) -> str:
     """Write the report of a run into its folder.
 
     Args:
-        output: holds ``clip.pt``, and in ``errseg`` the results of training and evaluation.
+        output: the folder of the run: it holds ``clip.pt``, and ``errseg``, the OUTPUT_DIR of the training.
         config: a YAML file, or the name of a packaged configuration.
-        seconds: how long everything took before.
+        seconds: the time that the steps before took.
 
     Returns:
-        The table, and how long it took, as text.
+        The table and the total time, as text.
     """
     start = time.perf_counter()
     trained = output / "errseg"

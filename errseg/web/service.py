@@ -67,14 +67,14 @@ class Service:
                 segmenter = Segmenter(self._segmenter.model, self._segmenter.cfg)
                 segmenter.set_vocabulary(vocabulary)
                 self._last = segmenter
-                prompter = getattr(segmenter.model, "prompter", None)  # a system may have a text side of its own
+                prompter = getattr(segmenter.model, "prompter", None)  # a system may have another text encoder
                 _forget_words(getattr(prompter, "tokenizer", None))
             return self._last(image)
 
 
 def _forget_words(tokenizer: Any) -> None:
-    """Bound what open_clip's tokenizer remembers: every word it was ever given. Its special ones come first."""
-    words = getattr(tokenizer, "cache", {})  # tokenizers of another kind remember none
+    """Bound the cache of open_clip's tokenizer, which keeps every word. Its special tokens, which come first, stay."""
+    words = getattr(tokenizer, "cache", {})  # other tokenizers have no such cache
     if len(words) > MAX_WORDS:
         for word in list(words)[len(tokenizer.all_special_ids) :]:
             del words[word]
