@@ -14,7 +14,7 @@ IMAGE_PADDING = 128
 
 
 class ColorJitterTransform(T.Transform):
-    """Brightness, contrast, saturation and hue of an RGB uint8 image, by given amounts; labels stay as they are.
+    """Change brightness, contrast, saturation and hue of an RGB uint8 image by given amounts; labels stay unchanged.
 
     Every step rounds to uint8, as in SSD.
     """
@@ -26,7 +26,7 @@ class ColorJitterTransform(T.Transform):
             contrast: factor of the pixels.
             saturation: factor of the saturation.
             hue: added to the hue, in units of two degrees (OpenCV's 0–179).
-            contrast_first: contrast before saturation and hue, or after them.
+            contrast_first: True: change contrast before saturation and hue; False: after them.
         """
         super().__init__()
         self.brightness = brightness
@@ -58,14 +58,15 @@ class ColorJitterTransform(T.Transform):
 
 
 class ColorJitterSSD(T.Augmentation):
-    """SSD's colour augmentation: each of four changes with probability one half.
+    """SSD's colour augmentation: four changes, each applied with probability one half.
 
-    Brightness ±32, contrast and saturation × 0.5–1.5, hue ±18 (of 180); contrast comes before or after the two others,
-    evenly.
+    Brightness ±32, contrast and saturation × 0.5–1.5, hue ±18 (of 180). Contrast is changed before or after saturation
+    and hue, with equal probability.
     """
 
     def get_transform(self, image: np.ndarray) -> ColorJitterTransform:
-        # Every number is drawn, whatever the coins say: an image's other augmentations do not hang on them.
+        # Draw every number, even for a change that is not applied: the random numbers of the augmentations that follow
+        # then do not depend on these choices.
         coins = np.random.rand(5) < 0.5
         brightness = np.random.uniform(-32, 32)
         contrast, saturation = np.random.uniform(0.5, 1.5, size=2)
@@ -95,7 +96,7 @@ class PadToMultiple(T.Augmentation):
 
 
 def build_augmentations(cfg: CfgNode, is_train: bool) -> list[T.Augmentation]:
-    """The augmentations of training (spec: shortest side, crop, colour, flip, padding) or the resizing of a test."""
+    """The augmentations of training (shortest side, crop, colour, flip, padding), or the resizing at test."""
     inputs, ignore_label = cfg.INPUT, cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
     if not is_train:
         return [T.ResizeShortestEdge(inputs.MIN_SIZE_TEST, inputs.MAX_SIZE_TEST, "choice")]

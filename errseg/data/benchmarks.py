@@ -1,7 +1,7 @@
 """The data sets of the paper: one table of rows, and one loop that registers them.
 
 Paths are in the converted layout that this field's codebases share, relative to ``$DETECTRON2_DATASETS`` (default
-``datasets``). Nothing on disk is touched before a list of images is asked for.
+``datasets``). Registration reads nothing from disk; the files are listed when a list of images is requested.
 """
 
 import os
@@ -28,18 +28,19 @@ class Benchmark(NamedTuple):
     vocabulary: str  # a file of errseg/data/vocabularies
     image_root: str
     sem_seg_root: str
-    domain: str  # "in" or "out" as IV-A3 divides the evaluation sets (Table IV); "": it does not speak of the set
+    domain: str  # "in" or "out", by the division in IV-A3 (Table IV); "": the paper does not assign the set
     num_images: int  # image and label pairs of the whole set
     sem_seg_ext: str = "png"
     ignore_label: int = 255
     num_kept: int | None = None  # K, for systems that select names; None: the system's own choice
 
 
-# ERR-Seg's paper gives no K for COCO-Stuff, which it only trains on: this is training's. VOC with background has its
-# domain from VOC without.
-# DeOP's split of COCO-Stuff: 15 classes are ignored in training, and their names are not asked for; the rows of 156
-# read the files of the rows of 171, with other ids. A model trained on it meets the 15 among all names in
-# coco_2017_test_stuff_all_sem_seg (the per-class results name them), and is watched, without them, on the 156.
+# ERR-Seg's paper gives no K for COCO-Stuff, because it only trains on it: this K is that of training. VOC with
+# background has the domain of VOC without background.
+# DeOP's split of COCO-Stuff: training ignores 15 classes and does not use their names. The rows with 156 classes read
+# the same label files as the rows with 171 classes, and map them to other ids. Evaluate a model of this split on
+# coco_2017_test_stuff_all_sem_seg: it has all names, and the per-class results show the 15. To watch the training,
+# use the test row with 156 classes, which leaves out the 15.
 _COCO, _VOC10, _VOC12 = "coco-stuff", "VOCdevkit/VOC2010", "VOCdevkit/VOC2012"
 _A150, _A847 = "ADEChallengeData2016", "ADE20K_2021_17_01"
 # fmt: off
@@ -73,7 +74,7 @@ def register_all(root: str | Path | None = None) -> None:
     """Register every row of the table.
 
     Args:
-        root: what the paths are relative to; None: ``$DETECTRON2_DATASETS``, or ``datasets``.
+        root: the folder that the paths are relative to; None: ``$DETECTRON2_DATASETS``, or ``datasets``.
     """
     root = Path(root or os.environ.get("DETECTRON2_DATASETS") or "datasets").expanduser()
     for row in BENCHMARKS:
@@ -119,22 +120,22 @@ def register_sem_seg(
     Args:
         name: registered name.
         image_root: directory of the images.
-        sem_seg_root: directory of the labels; one that has no label for an image leaves the image out.
+        sem_seg_root: directory of the labels; an image without a label is left out.
         classes: names of the label ids 0, 1, …
         image_ext: extension of the images, without its dot.
         sem_seg_ext: extension of the labels, without its dot.
         ignore_label: label id of the pixels that do not count, after ``label_map``.
         num_classes_test: K, for systems that select names; 0: all; None: the system's own choice.
         paper_name: name in tables of results; None: ``name``.
-        prompts: names that the model is asked for; None: ``classes``.
+        prompts: the prompts that the model gets; None: ``classes``.
         prompt_classes: class of each prompt.
         remedy: what to do when the data set is missing, as the end of a sentence.
         label_map: id in the files to class id or ``ignore_label``; any other id is an error. None: the files hold
             class ids.
         domain: ``in`` or ``out`` of the training set's domain (IV-A3), or empty.
         num_images: images of the whole data set; None: not known.
-        list_files: gives the records, ``file_name`` and ``sem_seg_file_name`` each; None: a label belongs to the image
-            of its stem, in ``image_root`` and ``sem_seg_root`` themselves.
+        list_files: returns the records, each with ``file_name`` and ``sem_seg_file_name``. None: the files in
+            ``image_root`` and ``sem_seg_root`` themselves are paired by their stems.
     """
     if name in DatasetCatalog.list():
         DatasetCatalog.remove(name)
@@ -158,14 +159,14 @@ def register_sem_seg(
 
 
 def require_dataset(name: str, key: str = "") -> None:
-    """Check that a data set is registered and its directories are there, without listing them.
+    """Check that a data set is registered and its directories exist, without listing them.
 
     Args:
         name: registered name.
-        key: the configuration key that asks for it, if one does.
+        key: the configuration key that names it; "": none does.
 
     Raises:
-        UsageError: it is not there.
+        UsageError: it is not registered, or a directory is missing.
     """
     if name not in DatasetCatalog.list():
         ours = ", ".join(n for n in DatasetCatalog.list() if MetadataCatalog.get(n).get("prompts"))

@@ -1,9 +1,9 @@
 """The data loaders.
 
-The training stream has no state: position ``p`` of it is image ``p mod N`` of the ``p div N``-th permutation of the N
-images, augmented with random numbers keyed by (seed, p). Iteration i takes the positions from i · IMS_PER_BATCH on or,
-where IMS_PER_BATCH has changed, from the number of images seen before: so a run resumes anywhere, with any number of
-workers and processes, to the very images that it would have seen.
+The training stream has no state. Position ``p`` holds image ``p mod N`` of the ``p div N``-th permutation of the N
+images; its augmentations use random numbers keyed by (seed, p). Iteration i starts at position i · IMS_PER_BATCH. Where
+IMS_PER_BATCH has changed, it starts at the number of images seen before. So a run can resume at any iteration, with any
+number of workers and processes, and gets the same images as a run without interruption.
 """
 
 import itertools
@@ -43,7 +43,7 @@ Record = dict[str, Any]
 
 @dataclass
 class Start:
-    """Where training starts: keywords of :func:`build_train_loader`, and whether a loader has taken them."""
+    """Where training starts: keywords of :func:`build_train_loader`, and whether a loader has used them."""
 
     position: dict[str, Any]
     taken: bool = False
@@ -54,9 +54,10 @@ _start: ContextVar[Start | None] = ContextVar("start", default=None)
 
 @contextmanager
 def starting_at(**position: Any) -> Iterator[Start]:
-    """In this context, a :func:`build_train_loader` that is told neither start nor seed takes these.
+    """Set the start for each call of :func:`build_train_loader` in this context that gives neither start nor seed.
 
-    The trainer asks a subclass for its loader in it: Detectron2's ``build_train_loader(cls, cfg)`` knows no start.
+    The trainer calls ``build_train_loader(cls, cfg)``, which a subclass may override, in this context: Detectron2's
+    signature has no argument for the start.
     """
     start = Start(position)
     token = _start.set(start)
@@ -88,7 +89,7 @@ class TrainingStream(Dataset):
             return self.mapper(self.records[index])
 
     def _another(self, position: int) -> Record:
-        """Another image, for a mapper that returns None for one: which one depends on (seed, position) alone."""
+        """Another image, where the mapper returns None for the first; the choice depends on (seed, position) alone."""
         for index in np.random.default_rng((self.seed, position, 1)).permutation(len(self.records)):
             record = self._map(index, position)
             if record is not None:
@@ -114,7 +115,7 @@ def images_per_step(cfg: CfgNode, world_size: int) -> int:
     """Images that go through the model at once, in one process.
 
     Raises:
-        UsageError: the batch does not divide.
+        UsageError: the batch does not divide evenly.
     """
     total, parts = cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.ACCUMULATION_STEPS
     if parts < 1 or total < 1 or total % (world_size * parts):
@@ -139,14 +140,14 @@ def build_train_loader(
         start_iteration: the first iteration that it serves; None: that of :func:`starting_at`, or 0.
         seed: of the order and the augmentations, the same in every process; None: that of :func:`starting_at`, or
             ``cfg.SEED``.
-        mapper: None: :class:`SemSegMapper`. Where it returns None for an image, another one is taken.
+        mapper: maps a record; None: :class:`SemSegMapper`. Where it returns None for an image, another image is taken.
         start_image: the first position of the stream that it serves; None: that of ``start_iteration``.
 
     Returns:
         Endless lists of :func:`images_per_step` mapped records; SOLVER.ACCUMULATION_STEPS lists make an iteration.
 
     Raises:
-        UsageError: a data set is missing, the data sets differ in vocabulary, or the batch does not divide.
+        UsageError: a data set is missing, the data sets differ in vocabulary, or the batch does not divide evenly.
     """
     told = _start.get()
     if told and start_iteration is None and seed is None and start_image is None:
@@ -175,7 +176,7 @@ def build_test_loader(cfg: CfgNode, name: str, mapper: Callable[[Record], Record
     Args:
         cfg: the configuration.
         name: registered name.
-        mapper: None: :class:`SemSegMapper`. An image for which it returns None is left out of its batch.
+        mapper: maps a record; None: :class:`SemSegMapper`. An image for which it returns None is left out of its batch.
 
     Raises:
         UsageError: the data set is missing.
@@ -190,7 +191,7 @@ def build_test_loader(cfg: CfgNode, name: str, mapper: Callable[[Record], Record
 
 
 class _Listed:
-    """A mapper whose result comes as a list of one, or of none: Detectron2 would take another image for None."""
+    """A mapper that returns a list of one record, or an empty list: Detectron2 would replace None by another image."""
 
     def __init__(self, mapper: Callable[[Record], Record | None]):
         self.mapper = mapper
@@ -220,14 +221,14 @@ def _check_same_vocabulary(names: Sequence[str]) -> None:
 
 
 def _drawing_of(metadata: Any) -> tuple[Any, bool]:
-    """The colours of a set's labels, and whether they are drawn before EXIF turns the images."""
+    """The colours of a set's labels, and whether the labels are drawn before EXIF turns the images."""
     keys = metadata.get("label_keys")
     return (keys.colors, keys.exif == "stored") if keys else (None, False)
 
 
 @contextmanager
 def _seeded(*key: int) -> Iterator[None]:
-    """Key the global generators of Python and numpy for a while, then give them back as they were."""
+    """Seed the global generators of Python and numpy within the context, and restore their states after it."""
     python_state, numpy_state = random.getstate(), np.random.get_state()
     words = np.random.SeedSequence(key).generate_state(4)
     random.seed(words.tobytes())

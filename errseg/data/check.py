@@ -1,4 +1,4 @@
-"""What is on disk of a data set, against what should be."""
+"""Check the files of a data set on disk: whether all of them are there, and whether their content is right."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -21,14 +21,13 @@ __all__ = ["DatasetReport", "check_dataset", "duplicate_names"]
 
 Record = dict[str, str]
 
-# A label file of 8 bits has no room for these ids.
-LARGEST_8_BIT_ID = 255
-SUSPICIOUS_SHARE = 0.01  # of the pixels of a whole set, for class 255 of one that ignores another id
+LARGEST_8_BIT_ID = 255  # that a label file of 8 bits can hold
+SUSPICIOUS_SHARE = 0.01  # of class 255 among all pixels of a set whose ignore label is another id
 
 
 @dataclass
 class DatasetReport:
-    """What a whole data set has shown."""
+    """The result of checking a whole data set."""
 
     name: str
     paper_name: str
@@ -41,21 +40,21 @@ class DatasetReport:
     bits: dict[int, int] = field(default_factory=dict)  # label files of each depth
     bad_files: dict[str, int] = field(default_factory=dict)  # by kind of problem
     checksum: str = ""  # of the pairs without a problem
-    problems: list[str] = field(default_factory=list)  # what changes a score, a sentence each
-    notes: list[str] = field(default_factory=list)  # what is worth knowing, a sentence each
+    problems: list[str] = field(default_factory=list)  # what changes a score, one sentence each
+    notes: list[str] = field(default_factory=list)  # what is worth knowing, one sentence each
 
     @property
     def seen(self) -> list[int]:
-        """The classes that some label holds."""
+        """The ids of the classes that occur in some label."""
         return [index for index, count in enumerate(self.pixels) if count]
 
     @property
     def ignored_share(self) -> float:
-        """Ignored pixels among all."""
+        """The share of ignored pixels among all pixels."""
         return self.ignored / max(self.ignored + sum(self.pixels), 1)
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, for a file."""
+        """The whole report as plain data for a JSON file."""
         return {**asdict(self), "ignored_share": self.ignored_share, "seen": len(self.seen)}
 
 
@@ -117,7 +116,7 @@ def _read_files(
     workers: int,
     findings: Findings,
 ) -> None:
-    """Read every file, and add what they show to the report."""
+    """Read every pair of files, and add the findings to the report."""
     checksum, reader = DataChecksum(), findings.reader
     first: dict[str, str] = {}
     for file in parallel_map(look, records, workers, report.name):
@@ -150,12 +149,12 @@ def _judge_depth(report: DatasetReport, reader: LabelReader) -> None:
 
 
 def _judge_ignored(report: DatasetReport, reader: LabelReader) -> None:
-    """Find labels whose ignored pixels hold the id that 8-bit files have for them, which is a class here."""
+    """Find labels that mark ignored pixels with 255, as 8-bit files do, although 255 is a class of this set."""
     if report.expected is None or report.ignored or len(report.pixels) <= LARGEST_8_BIT_ID:
         return
     share = report.pixels[LARGEST_8_BIT_ID] / max(sum(report.pixels), 1)
     if share >= SUSPICIOUS_SHARE:
         report.problems.append(
             f"No pixel is ignored ({reader.ignore_label}), but {100 * share:.1f} % are of the class "
-            f"{LARGEST_8_BIT_ID}, as where 255 was taken for the ignore label; convert the labels again."
+            f"{LARGEST_8_BIT_ID}, as happens where 255 was used as the ignore label; convert the labels again."
         )

@@ -1,4 +1,4 @@
-"""A number that two machines share where a data set's labels are the same."""
+"""A checksum of a data set's labels: two machines with the same labels get the same checksum."""
 
 import hashlib
 
@@ -12,14 +12,14 @@ MODULUS = 2**256
 class DataChecksum:
     """Checksum over the names of a data set's images and the class histograms of their labels.
 
-    Neither the order of the images nor the folders count, nor how many processes have counted. Memory is constant: a
-    sum of one SHA-256 for each image.
+    It does not depend on the order of the images, on their folders, or on the number of processes. Memory is constant:
+    the SHA-256 digests of the images are added up.
     """
 
     def __init__(self, state: str | None = None):
         """
         Args:
-            state: what :meth:`state` of another one gave; None: no image yet.
+            state: the text from :meth:`state` of another checksum; None: no image yet.
         """
         count, total = (state or "0:0").split(":")
         self.num_images = int(count)
@@ -29,7 +29,7 @@ class DataChecksum:
         """Count an image.
 
         Args:
-            file_name: the image's; its folder does not count.
+            file_name: path of the image; its folder does not count.
             label: (H, W) class ids as :class:`errseg.data.labels.LabelReader` gives them.
         """
         name = file_name.replace("\\", "/").rpartition("/")[2]

@@ -1,4 +1,4 @@
-"""Data sets that a YAML file describes, used wherever a registered name is: the file's path is the name."""
+"""Data sets that a YAML file describes. The path of the file can be used wherever a registered name can."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -32,7 +32,7 @@ def is_dataset_file(name: str) -> bool:
 
 
 def register_dataset_files(names: Iterable[str]) -> None:
-    """Register those of some names that are data-set files, under their paths as given; again, if they are already.
+    """Register those names that are data-set files, under their paths as given. A registered one is registered anew.
 
     Every process calls it before it uses the names.
 
@@ -45,7 +45,7 @@ def register_dataset_files(names: Iterable[str]) -> None:
 
 
 def dataset_vocabulary(name: str) -> Vocabulary | None:
-    """What the model is asked for in a registered data set, or a data-set file; None where there is none of the name.
+    """The classes and prompts of a registered data set or a data-set file; None where the name is of neither.
 
     Raises:
         UsageError: the data-set file is missing, or something in it is wrong.
@@ -60,18 +60,17 @@ def dataset_vocabulary(name: str) -> Vocabulary | None:
 
 
 def apply_dataset_option(cfg: CfgNode, path: str, eval_only: bool, overrides: Sequence[str]) -> None:
-    """Train and evaluate on a data-set file, which is registered; change ``cfg`` in place.
+    """Register a data-set file, and change ``cfg`` in place to train and evaluate on it.
 
     Args:
         cfg: a configuration that is not frozen.
         path: the data-set file.
         eval_only: leave DATASETS.TRAIN as it is.
-        overrides: the KEY VALUE pairs that are in ``cfg`` already. In training, DATASETS.TEST among them stays, and so
-            does MODEL.SEM_SEG_HEAD.IGNORE_VALUE, which is otherwise 65535 where 255 is a class.
+        overrides: the KEY VALUE pairs that ``cfg`` already holds. In training, a DATASETS.TEST among them is kept. So
+            is a MODEL.SEM_SEG_HEAD.IGNORE_VALUE; without it, this key becomes 65535 where 255 is a class.
 
     Raises:
-        UsageError: the file is no data-set file, something in it is wrong, or an override asks for another data set in
-            its place.
+        UsageError: the file is no data-set file, something in it is wrong, or an override names another data set.
     """
     if not is_dataset_file(path):
         raise UsageError(f"--dataset {path} is no data-set file; give one that ends in .yaml.")
@@ -92,17 +91,17 @@ def apply_dataset_option(cfg: CfgNode, path: str, eval_only: bool, overrides: Se
 def check_labels(
     name: str, workers: int | None = None, sample: int | None = None, max_pixels: int = MAX_PIXELS
 ) -> None:
-    """Read the labels of a registered data set; log what is suspicious in them, and which names no label holds.
+    """Read the labels of a registered data set; log suspicious findings, and the names that no label holds.
 
     Args:
         name: registered name.
         workers: processes that read; None: one for each CPU.
-        sample: read so many labels, evenly spaced, and say nothing of names; None: all.
+        sample: read only this many labels, evenly spaced, and log nothing about names; None: all.
         max_pixels: larger images and labels are refused.
 
     Raises:
         UsageError: a label or its image is missing or corrupt, they differ in size, a label holds an unknown id, no
-            label holds a class, or masks of two values have one of them ignored.
+            label holds a class, or one of the two values of binary masks is the ignore label.
     """
     metadata, records = MetadataCatalog.get(name), DatasetCatalog.get(name)
     if sample is not None and len(records) > sample:

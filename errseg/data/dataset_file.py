@@ -5,12 +5,16 @@
     names: [sky, "red car"]    # of the ids 0, 1, …; or {0: sky, …}; or a file (see names_file.py), or ade20k_150
     ignore: 255                # id of the pixels that do not count
 
-and, where they are needed, ``label_offset`` (added to the ids of the files), ``reduce_zero_label`` (0 does not count,
-the others less one), ``values`` (what each value of the files stands for, such as ``{0: background, 255: crack}``),
-``colors`` (the same for files of RGB colours, such as ``{cat: [255, 0, 0]}``, or a colour for each name in a list),
-``exif`` (``stored`` where labels are drawn on images before their EXIF orientation turns them, or ``turned``),
-``num_classes`` (K, the names that CRM keeps at test), ``image_ext`` and ``label_ext`` (how the files' names end, such
-as ``_mask.png``).
+Optional keys:
+
+- ``label_offset``: this number is added to the ids in the files.
+- ``reduce_zero_label``: if true, id 0 does not count, and 1 is subtracted from every other id.
+- ``values``: the class of each value in the files, such as ``{0: background, 255: crack}``.
+- ``colors``: the class of each RGB colour in the files, such as ``{cat: [255, 0, 0]}``, or a list with a colour for
+  each name.
+- ``exif``: ``stored`` if labels are drawn on the images before their EXIF orientation turns them, ``turned`` if after.
+- ``num_classes``: K, the number of names that CRM keeps at test.
+- ``image_ext`` and ``label_ext``: how the names of the files end, such as ``_mask.png``.
 """
 
 import difflib
@@ -29,7 +33,7 @@ from .vocabularies import Vocabulary, canonical, load_vocabulary, vocabulary_nam
 
 __all__ = ["DatasetFile", "load_dataset_file"]
 
-KINDS = {  # what each key takes; names is looked at by itself
+KINDS = {  # type and meaning of each key's value; _read_names checks names
     "images": (str, "a folder"),
     "labels": (str, "a folder"),
     "names": (object, "a list of names, or a file of names"),
@@ -54,7 +58,7 @@ class DatasetFile(NamedTuple):
     labels: Path
     vocabulary: Vocabulary
     ignore_label: int  # among class ids
-    label_map: dict[int, int] | None  # id in the files to class id or ignore_label; None: as they are
+    label_map: dict[int, int] | None  # id in the files to class id or ignore_label; None: they are class ids
     num_classes_test: int | None
     image_endings: tuple[str, ...]
     label_endings: tuple[str, ...]
@@ -62,10 +66,10 @@ class DatasetFile(NamedTuple):
 
 
 def load_dataset_file(path: str) -> DatasetFile:
-    """Read a data-set file; the folders must be there, the images and labels are not looked at.
+    """Read a data-set file. The folders must exist; the images and labels are not read.
 
     Raises:
-        UsageError: the file is missing or no YAML, or a key of it is missing, unknown or has an unfit value.
+        UsageError: the file is missing or no YAML; or a key is missing, is unknown, or has a value that does not fit.
     """
     content = _read_yaml(path)
     _check_keys(path, content)
@@ -110,7 +114,7 @@ def _check_keys(path: str, content: dict[str, Any]) -> None:
 
 
 def _beside(path: str, key: str, value: str) -> Path:
-    """A path of a data-set file, which is relative to it."""
+    """A path in a data-set file, which is relative to the folder of the file."""
     try:
         return Path(path).parent / Path(value).expanduser()
     except RuntimeError as error:
@@ -119,7 +123,7 @@ def _beside(path: str, key: str, value: str) -> Path:
 
 def _folder(path: str, key: str, value: str) -> Path:
     folder = _beside(path, key, value)
-    if not os.path.isdir(folder):  # False for a path that no file system takes, too
+    if not os.path.isdir(folder):  # also False for a path that no file system accepts
         raise UsageError(
             f"{key} in {path} is {shown(value)}, but there is no folder {short(os.path.abspath(folder))}; correct it: "
             "paths are relative to the file that names them."
@@ -167,12 +171,12 @@ def _read_names(path: str, content: dict[str, Any]) -> Vocabulary:
 
 
 def _check_first_id(path: str, source: str, content: dict[str, Any], found: FoundNames) -> None:
-    """Raise UsageError where names of the ids 1 to T would be taken for those of other ids of the labels."""
+    """Raise UsageError where names of the ids 1 to T would be given to other ids of the labels."""
     offset = -1 if content.get("reduce_zero_label") else content.get("label_offset", 0)
     if found.first_id and offset != -found.first_id and not {"values", "colors"} & content.keys():
         raise UsageError(
             f"{source} gives names to the ids {found.first_id} to {len(found.names) + found.first_id - 1}; add "
-            f"label_offset: {-found.first_id} to {path} where labels hold these ids, or begin at 0."
+            f"label_offset: {-found.first_id} to {path} if the labels hold these ids, or number the names from 0."
         )
 
 

@@ -22,13 +22,13 @@ __all__ = [
 
 LABEL_REMEDY = "convert the label or correct the vocabulary"
 RESTORE = "restore it or take it out of the data set"
-SCALES = {"L;2": 85, "L;4": 17}  # by which Pillow multiplies greys of 2 and 4 bits
+SCALES = {"L;2": 85, "L;4": 17}  # factors by which Pillow multiplies grey values of 2 and 4 bits
 
 Colors = dict[tuple[int, int, int], int]
 
 
 def read_rgb(path: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Read an image as :mod:`errseg.data.pictures` says: uint8 RGB, (H, W, 3).
+    """Read an image as :mod:`errseg.data.pictures` describes: uint8 RGB, (H, W, 3).
 
     Raises:
         UsageError: the file is missing, corrupt, has values of no known range, or has more than ``max_pixels``.
@@ -51,7 +51,7 @@ def read_image_size(path: str, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
 
 
 def read_orientation(path: str, max_pixels: int = MAX_PIXELS) -> int:
-    """By which EXIF orientation, 1 to 8, :func:`read_rgb` turns an image, from the file's header alone.
+    """The EXIF orientation, 1 to 8, by which :func:`read_rgb` turns an image, from the file's header alone.
 
     Raises:
         UsageError: the file is missing, no image, or has more than ``max_pixels``.
@@ -63,20 +63,21 @@ def read_orientation(path: str, max_pixels: int = MAX_PIXELS) -> int:
 def read_label(path: str, colors: Colors | None = None, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read a label map (PNG, TIFF): (H, W), of the file's own integer type.
 
-    A palette image gives its indices, an image of 1, 2 or 4 bits the values that it stores (0 and 1, …). Opaque alpha
-    is dropped.
+    A palette image gives its indices. An image of 1, 2 or 4 bits gives the values that it stores (0 and 1, …). An
+    opaque alpha channel is dropped.
 
     Args:
-        path: the file, of one channel, or of 8-bit colours where ``colors`` is given.
-        colors: the id of each RGB colour. Every label is then read as the colours that it shows.
+        path: the file: of one channel, or of 8-bit colours where ``colors`` is given.
+        colors: the id of each RGB colour. Where it is given, every label is read as colours, also grey and palette
+            ones.
         max_pixels: larger files are refused before they are decoded.
 
     Raises:
-        UsageError: the file is missing, corrupt or too large, is transparent somewhere, has several channels without
-            ``colors``, or a colour that is not among them.
+        UsageError: the file is missing, corrupt or too large; it is transparent somewhere; it has several channels
+            though ``colors`` is None, or a colour that ``colors`` does not hold.
     """
     with open_image(path, "label", RESTORE, max_pixels) as image:
-        raw = str(getattr(image, "tile", ""))  # how the file's bits become Pillow's
+        raw = str(getattr(image, "tile", ""))  # how Pillow decodes the file's bits
         load_whole(image)
         _check_alpha(image, path)
         cut = ";16" in raw and not image.mode.startswith("I")  # Pillow keeps 8 bits of each channel
@@ -120,7 +121,7 @@ def check_label_size(label: np.ndarray, path: str, image_path: str, size: tuple[
     """Check that a label (H, W) has the (height, width) of its image.
 
     Raises:
-        UsageError: it has another.
+        UsageError: the sizes differ.
     """
     if label.shape == size:
         return
@@ -137,7 +138,7 @@ def check_label_size(label: np.ndarray, path: str, image_path: str, size: tuple[
 
 
 def _check_alpha(image: Image.Image, path: str) -> None:
-    """Refuse an alpha channel that says something."""
+    """Refuse an alpha channel that is not opaque everywhere."""
     if image.mode not in ("LA", "PA", "RGBA", "La", "RGBa"):
         return
     least, _ = image.getchannel(len(image.getbands()) - 1).getextrema()

@@ -1,4 +1,4 @@
-"""What the labels of a whole data set show: what a score would suffer from, in sentences."""
+"""Faults in the labels of a whole data set that would spoil a score, each described in a sentence."""
 
 from dataclasses import dataclass, field
 
@@ -12,17 +12,17 @@ __all__ = ["Findings"]
 
 @dataclass
 class Findings:
-    """What pairs of image and label have shown, added up.
+    """The findings from the pairs of image and label, added up.
 
     Attributes:
-        pixels: of each class.
-        ignored: pixels that do not count.
-        labels: that were looked at and read.
+        pixels: number of pixels of each class, (T,) int64.
+        ignored: number of pixels that do not count.
+        labels: number of labels that could be read.
     """
 
     reader: LabelReader
     classes: tuple[str, ...]
-    sample: bool = False  # some of the pairs alone are looked at
+    sample: bool = False  # only some of the pairs are checked
     pixels: np.ndarray = field(init=False)
     ignored: int = 0
     labels: int = 0
@@ -46,7 +46,7 @@ class Findings:
                 self.pixels[index] += count
 
     def errors(self) -> list[str]:
-        """What makes training and scores meaningless."""
+        """Faults that make training and scores meaningless."""
         if not self.labels or self.reader.explicit:
             return []
         seen = np.flatnonzero(self.pixels)
@@ -63,7 +63,7 @@ class Findings:
         return []
 
     def warnings(self) -> list[str]:
-        """What is most probably wrong."""
+        """Findings that are most probably faults."""
         found = []
         seen = np.flatnonzero(self.pixels)
         if self.labels and len(seen) == 1 and len(self.classes) > 1 and not self.errors():
@@ -74,13 +74,13 @@ class Findings:
         if self._speckled:
             found.append(
                 f"{len(self._speckled)} labels look as if they had been compressed with losses, or resized with "
-                f"smoothing, which makes ids up at the edges of regions (the first is {self._speckled[0]}); write them "
-                "anew, without losses and by nearest neighbour."
+                f"smoothing, which makes false ids at the edges of regions (the first is {self._speckled[0]}); write "
+                "them anew, without losses and by nearest neighbour."
             )
         return found
 
     def turned(self) -> str:
-        """A sentence on images that are turned while nobody has said how their labels are drawn; or empty."""
+        """A sentence about images that EXIF turns, where the key ``exif`` is not given; "" where there is none."""
         if not self._turned or self.reader.exif:
             return ""
         key = "; give exif: turned in the data-set file, or exif: stored if they are drawn on the pixels before"

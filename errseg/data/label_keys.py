@@ -11,19 +11,19 @@ __all__ = ["Color", "LabelKeys", "read_label_keys", "shown"]
 
 LARGEST_ID = 65535
 EXIF = ("turned", "stored")
-IGNORE = "ignore"  # stands for the pixels that do not count, where no class is called so
+IGNORE = "ignore"  # the word for pixels that do not count, unless a class has this name
 SHORT = 200  # characters of a value in a message
 
 Color = tuple[int, int, int]  # RGB, 0 to 255
 
 
 class LabelKeys(NamedTuple):
-    """What a data-set file says of its label files."""
+    """What a data-set file says about its label files."""
 
     ignore_label: int  # among class ids
-    label_map: dict[int, int] | None  # value in the files to class id or ignore_label; None: as they are
-    colors: dict[Color, int] | None  # colour in the files to class id or ignore_label; None: they hold values
-    exif: str  # "stored": labels are drawn on the pixels before they are turned; "turned": after; "": nothing is said
+    label_map: dict[int, int] | None  # value in the files to class id or ignore_label; None: values are class ids
+    colors: dict[Color, int] | None  # colour in the files to class id or ignore_label; None: the files hold values
+    exif: str  # "stored": labels are drawn on the pixels before they are turned; "turned": after; "": not given
     explicit: bool  # every value or colour that a file may hold is listed
 
 
@@ -44,8 +44,8 @@ def read_label_keys(path: str, content: dict[str, Any], classes: tuple[str, ...]
     exif = content.get("exif", "")
     if exif not in ("", *EXIF):
         raise UsageError(
-            f"exif in {path} is {shown(exif)}; give turned where labels are drawn on images as they are shown, stored "
-            "where they are drawn on the pixels as the files hold them."
+            f"exif in {path} is {shown(exif)}; give turned if labels are drawn on images as they are shown, or stored "
+            "if they are drawn on the pixels as the files hold them."
         )
     free = 255 if len(classes) <= 255 else LARGEST_ID  # an ignore label that is no class
     if "colors" in content:
@@ -66,15 +66,15 @@ def shown(value: object) -> str:
 
 
 def _check_alone(path: str, content: dict[str, Any]) -> None:
-    """Check that not two of the keys give the meaning of the values."""
+    """Check that at most one key gives the meaning of the values."""
     given = [key for key in ("colors", "values", "reduce_zero_label", "label_offset") if content.get(key)]
     if given == ["reduce_zero_label", "label_offset"]:
         raise UsageError(
-            f"{path} gives both reduce_zero_label and label_offset; reduce_zero_label already takes one from the ids: "
-            "keep one of them."
+            f"{path} gives both reduce_zero_label and label_offset; reduce_zero_label already subtracts 1 from the "
+            "ids: keep one of them."
         )
     if len(given) > 1:
-        raise UsageError(f"{path} gives both {given[0]} and {given[1]}; keep {given[0]}, which says all.")
+        raise UsageError(f"{path} gives both {given[0]} and {given[1]}; keep {given[0]}, which is enough.")
 
 
 def _offset_ids(path: str, content: dict[str, Any], classes: tuple[str, ...]) -> tuple[int, dict[int, int] | None]:
@@ -96,7 +96,7 @@ def _offset_ids(path: str, content: dict[str, Any], classes: tuple[str, ...]) ->
         )
     if offset == 0:
         return ignore, None
-    if ignore < len(classes):  # free in the files, but a class after the map
+    if ignore < len(classes):  # no class in the files, but a class after the map
         ignored = 255 if len(classes) <= 255 else LARGEST_ID
     else:
         ignored = ignore

@@ -1,4 +1,4 @@
-"""A data set's labels as class ids, whatever its files hold."""
+"""Read a data set's labels as class ids, whatever ids its files hold."""
 
 from collections.abc import Mapping
 
@@ -20,14 +20,14 @@ UNKNOWN = -1
 class LabelReader:
     """Reads the label files of one registered data set.
 
-    It holds all it needs: it may be sent to processes that have not registered the set.
+    It can be sent to processes that have not registered the data set.
     """
 
     def __init__(self, dataset_name: str):
         """
         Args:
-            dataset_name: registered name; its metadata bring ``stuff_classes``, ``ignore_label`` and ``label_map``, and
-                those of a data-set file ``label_keys``.
+            dataset_name: registered name; its metadata hold ``stuff_classes``, ``ignore_label`` and ``label_map``, and
+                for a data-set file also ``label_keys``.
         """
         metadata = MetadataCatalog.get(dataset_name)
         self.num_classes = len(metadata.stuff_classes)
@@ -59,7 +59,7 @@ class LabelReader:
         return self.to_classes(label, path)
 
     def read(self, path: str, image_path: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-        """The ids of a file (H, W), turned where its image is and the data set says that the label is not.
+        """The ids of a label file, (H, W). Labels drawn on unturned images (``exif: stored``) are turned with them.
 
         Raises:
             UsageError: the file cannot be read.
@@ -68,11 +68,11 @@ class LabelReader:
         return turn(label, read_orientation(image_path, max_pixels)) if self.exif == "stored" else label
 
     def bits_of(self, label: np.ndarray) -> int:
-        """Bits that a file had for each pixel of a label which was read from it."""
+        """Bits per pixel in the file that a label was read from."""
         return 8 * label.dtype.itemsize if self.colors is None else 24
 
     def to_classes(self, label: np.ndarray, path: str) -> np.ndarray:
-        """From the ids of a file to class ids, (H, W) int32.
+        """Map the ids of a file to class ids, (H, W) int32.
 
         Args:
             label: (H, W) as :func:`errseg.data.files.read_label` reads it.
@@ -88,7 +88,7 @@ class LabelReader:
                 raise UsageError(f"{error}{self._two_values(label)}") from None
             return label.astype(np.int32)
         ids = label.astype(np.int32)
-        last = len(self._table) - 1  # unknown, as every id beyond the map is
+        last = len(self._table) - 1  # this entry is UNKNOWN, and stands for every id beyond the map
         mapped = self._table[np.where((ids >= 0) & (ids < last), ids, last)]
         if (mapped == UNKNOWN).any():
             raise UsageError(
@@ -98,7 +98,7 @@ class LabelReader:
         return mapped
 
     def _two_values(self, label: np.ndarray) -> str:
-        """What to do with a mask of two values, of which one is no id."""
+        """The remedy for a mask of two values where one of them is no class id; "" for other labels."""
         values = np.unique(label).tolist()
         if self.num_classes != 2 or len(values) != 2 or not self.from_file:
             return ""

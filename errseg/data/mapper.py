@@ -1,4 +1,4 @@
-"""From a record of a data set to what the model takes."""
+"""Turn a record of a data set into the model's input."""
 
 from typing import Any
 
@@ -38,8 +38,8 @@ class SemSegMapper:
         Args:
             augmentations: applied in this order.
             labels: reads the labels of the training data; None: no label is read.
-            ignore_label: the model's, into which the data set's is translated.
-            max_pixels: of an image file; larger ones are refused.
+            ignore_label: the model's ignore label, which replaces that of the data set.
+            max_pixels: of an image file; larger files are refused.
         """
         if labels and ignore_label < labels.num_classes:
             raise UsageError(
@@ -57,14 +57,14 @@ class SemSegMapper:
             raise UsageError(f"INPUT.FORMAT is {cfg.INPUT.FORMAT!r}, but the CLIP towers take RGB; set it to RGB.")
         arguments = {"augmentations": build_augmentations(cfg, is_train), "max_pixels": cfg.INPUT.MAX_PIXELS}
         if is_train:
-            arguments["labels"] = LabelReader(cfg.DATASETS.TRAIN[0])  # the other sets share it
+            arguments["labels"] = LabelReader(cfg.DATASETS.TRAIN[0])  # the other training sets have the same labels
             arguments["ignore_label"] = cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
         return arguments
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
         """
         Args:
-            record: ``file_name``, and ``sem_seg_file_name`` in training; it is not changed.
+            record: has ``file_name``, and in training ``sem_seg_file_name``; it is not changed.
 
         Raises:
             UsageError: a file is missing or corrupt, image and label differ in size, or a label holds an unknown id.

@@ -1,9 +1,9 @@
-"""Names in files, in whichever of the field's forms they come: read as what they are, and said.
+"""Read names from files, in the formats that are common in this field. The log tells how a file was read.
 
-A text holds one name a line. It may also have an id in each line (``1 wall``, ``wall: 1``), or be CVAT's
-``labelmap.txt`` or LabelMe's ``labels.txt``. JSON and YAML hold a list of names, a name for each id (``{"0": "cat"}``),
-objects with a ``name`` (CVAT's labels, COCO's categories), one of these under a key such as ``names``, or synonyms for
-each name. Ids are 0 to T - 1, or 1 to T. What could be read in two ways is refused.
+A text file holds one name a line. It may also have an id in each line (``1 wall``, ``wall: 1``), or be CVAT's
+``labelmap.txt`` or LabelMe's ``labels.txt``. A JSON or YAML file holds a list of names, a name for each id
+(``{"0": "cat"}``), objects with a ``name`` (CVAT's labels, COCO's categories), one of these under a key such as
+``names``, or synonyms for each name. Ids are 0 to T - 1, or 1 to T. A file that could be read in two ways is refused.
 """
 
 import logging
@@ -19,7 +19,7 @@ from errseg.safe_files import read_bytes, read_json, read_yaml
 
 __all__ = ["FoundNames", "find_names", "read_names"]
 
-MOST_BYTES = 16 << 20  # of a text
+MOST_BYTES = 16 << 20  # of a text file
 WHAT = "file of names"
 JSON, YAML = (".json",), (".yaml", ".yml")
 ID_FIRST = re.compile(r"(?P<id>\d+)(?:\s*[:;,)]\s*|\.\s+|\s+)(?P<name>(?=.*[^\W\d_]).+)")  # 1 wall
@@ -31,17 +31,17 @@ WRAPPERS = ("names", "classes", "class_names", "labels", "categories", "id2label
 
 
 class FoundNames(NamedTuple):
-    """What a file, or a value of one, holds."""
+    """The names in a file, or in a value of JSON, YAML or Python."""
 
-    names: Any  # a list in the order of the ids, or synonyms for each name; whatever else it is where it is neither
+    names: Any  # a list in the order of the ids, or synonyms for each name; any other value is kept as it is
     first_id: int = 0  # of the first name
-    form: str = ""  # what was made of it; empty for a plain list or synonyms
+    form: str = ""  # how the value was read, for the log; empty for a plain list or synonyms
 
 
 def read_names(path: str | Path) -> FoundNames:
-    """The names in a file; where it is more than a plain list, a line says what it was read as.
+    """The names in a file. Unless it is a plain list or synonyms, the log tells how it was read.
 
-    Names are not checked. Blank lines of a plain text are blank names.
+    Names are not checked. Blank lines of a plain text become blank names.
 
     Raises:
         UsageError: the file cannot be read, its ids are not 0 to T - 1 or 1 to T, or it could be read in two ways.
@@ -93,7 +93,11 @@ def _of_mapping(data: Mapping, source: str) -> FoundNames:
 
 
 def _of_objects(data: Sequence[Mapping], source: str) -> FoundNames:
-    """CVAT's labels, whose ids are those of its database; COCO's categories and the like, whose ids are the labels'."""
+    """The names of objects.
+
+    The ids of CVAT's labels are those of its database: the order counts. The ids of COCO's categories and similar lists
+    are those in the label files.
+    """
     names = [each["name"] for each in data]
     ids = [each.get("id") for each in data]
     if any("attributes" in each for each in data) or ids == [None] * len(data):
@@ -128,7 +132,7 @@ def _of_text(text: str, path: Path) -> FoundNames:
 
 
 def _numbered(matches: Sequence[re.Match], path: Path) -> FoundNames:
-    """Lines that all have an id."""
+    """The names in lines that all have an id."""
     names = {int(match["id"]): match["name"].strip() for match in matches}
     _refuse_columns(list(names.values()), path)
     if len(names) < len(matches):
@@ -138,26 +142,26 @@ def _numbered(matches: Sequence[re.Match], path: Path) -> FoundNames:
 
 
 def _in_order(ids: Mapping[int, Any], source: str) -> FoundNames:
-    """The names of some ids, which are all from 0, or from 1, on."""
+    """The names in the order of their ids, which must count from 0 or from 1 without a gap."""
     numbers = sorted(ids)
     first, last, count = numbers[0], numbers[-1], len(numbers)
     if first not in (0, 1) or last - first != count - 1:
         gap = next((number for number in range(last) if number not in ids), 0)
         raise UsageError(
             f"{source} gives names to {count} ids from {first} to {last}, but none to {gap}; name all from 0 on, or "
-            "give a list of names; the key values of a data-set file says what other values of labels are."
+            "give a list of names; if the labels hold other values, use the key values of a data-set file."
         )
     taken = "" if first == 0 else f", taken as 0 to {count - 1}"
     return FoundNames([ids[number] for number in numbers], first, f"a name for each id, {first} to {last}{taken}")
 
 
 def _without_marks(names: list[Any], source: str) -> FoundNames:
-    """LabelMe's marks: ``__ignore__`` is no class, ``_background_`` is the class background."""
+    """The names without LabelMe's marks: ``__ignore__`` is no class, ``_background_`` is the class background."""
     if IGNORED not in names and BACKGROUND not in names:
         return FoundNames(names)
     if IGNORED in names[1:]:
         raise UsageError(
-            f"{source} has {IGNORED} behind other names, LabelMe's mark of pixels that do not count; put it first, or "
+            f"{source} has {IGNORED} after other names, LabelMe's mark of pixels that do not count; put it first, or "
             "leave it out."
         )
     kept = names[1:] if names[0] == IGNORED else names
@@ -188,7 +192,7 @@ def _refuse_other_formats(path: Path, lines: Sequence[str]) -> None:
 
 
 def _refuse_some_ids(matches: Sequence[re.Match | None], lines: list[str], filled: list[str], path: Path) -> None:
-    """Raise UsageError where most lines count on from 0 or 1, and others, such as a header, have no id."""
+    """Raise UsageError where the ids of most lines count from 0 or 1, but others, such as a header, have no id."""
     ids = [int(match["id"]) for match in matches if match]
     if len(ids) < 2 or 2 * len(ids) < len(filled) or ids not in (list(range(len(ids))), list(range(1, len(ids) + 1))):
         return
@@ -198,7 +202,7 @@ def _refuse_some_ids(matches: Sequence[re.Match | None], lines: list[str], fille
 
 
 def _refuse_columns(names: Sequence[str], path: Path) -> None:
-    """Raise UsageError where (nearly) every line holds numbers beside the name, such as a colour, or tabs."""
+    """Raise UsageError where all lines, or all but one, hold tabs, or numbers beside the name, such as a colour."""
     columns = [name for name in names if "\t" in name or COLUMNS.fullmatch(name)]
     if columns and len(columns) >= len(names) - 1:
         raise UsageError(
@@ -214,6 +218,6 @@ def _has_objects(value: Any) -> bool:
     return isinstance(value, list) and not all(isinstance(each, str) for each in value)
 
 
-@lru_cache(maxsize=256)  # a data set is registered again and again
+@lru_cache(maxsize=256)  # a data set is registered many times, its line is logged once
 def _say_once(line: str) -> None:
     logging.getLogger(__name__).warning(line)

@@ -1,4 +1,4 @@
-"""What one image and its label show when they are looked at."""
+"""Check one image and its label."""
 
 from dataclasses import dataclass
 
@@ -13,24 +13,24 @@ from .labels import LabelReader
 
 __all__ = ["PairReport", "is_speckled", "look_at_pair"]
 
-SPECKLES = 64  # pixels, below which a label is not called speckled
+SPECKLES = 64  # pixels; a label with fewer does not count as speckled
 SPECKLED_SHARE = 0.15  # of the pixels at the edges of regions; drawn labels have up to 0.05, crossing lines 0.11
 
 
 @dataclass
 class PairReport:
-    """What one image and its label have shown."""
+    """The result of checking one image and its label."""
 
     label: str = ""  # path
     image: str = ""  # path
     problem: str = ""  # a sentence, or empty
     kind: str = ""  # of the problem: image, label, size, ids
     bits: int = 0  # of the label file's ids; 0: not read
-    ids: tuple[int, ...] = ()  # class ids and the ignore label, and the pixels of each
-    pixels: tuple[int, ...] = ()
+    ids: tuple[int, ...] = ()  # that occur: class ids, and the ignore label
+    pixels: tuple[int, ...] = ()  # of each of the ids
     orientation: int = 1  # of the image's EXIF
-    speckled: bool = False  # the label
-    checksum: str = ""  # state
+    speckled: bool = False  # whether the label is
+    checksum: str = ""  # state of the pair's DataChecksum
 
 
 def look_at_pair(
@@ -41,7 +41,7 @@ def look_at_pair(
     Args:
         reader: of the data set.
         record: ``file_name`` and ``sem_seg_file_name``.
-        decode: decode the image too, and add the pair to a checksum; else its header alone is read.
+        decode: True: decode the image, and compute the pair's checksum; False: read the image's header alone.
         max_pixels: larger files are a problem.
     """
     image, path, kind = record["file_name"], record["sem_seg_file_name"], "image"
@@ -61,7 +61,7 @@ def look_at_pair(
         report.problem, report.kind = str(error), kind
         if report.speckled:
             report.problem += (
-                " Its regions are speckled, as after lossy compression or smoothing: labels must be written without."
+                " Its regions are speckled, as after lossy compression or smoothing: write labels without both."
             )
         return report
     ids, counts = np.unique(classes, return_counts=True)
@@ -76,8 +76,8 @@ def look_at_pair(
 def is_speckled(label: np.ndarray) -> bool:
     """Whether a label (H, W) looks as if it had been compressed with losses, or resized with interpolation.
 
-    Both leave ids at the edges of regions that are no region's: pixels without an equal neighbour, and ramps of values
-    between those on both sides. Drawn labels have few of them.
+    Both make false ids at the edges of regions: pixels without an equal neighbour, and ramps of values between the ids
+    of both sides. Drawn labels have few such pixels.
     """
     if min(label.shape) < 3:
         return False

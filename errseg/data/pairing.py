@@ -1,4 +1,4 @@
-"""Which label belongs to which image, by the names of the files."""
+"""Find the label of each image by the names of the files."""
 
 import logging
 import os
@@ -15,11 +15,14 @@ __all__ = ["IMAGE_ENDINGS", "LABEL_ENDINGS", "find_files", "left_out", "pair_fil
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", *HEIF_ENDINGS)
 LABEL_ENDINGS = (".png", ".tif", ".tiff")
-LABEL_STUDIO = r"task-\d+-annotation-\d+-by-[^-]*-.+-\d+\."  # the task, and the class in place of the image
+LABEL_STUDIO = r"task-\d+-annotation-\d+-by-[^-]*-.+-\d+\."  # holds the task and the class, not the image
 
 
 def visible_files(folder: str | Path) -> Iterator[str]:
-    """The paths of the files in a folder and its sub-folders, by name, hidden ones aside; no link leads in circles."""
+    """The paths of the files in a folder and its sub-folders, in the order of their names, without hidden ones.
+
+    Links to folders are followed, but no folder is visited twice.
+    """
     visited = set()
     for directory, subfolders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(directory)
@@ -32,30 +35,30 @@ def visible_files(folder: str | Path) -> Iterator[str]:
 
 
 def left_out(paths: Iterable[str], endings: Sequence[str]) -> str:
-    """A sentence that counts the files without one of some endings, by their own; empty where there are none."""
+    """A sentence that counts the files with none of ``endings``, by their own endings; "" where there are none."""
     others = (path for path in paths if not path.lower().endswith(tuple(endings)))
     counts = Counter(os.path.splitext(path)[1].lower() or "no ending" for path in others)
     if not counts:
         return ""
     listed = ", ".join(f"{count} of {ending}" for ending, count in sorted(counts.items()))
     hint = "" if HAS_HEIF or not counts.keys() & set(HEIF) else "; install pillow-heif to read HEIC and HEIF"
-    return f"{sum(counts.values())} files are no pictures that can be read by their endings ({listed}){hint}."
+    return f"{sum(counts.values())} files do not have the ending of a readable picture ({listed}){hint}."
 
 
 def find_files(folder: str | Path, endings: Sequence[str], key: str, owner: str) -> dict[str, str]:
-    """The files of a folder and its sub-folders with one of some endings, hidden ones aside.
+    """The files in a folder and its sub-folders that have one of ``endings``, without hidden ones.
 
     Args:
         folder: where to look.
-        endings: lower case; upper case in a file's name is the same.
-        key: of the data-set file that gives the ending, for messages.
+        endings: in lower case; the case of a file's name does not matter.
+        key: the key of the data-set file that gives the ending, for messages.
         owner: the data-set file, for messages.
 
     Returns:
-        The path of each file by its stem: its path below ``folder`` with ``/`` and without the ending.
+        The path of each file by its stem, which is its path below ``folder``, with ``/`` and without the ending.
 
     Raises:
-        UsageError: two files have one stem.
+        UsageError: two files have the same stem.
     """
     files: dict[str, str] = {}
     for path in visible_files(folder):
@@ -92,7 +95,7 @@ def pair_files(
         ``file_name`` and ``sem_seg_file_name`` of each pair.
 
     Raises:
-        UsageError: there is no pair, a label has no image, or two files have one stem.
+        UsageError: there is no pair, a label has no image, or two files have the same stem.
     """
     labels = find_files(label_folder, label_endings, "label_ext", owner)
     images = find_files(image_folder, image_endings, "image_ext", owner)
@@ -132,7 +135,7 @@ def pair_files(
 
 
 def _explain_parts(owner: str, labels: Sequence[str]) -> None:
-    """Refuse masks as Label Studio exports them, a file for each class of an image, without the image's name."""
+    """Refuse masks as Label Studio exports them: one file for each class of an image, without the image's name."""
     parts = [path for path in labels if re.match(LABEL_STUDIO, os.path.basename(path))]
     if parts:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""One function over many files, in several processes, with a progress bar."""
+"""Apply one function to many files, in several processes, with a progress bar."""
 
 import multiprocessing
 import os
@@ -38,17 +38,17 @@ def parallel_map(
     remedy: str = "use fewer workers",
     log_bar: bool = False,
 ) -> Iterator[Result]:
-    """Give ``function(item)`` of every item, in order; memory does not grow with their number.
+    """Yield ``function(item)`` for every item, in order. Memory does not grow with the number of items.
 
-    An error ends the rest.
+    The first error ends the iteration.
 
     Args:
-        function: may be sent to another process.
-        items: what it is called with.
-        workers: processes; below two: this one alone.
+        function: can be sent to another process.
+        items: its arguments, one for each call.
+        workers: number of processes; below two: this process alone.
         description: title of the bar.
         remedy: what to do when a worker was killed, as the end of a sentence.
-        log_bar: show the bar where there is no terminal too, as a job of hours wants in its log.
+        log_bar: show the bar even without a terminal, so that the log of a long job has it.
 
     Raises:
         UsageError: a worker was killed.
@@ -63,7 +63,7 @@ def parallel_map(
 def _in_processes(
     function: Callable[[Item], Result], items: Sequence[Item], workers: int, remedy: str
 ) -> Iterator[Result]:
-    # As PyTorch's data workers: a forked process need not import anything again.
+    # Fork, as PyTorch's data workers do: a forked process imports nothing again.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
     waiting = deque()
     pool = ProcessPoolExecutor(workers, context, initializer=_start_worker)
@@ -75,14 +75,14 @@ def _in_processes(
         while waiting:
             yield waiting.popleft().result()
     except BrokenProcessPool as error:
-        raise UsageError(f"One of {workers} processes was killed, for lack of memory perhaps; {remedy}.") from error
+        raise UsageError(f"One of {workers} processes was killed, perhaps for lack of memory; {remedy}.") from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _start_worker() -> None:
-    """Leave Ctrl-C to the main process, and end when it ends, however that happens: no orphan writes on."""
-    cv2.setNumThreads(0)  # the processes are the parallelism
+    """Leave Ctrl-C to the main process, and end when the main process ends, so that no orphan goes on writing."""
+    cv2.setNumThreads(0)  # the processes already run in parallel
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -1,8 +1,12 @@
-"""The reader of pictures: the same pixels from the same file, for training, evaluation, prediction and all else.
+"""The one reader of pictures: training, evaluation, prediction and all else get the same pixels from the same file.
 
-Grey, palette, CMYK and other modes become RGB; what is transparent shows white; 16-bit values are divided by 257; the
-picture is turned as its EXIF orientation says; of an animation, the first frame counts. For 8-bit files without
-transparency these are the pixels of Detectron2's ``read_image``.
+- Grey, palette, CMYK and other modes become RGB.
+- Transparent pixels are blended with white.
+- 16-bit values are divided by 257.
+- The picture is turned by its EXIF orientation.
+- Of an animation, the first frame is read.
+
+For 8-bit files without transparency, the pixels are those of Detectron2's ``read_image``.
 """
 
 import functools
@@ -38,8 +42,8 @@ HAS_AVIF = HAS_HEIF or (features.check("avif") if "avif" in features.modules els
 HEIF = (".heic", ".heif")
 HEIF_ENDINGS = (*(HEIF if HAS_HEIF else ()), *((".avif",) if HAS_AVIF else ()))  # what can be read here
 
-WIDE = ("I;16", "I;16L", "I;16B", "I;16N", "I")  # greys of 16 bits, some in 32
-STRIP = 1 << 21  # pixels that are converted at a time: what a picture takes beyond itself and its result
+WIDE = ("I;16", "I;16L", "I;16B", "I;16N", "I")  # grey values of 16 bits; I stores them in 32
+STRIP = 1 << 21  # pixels that are converted at a time; this bounds the memory beyond the picture and its result
 TRANSPOSED = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 IMAGE_WIDTH, IMAGE_HEIGHT = 256, 257  # tags of TIFF
 
@@ -59,14 +63,14 @@ def _register() -> None:
 def open_image(
     path: str, kind: str, remedy: str, max_pixels: int = MAX_PIXELS, formats: Sequence[str] | None = None
 ) -> Iterator[Image.Image]:
-    """Open an image file whose size is within bounds; errors of Pillow, here and in the block, name the file.
+    """Open an image file of at most ``max_pixels``. Errors of Pillow, here and in the with-block, name the file.
 
     Args:
         path: a regular file; a pipe or a device is refused, since reading it might never end.
         kind: ``image`` or ``label``, for messages.
         remedy: the end of the sentence where the file is missing or damaged.
         max_pixels: the bound, INPUT.MAX_PIXELS.
-        formats: Pillow's formats that count; None: all.
+        formats: the formats of Pillow that are accepted; None: all.
 
     Raises:
         UsageError: the file is missing, no image, damaged, or has too many pixels.
@@ -112,9 +116,9 @@ def load_whole(image: Image.Image) -> None:
     """
     file = getattr(image, "fp", None)
     image.load()
-    if file is None:  # was decoded before, or is no file's
+    if file is None:  # decoded before, or not from a file
         return
-    if not file.closed:  # the caller's, or of an animation, which goes on from its place
+    if not file.closed:  # the caller's file, or that of an animation, which is read further from its position
         place = file.tell()
         check_whole(image, file)
         file.seek(place)
@@ -124,24 +128,24 @@ def load_whole(image: Image.Image) -> None:
 
 
 def orientation_of(image: Image.Image) -> int:
-    """By which EXIF orientation, 1 to 8, the pixels of an image are still to be turned; damaged EXIF counts as 1."""
+    """The EXIF orientation, 1 to 8, by which an image must still be turned; damaged EXIF counts as 1."""
     try:
         value = image.getexif().get(Base.Orientation, 1)
         return value if value in range(1, 9) else 1
-    except Exception:  # damaged EXIF does not make the picture less of one
+    except Exception:  # a picture is usable although its EXIF is damaged
         return 1
 
 
 def size_of(image: Image.Image) -> tuple[int, int]:
-    """(height, width) of a picture as it is turned, from the header."""
+    """(height, width) of a picture after it is turned, from its header."""
     stored = image.size
-    if image.format == "TIFF":  # Pillow turns these itself; the version decides when
+    if image.format == "TIFF":  # Pillow turns these itself; its version decides when
         stored = (image.tag_v2.get(IMAGE_WIDTH, stored[0]), image.tag_v2.get(IMAGE_HEIGHT, stored[1]))
     return stored if orientation_of(image) in TRANSPOSED else stored[::-1]
 
 
 def turn(array: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn stored pixels (H, W, …) as an EXIF orientation says."""
+    """Turn stored pixels (H, W, …) by an EXIF orientation."""
     if orientation in TRANSPOSED:
         array = array.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
@@ -176,7 +180,7 @@ def _rgb(image: Image.Image) -> np.ndarray:
     if image.mode in WIDE:
         return _grey(np.asarray(image), image.info.get("transparency"))
     if image.mode == "F":
-        raise UsageError("The image has floating-point values, whose range nobody knows; give one of 8 or 16 bits.")
+        raise UsageError("The image has floating-point values, whose range is unknown; give one of 8 or 16 bits.")
     if image.has_transparency_data:
         picture = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)

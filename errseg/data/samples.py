@@ -1,4 +1,4 @@
-"""Contact sheets: images of a data set beside their labels, to look at."""
+"""Contact sheets: images of a data set beside their labels, for a visual check."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from .labels import LabelReader
 __all__ = ["contact_sheet"]
 
 BOX = (240, 320)  # height and width of a picture, at most
-ONE_COLUMN = 3  # samples that stand below one another
+ONE_COLUMN = 3  # up to this many samples, the sheet has one column
 
 
 def contact_sheet(name: str, count: int) -> np.ndarray:
@@ -29,7 +29,7 @@ def contact_sheet(name: str, count: int) -> np.ndarray:
         (H, W, 3) uint8 RGB.
 
     Raises:
-        UsageError: the data set is missing or empty. A pair that cannot be shown has the reason in its place.
+        UsageError: the data set is missing or empty. Where a pair cannot be read, the sheet shows the reason instead.
     """
     records, names = DatasetCatalog.get(name), MetadataCatalog.get(name).stuff_classes
     places = np.unique(np.linspace(0, len(records) - 1, min(count, len(records))).round().astype(int))

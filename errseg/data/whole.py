@@ -1,7 +1,8 @@
-"""Whether the pixels of a decoded file are all there: decoders fill what a PNG or JPEG file lacks, without a word.
+"""Check that a file holds all pixels: decoders fill in pixels that a PNG or JPEG file lacks, without an error.
 
-A PNG whose data ends early leaves the remaining rows 0; a JPEG whose data ends early repeats the last colour to the
-end. Both also occur in sound files, so that such a file is looked at again; no other file costs anything.
+Where the data of a PNG ends early, the remaining rows become 0. Where the data of a JPEG ends early, the last colour is
+repeated to the end. Sound files can look like this too, so such a file is checked a second time. Other files cost no
+extra time.
 """
 
 import io
@@ -26,8 +27,8 @@ def check_whole(image: Image.Image, file: BinaryIO) -> None:
     """Check a decoded PNG or JPEG image against its file.
 
     Args:
-        image: decoded.
-        file: its content.
+        image: decoded from ``file``.
+        file: open for reading in binary.
 
     Raises:
         OSError: rows are missing.
@@ -35,7 +36,7 @@ def check_whole(image: Image.Image, file: BinaryIO) -> None:
     if image.format == "PNG" and _may_lack_rows_of_png(image, file):
         expected, found = _size_of_png(file)
         if found < expected:
-            raise OSError(f"it is truncated: it holds {found} bytes of pixels, and {expected} are due")
+            raise OSError(f"it is truncated: it holds {found} of {expected} bytes of pixels")
     elif image.format == "JPEG" and _last_row_is_flat(image):
         file.seek(0)
         content = file.read()
@@ -53,7 +54,7 @@ def _may_lack_rows_of_png(image: Image.Image, file: BinaryIO) -> bool:
 
 
 def _size_of_png(file: BinaryIO) -> tuple[int, int]:
-    """Bytes of filtered pixels that the header promises, and that the data has (as far as needed)."""
+    """Bytes of filtered pixels: those that the header promises, and those in the data (counted only up to these)."""
     expected, found, inflate = 0, 0, zlib.decompressobj()
     for kind, data in _chunks(file):
         if kind == b"IHDR":
@@ -77,7 +78,7 @@ def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _promised(header: bytes) -> int:
-    """Bytes of a PNG's rows, each after the byte of its filter."""
+    """Bytes of a PNG's rows, each with one byte for its filter."""
     width, height = int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big")
     bits = header[8] * CHANNELS[header[9]]
     passes = PASSES if header[12] else ((0, 0, 1, 1),)

@@ -113,5 +113,5 @@ def test_files_that_cannot_be_read_are_counted_and_named(tree, caplog, monkeypat
     endings = tuple(ending for ending in sources.PICTURES if ending not in (".heic", ".heif"))
     monkeypatch.setattr(sources, "PICTURES", endings)
     assert len(paths("photos")) == 5
-    assert "photos: 3 files are no pictures" in caplog.text and "2 of .heic, 1 of .psd" in caplog.text
+    assert "photos: 3 files do not have the ending of" in caplog.text and "2 of .heic, 1 of .psd" in caplog.text
     assert "install pillow-heif" in caplog.text

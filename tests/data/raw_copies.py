@@ -1,8 +1,8 @@
 """Tiny copies of the published data sets, in the layouts of their downloads, and what their labels must become.
 
-``write_raw_<set>(root, seed)`` writes a few images and returns the converted labels, by their path under the root. What
-differs between honest copies differs here too: grey and palette PNG, run-length code as a string and as a list, image
-ids as numbers and as names.
+``write_raw_<set>(root, seed)`` writes a few images and returns the converted labels, by their path under the root. The
+copies vary as genuine copies do: grey and palette PNG, run-length code as a string and as a list, image ids as numbers
+and as names.
 """
 
 import json
@@ -40,7 +40,7 @@ def write_raw_coco_stuff(root: Path, seed: int = 0, splits: tuple[str, ...] = ("
 
 
 def write_raw_ade20k_150(root: Path, seed: int = 0) -> Labels:
-    """Three validation images, and a training image that is not asked for."""
+    """Three validation images, and a training image that must not be converted."""
     random = np.random.default_rng(seed)
     folder, expected = Path(root) / "ADEChallengeData2016", {}
     for split, number in (("validation", 1), ("validation", 2), ("validation", 3), ("training", 1)):
@@ -176,20 +176,20 @@ WRITERS = {
 
 
 def blocks(random: np.random.Generator, ids: range | list[int], size: tuple[int, int], side: int = 7) -> np.ndarray:
-    """A label of squares of random ids: int64."""
+    """A label (height, width) int64 of squares with random ids."""
     height, width = size
     small = random.choice(np.array(ids), (-(-height // side), -(-width // side)))
     return np.kron(small, np.ones((side, side), np.int64))[:height, :width]
 
 
 def mapped(raw: np.ndarray, classes: dict[int, int], ignore_label: int, dtype: type) -> np.ndarray:
-    """What ``classes`` says of each pixel, or the ignore label."""
+    """The class of each pixel by ``classes``, or the ignore label."""
     values, places = np.unique(raw, return_inverse=True)
     return np.array([classes.get(int(value), ignore_label) for value in values], dtype)[places.reshape(raw.shape)]
 
 
 def vocabulary_ids(name: str) -> dict[int, int]:
-    """Raw id to class of a vocabulary of the package."""
+    """The class of each raw id, for a vocabulary of the package."""
     path = Path(errseg.data.vocabularies.__file__).parent / f"{name}.json"
     return {row["raw_id"]: row["id"] for row in json.loads(path.read_text(encoding="utf-8"))["classes"]}
 

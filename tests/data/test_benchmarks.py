@@ -1,4 +1,4 @@
-"""The table of data sets, their vocabularies and what is said when they are missing."""
+"""The table of data sets, their vocabularies, and the messages where data sets are missing."""
 
 import os
 from pathlib import Path
@@ -43,7 +43,7 @@ def test_every_row_is_registered_with_its_metadata(benchmarks):
         assert metadata.evaluator_type == "sem_seg"
         assert metadata.image_root.startswith(str(benchmarks))
         assert len(metadata.stuff_classes) == LENGTHS[row.paper_name.removesuffix(" train")]
-        # An ignore label that is a class would drop its pixels without a word.
+        # An ignore label that is also a class would drop the pixels of this class without an error.
         assert metadata.ignore_label >= len(metadata.stuff_classes)
     assert MetadataCatalog.get("ade20k_full_sem_seg_freq_val_all").ignore_label == 65535
     assert MetadataCatalog.get("context_459_test_sem_seg").ignore_label == 459

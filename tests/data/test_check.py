@@ -99,7 +99,7 @@ def test_eight_bit_labels_of_many_classes_are_a_problem(tmp_path):
 
 @pytest.mark.parametrize(("ignored", "num_images", "found"), [(255, 1, True), (65535, 1, False), (255, None, False)])
 def test_an_ignore_label_of_8_bits_in_16_bit_labels_is_a_problem(tmp_path, ignored, num_images, found):
-    """255 is "pier" of A-847: nothing else tells of it, and every pixel without a class would count as one."""
+    """255 is the class "pier" of A-847: without the check, every pixel without a class would count as "pier"."""
     names = load_vocabulary("ade20k_847").classes
     write_pair(tmp_path / "images/a.jpg", tmp_path / "labels/a.png", np.uint16([[3, 700, 255], [4, 5, ignored]]))
     register_sem_seg(
@@ -111,7 +111,7 @@ def test_an_ignore_label_of_8_bits_in_16_bit_labels_is_a_problem(tmp_path, ignor
 
 
 def test_equal_first_synonyms_are_noted(tmp_path):
-    """Ten of A-847, of nine names, which is the paper's rule and no problem."""
+    """Ten of A-847, of nine names: a note and no problem, for the paper's rule accepts them."""
     duplicates = duplicate_names(load_vocabulary("ade20k_847").prompts)
     assert sum(len(ids) - 1 for ids in duplicates.values()) == 10
     assert {"bag", "pier", "pot", "screen"} <= duplicates.keys()

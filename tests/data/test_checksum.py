@@ -1,4 +1,4 @@
-"""The checksum that machines compare their data by."""
+"""The checksum by which machines compare their data."""
 
 import numpy as np
 import pytest
@@ -45,6 +45,6 @@ def test_every_difference_counts(other):
 
 
 def test_the_number_is_the_same_everywhere():
-    """Fixed for good: tables of different versions are compared."""
+    """It must never change: users compare tables of different versions."""
     assert checksum(A, B).hexdigest() == checksum(("a.jpg", np.uint16(A[1])), ("b.jpg", np.int64(B[1]))).hexdigest()
     assert checksum(A, B).hexdigest() == "dff83ddc87ebd066e2740c669b5af28fc7551770823bd4319d0d130ec346df0c"

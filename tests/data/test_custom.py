@@ -58,7 +58,7 @@ def test_again_and_beside_other_names(towns):
 
 
 def test_train_and_evaluate(towns, tiny_cfg, tmp_path):
-    """From the YAML to a step and to scores: what is read is what is on disk, less one, and void is ignored."""
+    """From the YAML file to a training step and to scores: ids on disk are reduced by one, and void is ignored."""
     cfg = tiny_cfg
     apply_dataset_option(cfg, towns, False, [])
     cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.SIZE_DIVISIBILITY = (48,), 64
@@ -150,7 +150,7 @@ def test_names_that_no_label_holds_are_told(tmp_path, caplog):
 
 
 def test_labels_that_are_ignored_altogether_are_refused(tmp_path):
-    """Binary masks of 0 and 255, with the default ignore label: nothing but the background would be left."""
+    """Binary masks of 0 and 255, with the default ignore label: only the background would be left."""
     write_pair(tmp_path / "pictures/0.jpg", tmp_path / "masks/0.png", np.full((4, 4), 255, np.uint8))
     path = str(write_yaml(tmp_path / "masks.yaml", ignore=None, label_offset=None))
     register_dataset_files([path])

@@ -1,4 +1,4 @@
-"""Data-set files: what they may say, and the sentences about what they may not."""
+"""Data-set files: the content that is accepted, and the messages for content that is not."""
 
 import json
 

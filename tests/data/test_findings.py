@@ -1,4 +1,4 @@
-"""What is suspicious in the labels of a data set is said by the check of data sets, and before training."""
+"""The check of data sets reports suspicious labels; so does the check before training."""
 
 import io
 import logging
@@ -252,5 +252,5 @@ def test_a_registered_set_is_looked_at_in_a_sample(dataset, tmp_path, caplog, mo
     assert len(seen) == 3
     assert "3 labels that were looked at hold no class but 'a'" in caplog.text and "turns 3 images" in caplog.text
     assert "no label holds" not in caplog.text
-    report = check_dataset("test_findings", 1)  # which has no key for it
+    report = check_dataset("test_findings", 1)  # a registered set has no key exif
     assert any("turns 9 images" in note for note in report.notes) and len(report.problems) == 1

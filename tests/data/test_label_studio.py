@@ -1,4 +1,4 @@
-"""Label Studio's masks, a file for each class of an image, become labels of class ids."""
+"""Label Studio's masks, one file for each class of an image, become labels of class ids."""
 
 import json
 

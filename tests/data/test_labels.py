@@ -1,4 +1,4 @@
-"""Labels as class ids: as the files have them, or through a label map."""
+"""Labels as class ids: as they are in the files, or through a label map."""
 
 import json
 import pickle
@@ -97,7 +97,7 @@ def test_coco_156_holds_fifteen_classes_out_of_the_same_files(tmp_path):
 
 
 def test_coco_156_keeps_the_raw_ids_of_the_published_labels():
-    """So that the file, too, can be read by itself."""
+    """The vocabulary file can then be read without that of COCO-Stuff."""
     whole, part = (
         {row["name"]: row["raw_id"] for row in json.loads((FOLDER / f"{stem}.json").read_text())["classes"]}
         for stem in ("coco_stuff_171", "coco_stuff_156")
@@ -106,7 +106,7 @@ def test_coco_156_keeps_the_raw_ids_of_the_published_labels():
 
 
 def test_labels_are_mapped_before_they_are_augmented(tmp_path):
-    """The category-aware crop counts class ids, and nearest neighbours know no ids between."""
+    """The category-aware crop must count class ids, and resizing by nearest neighbour must make no ids in between."""
     ids = np.kron(np.uint8([[2, 40], [40, 2]]), np.ones((20, 20), np.uint8))
     Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(tmp_path / "a.jpg")
     seen = []

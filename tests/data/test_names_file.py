@@ -1,4 +1,4 @@
-"""Files of names in the forms of the field."""
+"""Files of names in the formats that are common in this field."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ CVAT = [{"name": "cat", "id": 7, "color": "#ff0000", "attributes": []}, {"name":
 
 @pytest.fixture
 def write(tmp_path):
-    """``write(name, content)``: the path of a file; what is no text or bytes becomes JSON."""
+    """``write(name, content)``: the path of a file; content other than text or bytes is written as JSON."""
 
     def make(name, content):
         path = tmp_path / name
@@ -87,7 +87,7 @@ def test_what_is_read_as_what(write, caplog, file, content, names, said):
         ("n.txt", "255 0 0 cat\n0 255 0 dog", "but none to 1"),
         ("n.txt", "0 255 0 0 cat\n1 0 255 0 dog", "columns"),
         ("n.txt", "cat\tfelis\ndog\tcanis", "columns"),
-        ("n.txt", "cat\n__ignore__\ndog", "__ignore__ behind other names"),
+        ("n.txt", "cat\n__ignore__\ndog", "__ignore__ after other names"),
         ("n.txt", "<!DOCTYPE html>\n<p>cat", "a web page"),
         ("n.txt", "- cat\n- dog", "a YAML list"),
         ("n.txt", "[cat, dog]", "no JSON"),

@@ -12,7 +12,7 @@ from errseg.errors import UsageError
 
 @pytest.fixture
 def make(tmp_path):
-    """``make(images, labels)``: empty files of those names in two folders, whose paths come back."""
+    """``make(images, labels)``: write empty files of these names in two folders; return the paths of the folders."""
 
     def touch(*lists):
         folders = (tmp_path / "images", tmp_path / "labels")
@@ -99,7 +99,7 @@ def test_other_files_among_the_images_are_counted(tmp_path, caplog):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert len(pair_files("my.yaml", tmp_path / "images", tmp_path / "labels")) == 1
-    assert "1 files are no pictures that can be read by their endings (1 of .psd)" in caplog.text
+    assert "1 files do not have the ending of a readable picture (1 of .psd)" in caplog.text
 
 
 def test_a_mask_for_each_class_is_explained(tmp_path):

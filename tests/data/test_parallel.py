@@ -57,7 +57,7 @@ def test_items_are_asked_for_as_results_are_taken():
 
 
 def test_a_killed_worker_is_named():
-    with pytest.raises(UsageError, match="killed, for lack of memory perhaps; use fewer workers"):
+    with pytest.raises(UsageError, match="killed, perhaps for lack of memory; use fewer workers"):
         list(parallel_map(die, range(4), 2, "dying"))
 
 
@@ -84,7 +84,7 @@ def test_workers_end_with_their_parent(tmp_path):
 def is_running(process: int) -> bool:
     try:
         with open(f"/proc/{process}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"  # ended, but nobody has asked
+            return file.read().rpartition(")")[2].split()[0] != "Z"  # Z: it has ended
     except OSError:
         return False
 

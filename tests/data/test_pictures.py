@@ -1,4 +1,4 @@
-"""One reader of pictures: every entry point sees the same pixels, and no file that is not whole or too large."""
+"""One reader of pictures: every entry point gets the same pixels, and refuses incomplete and too large files."""
 
 import io
 import os
@@ -19,7 +19,7 @@ from errseg.web.service import open_picture
 RANDOM = np.random.default_rng(0)
 RGB = RANDOM.integers(1, 256, (40, 48, 3), dtype=np.uint8)
 GREY = RGB[..., 0]
-HIDDEN = np.dstack([RGB, np.where(GREY > 128, 255, 0)]).astype(np.uint8)  # colours below alpha 0
+HIDDEN = np.dstack([RGB, np.where(GREY > 128, 255, 0)]).astype(np.uint8)  # colours under transparent pixels
 
 
 def palette():
@@ -51,7 +51,7 @@ KINDS = {  # a file's name, an image to save, and arguments of save
 
 def through_the_mapper(path):
     cfg = get_cfg()
-    cfg.INPUT.MIN_SIZE_TEST = 0  # as it is
+    cfg.INPUT.MIN_SIZE_TEST = 0  # do not resize
     return SemSegMapper(cfg, is_train=False)({"file_name": path})["image"].permute(1, 2, 0).numpy()
 
 
@@ -121,9 +121,9 @@ def chunk(kind, data):
 
 
 def png(pixels, rows, interlaced=None):
-    """A PNG that promises all rows of ``pixels`` (H, W, C) and holds some, with a sound end.
+    """A PNG whose header promises all rows of ``pixels`` (H, W, C), but which holds only some; its end is intact.
 
-    If interlaced, it holds that many bytes of 0.
+    If interlaced, it holds ``interlaced`` bytes of 0 as pixels.
     """
     height, width, channels = pixels.shape
     kind = bytes([8, {1: 0, 3: 2}[channels], 0, 0, interlaced is not None])
@@ -133,7 +133,7 @@ def png(pixels, rows, interlaced=None):
 
 
 def jpeg(pixels, share):
-    """A JPEG whose data ends early, with a sound end."""
+    """A JPEG whose data ends early; its end marker is intact."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG")
     content = file.getvalue()[:-2]
@@ -141,7 +141,7 @@ def jpeg(pixels, share):
     return content[: start + int((len(content) - start) * share)] + b"\xff\xd9"
 
 
-BLACK = np.concatenate([RGB[:30], np.zeros_like(RGB[:10])])  # whose last rows are sound, though empty
+BLACK = np.concatenate([RGB[:30], np.zeros_like(RGB[:10])])  # its last rows are black, but not missing
 WHITE = np.concatenate([RGB[:16], np.full_like(RGB[:24], 255)])
 
 
@@ -174,7 +174,7 @@ def test_rows_that_are_missing_behind_a_sound_end(content, whole, tmp_path):
 
 
 def test_a_label_without_its_last_rows_is_refused(tmp_path):
-    """Or the missing pixels would be of class 0."""
+    """Otherwise the missing pixels would count as class 0."""
     (tmp_path / "a.png").write_bytes(png(GREY[..., None], 30))
     with pytest.raises(UsageError, match="label .*a.png cannot be read .*truncated"):
         read_label(str(tmp_path / "a.png"))

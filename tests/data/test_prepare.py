@@ -1,4 +1,4 @@
-"""The prepare scripts on tiny copies of the published data sets: exact labels, which the registered names load."""
+"""The prepare scripts on tiny copies of the published data sets: registered names load exactly the right labels."""
 
 import json
 import runpy
@@ -139,7 +139,7 @@ def test_the_root_comes_from_the_environment_too(tmp_path, prepare, monkeypatch,
 
 
 def test_a_label_without_objects_is_recognised_on_resume(tmp_path, prepare, capsys):
-    """PAS-20 has no file for it, and it is not converted again for that; one that is lost is."""
+    """PAS-20 has no file for it, and a second run does not convert it again; it does convert a lost file again."""
     write_raw_voc(tmp_path)
     assert prepare("voc") == 0
     labels = tmp_path / "VOCdevkit/VOC2012/annotations_detectron2/val"
@@ -188,7 +188,7 @@ def test_indexes_of_other_kinds_are_read(tmp_path, prepare, arrays, slash, proto
 
 
 def test_large_images_are_resized_with_their_labels(tmp_path, prepare):
-    """Sizes as the field's other codebases have them; the pixels are close to a bilinear copy."""
+    """The sizes are those of the field's other codebases; the pixels are close to those of a bilinear copy."""
     write_raw_ade20k_full(tmp_path)
     assert prepare("ade20k_full") == 0
     sizes, folder = {}, tmp_path / "ADE20K_2021_17_01/images_detectron2/validation"

@@ -1,4 +1,4 @@
-"""What the prepare scripts say of data that is not as published: one sentence with file, value and remedy."""
+"""Where data is not as published, the prepare scripts print one sentence with file, value and remedy."""
 
 import json
 import os
@@ -109,7 +109,7 @@ def test_a_missing_or_damaged_file_is_named_and_the_others_converted(tmp_path, r
     assert "Problems: 1;" in lines[-1] and len(lines) == 2
     stem = Path(path).stem.removesuffix("_seg")
     assert {Path(p).stem for p in converted(tmp_path)} == {Path(p).stem for p in expected} - {stem}
-    (tmp_path / path).write_bytes(content)  # the remedy; this run does what is left
+    (tmp_path / path).write_bytes(content)  # apply the remedy; the run below converts the rest
     assert convert(PARTS[name], tmp_path, 1) == 0
     assert converted(tmp_path) == {Path(p).name for p in expected}
 
@@ -320,7 +320,7 @@ def test_a_list_of_voc_that_leads_elsewhere_is_refused(tmp_path, refused, line):
 def test_an_output_that_cannot_be_written_is_named(tmp_path, refused):
     write_raw_ade20k_150(tmp_path)
     obstacle = tmp_path / A150 / "annotations_detectron2/validation/ADE_val_00000002.png.tmp"
-    obstacle.mkdir(parents=True)  # as good as a full disk
+    obstacle.mkdir(parents=True)  # makes writing fail, as a full disk would
     refused("ade20k_150", "ADE_val_00000002.png cannot be written", "make room")
     obstacle.rmdir()
     assert convert(PARTS["ade20k_150"], tmp_path, 1) == 0

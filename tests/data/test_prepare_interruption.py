@@ -1,4 +1,4 @@
-"""A prepare script that is killed at any moment leaves whole files alone, and a later run completes the set."""
+"""A prepare script that is killed at any moment leaves only whole files, and a later run completes the set."""
 
 import multiprocessing
 import os
@@ -25,7 +25,7 @@ IMAGES = 160
 
 @pytest.fixture
 def many(tmp_path):
-    """A-150 as so many images that a conversion can be killed; returns the folder of its converted labels."""
+    """A-150 with enough images to kill a conversion before its end; returns the folder of the converted labels."""
     random = np.random.default_rng(0)
     raw = blocks(random, range(151), (300, 400), side=1)  # slow to compress
     folder = tmp_path / "ADEChallengeData2016"
@@ -88,7 +88,7 @@ def processes_of(group: int) -> list[int]:
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("victim", [signal.SIGKILL, signal.SIGTERM])
 def test_killed_again_and_again(tmp_path, many, start, workers, victim):
-    """Every label that is there is whole at every time; no worker outlives its main process; the last run completes."""
+    """Every existing label is always whole; no worker outlives its main process; the last run completes the set."""
     counts = [0]
     for _ in range(4):
         process = start(tmp_path, workers)
@@ -147,7 +147,7 @@ def test_a_kill_between_image_and_label_is_no_pair(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["pascal_context_59", "ade20k_full"])
 @pytest.mark.parametrize("bytes_left", [0, 5, 200, -1])
 def test_what_another_program_left_half_written_is_converted_again(tmp_path, monkeypatch, capsys, name, bytes_left):
-    """Codebases that share the layout write under the final name: a kill leaves PNG, JPEG or TIFF cut off anywhere."""
+    """Other codebases write under the final name: when they are killed, PNG, JPEG or TIFF files can end anywhere."""
     expected = WRITERS[name](tmp_path)
     parts = {"pascal_context_59": pascal_context.parts_59, "ade20k_full": ade20k_full.parts}[name]
     assert convert(parts, tmp_path, 1) == 0

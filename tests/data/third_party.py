@@ -1,4 +1,4 @@
-"""A made-up data set of somebody else's, in a layout of his own."""
+"""A made-up data set of a third party, in its own layout."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def write_dataset(root: Path, count: int = 6, **changes: object) -> Path:
 
 
 def write_yaml(path: Path, **changes: object) -> Path:
-    """The data-set file for it; None takes a key out."""
+    """The data-set file for it; a key with the value None is left out."""
     content = {"images": "pictures", "labels": "masks", "names": NAMES, "ignore": 0, "label_offset": -1, **changes}
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {key: value for key, value in content.items() if value is not None}

@@ -1,7 +1,7 @@
-"""From the published downloads to the converted labels that :mod:`errseg.data.benchmarks` registers.
+"""Convert the published downloads to the labels that :mod:`errseg.data.benchmarks` registers.
 
-A module for each data set lists its images as tasks (``parts``); :mod:`.tasks` converts them, and :mod:`.raw` reads and
-checks what was published. ``errseg data prepare`` is the command line.
+Each data set has a module, which lists its images as tasks (``parts``). :mod:`.tasks` converts them; :mod:`.raw` reads
+and checks the published files. ``errseg data prepare`` is the command line.
 """
 
 from . import ade20k_150, ade20k_full, coco_stuff, pascal_context, voc

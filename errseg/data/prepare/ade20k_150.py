@@ -1,4 +1,4 @@
-"""A-150: 0, which is unlabelled, becomes 255, and 1–150 become 0–149."""
+"""A-150: the id 0 (unlabelled) becomes 255, and the ids 1–150 become 0–149."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A-847: the full ADE20K of January 2021, of which an index tells the images, and a colour image the class ids."""
+"""A-847: the full ADE20K of January 2021. An index lists the images; a colour image for each holds the class ids."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -17,7 +17,7 @@ from .unpickle import load_index
 __all__ = ["parts"]
 
 NAME, RELEASE = "ade20k_full_sem_seg_freq_val_all", "ADE20K_2021_17_01"
-SHORT_SIDE = 512  # of images and labels that are larger on both sides
+SHORT_SIDE = 512  # pixels, to which images and labels are reduced that are larger on both sides
 RAW_CLASSES = 3688  # of the release; 847 of them are evaluated, the others ignored
 REMEDY = (
     f"download the full data set of January 2021 from ade20k.csail.mit.edu and unpack it as {RELEASE} under the root"
@@ -28,7 +28,7 @@ def parts(root: Path) -> list[Part]:
     """The validation images.
 
     Raises:
-        UsageError: the release or its index is missing, or is another one.
+        UsageError: the release or its index is missing, or is that of another release.
     """
     folder, row = root / RELEASE, benchmark(NAME)
     require_folder(folder, REMEDY, others=[root / "ADE20K_2016_07_26", root / "ADEChallengeData2016"])
@@ -78,7 +78,7 @@ def _convert(
     if size:
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR)
         ids = cv2.resize(ids, size, interpolation=cv2.INTER_NEAREST)
-    # Encoded anew, at Pillow's quality, even where the size stays: the pixels that published results were measured on.
+    # The image is encoded again, at Pillow's quality, even without resizing: published results used these pixels.
     yield image_output, pixels
     yield label_output, ids
 

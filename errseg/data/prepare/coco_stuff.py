@@ -20,10 +20,10 @@ LABEL_REMEDY = "unpack stuffthingmaps_trainval2017.zip into coco-stuff/annotatio
 
 
 def parts(root: Path) -> list[Part]:
-    """The splits; one that is not there has no images and a note.
+    """The splits. A missing split has no tasks, but a note.
 
     Raises:
-        UsageError: neither is there, or one is there in half.
+        UsageError: both splits are missing, or the images or the labels of one are.
     """
     folder = root / "coco-stuff"
     require_folder(folder, f"{IMAGE_REMEDY}, and {LABEL_REMEDY}")

@@ -1,7 +1,7 @@
-"""Label Studio's brush masks, a file for each class of an image, merged into labels of class ids.
+"""Merge Label Studio's brush masks, one file for each class of an image, into labels of class ids.
 
 Its export "Brush labels to PNG" names a mask ``task-7-annotation-9-by-ANNOTATOR-FROM-CLASS-0.png``, where FROM is the
-name of the labelling control. Which image a task is of stands in its JSON export alone.
+name of the labelling control. Only its JSON export tells which image a task belongs to.
 """
 
 import json
@@ -27,40 +27,40 @@ __all__ = ["MASK", "merge"]
 MASK = re.compile(r"task-(?P<task>\d+)-annotation-(?P<annotation>\d+)-by-(?P<by>[^-]*)-(?P<rest>.+)-\d+\.png", re.I)
 UPLOAD = re.compile(r"[0-9a-f]{8}-")  # what Label Studio puts before the name of an uploaded file
 EXPORT = "JSON export"
-HALF = 128  # from which on a mask's value means the class
+HALF = 128  # least value of a mask's pixel that belongs to the class
 
 
 class Merged(NamedTuple):
-    """What has been written."""
+    """What :func:`merge` has written."""
 
     names: list[str]  # of the ids 0, 1, …
     ignore: int  # id of the pixels that do not count
-    labels: int  # files
-    unclear: int  # pixels that masks of several classes cover, which do not count
+    labels: int  # number of files
+    unclear: int  # number of pixels that masks of several classes cover; they do not count
 
 
 class _Mask(NamedTuple):
     path: str
     task: int
     annotation: int
-    index: int  # of its name
+    index: int  # class id
 
 
 def merge(
     masks: Path, export: Path, images: Path, out: Path, names_file: Path | None = None, background: str | None = None
 ) -> Merged:
-    """Write a label for each task that has masks, with the name of its image, and ``names.json``.
+    """Write ``names.json`` and, for each task that has masks, a label with the name of its image.
 
     Args:
         masks: folder of the masks, (H, W) of 8 bits each.
-        export: tasks as JSON, each with an ``id`` and, in ``data`` or beside it, the name of its image.
+        export: tasks as JSON; each has an ``id``, and the name of its image, in ``data`` or beside it.
         images: folder of the images.
-        out: of the labels, PNG of 8 bits, or of 16 with more than 255 names.
+        out: folder of the labels: PNG of 8 bits, or of 16 bits for more than 255 names.
         names_file: the names; None: those in ``export``, sorted.
         background: name of the pixels that no mask covers; None: they do not count.
 
     Raises:
-        UsageError: a file does not fit the others; nothing is written then, unless it is a damaged mask.
+        UsageError: a file does not fit the others. Nothing has been written then, unless the file is a damaged mask.
     """
     tasks = _tasks(export)
     found = read_names(names_file).names if names_file else sorted(set(_labels_in(tasks)))
@@ -87,7 +87,7 @@ def merge(
 
 
 def _tasks(export: Path) -> dict[int, Mapping[str, Any]]:
-    """The tasks of the export by their ids."""
+    """The tasks of the export, by their ids."""
     content = read_json(export, EXPORT)
     if not isinstance(content, list) or not all(
         isinstance(task, dict) and type(task.get("id")) is int for task in content
@@ -102,7 +102,7 @@ def _masks_by_task(folder: Path, names: Sequence[str], controls: set[str]) -> di
     Args:
         folder: of the masks.
         names: of the classes.
-        controls: the names of the labelling controls; empty: not known, and there must be one.
+        controls: the names of the labelling controls; empty: they are unknown, and all masks must have the same one.
     """
     by_task: dict[int, list[_Mask]] = {}
     first: str | None = None
@@ -128,14 +128,14 @@ def _masks_by_task(folder: Path, names: Sequence[str], controls: set[str]) -> di
 
 
 def _in_file(name: str) -> str:
-    """A class as a file's name has it."""
+    """The name of a class as Label Studio writes it in a file's name."""
     return re.sub(r"[/\\]", "-", name)
 
 
 def _stem_of(tasks: Mapping[int, Any], task: int, export: Path, pictures: Mapping[str, str]) -> str:
     """The name of a task's image, without its ending, below the folder of the images."""
     if task not in tasks:
-        raise UsageError(f"The {EXPORT} {export} has no task {task}, of which there are masks; export it again.")
+        raise UsageError(f"The {EXPORT} {export} has no task {task}, though there are masks of it; export it again.")
     data = tasks[task].get("data", tasks[task])
     texts = [value for value in data.values() if isinstance(value, str)] if isinstance(data, dict) else []
     wanted = {re.split(r"[/\\=]", text)[-1] for text in texts}  # of a path, or of an address with ?d=…
@@ -173,7 +173,7 @@ def _labels_in(tasks: Mapping[int, Any]) -> Iterator[str]:
 
 
 def _values_of(tree: Any, key: str) -> Iterator[Any]:
-    """The values of a key, anywhere in a tree; lists of names are given whole, other containers are searched."""
+    """The strings and lists under a key, anywhere in a tree of mappings and lists."""
     if isinstance(tree, Mapping):
         for name, value in tree.items():
             if name == key and isinstance(value, (str, list)):

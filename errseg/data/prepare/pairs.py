@@ -1,4 +1,4 @@
-"""Data sets of a folder of images and a folder of labels with the same names."""
+"""Data sets that consist of a folder of images and a folder of labels with the same names."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -21,12 +21,12 @@ def list_pairs(
     """The images of a data set, in the order of their names: those with a label, an image, or both.
 
     Args:
-        root: of all data sets.
+        root: the folder of all data sets.
         name: registered name.
         labels: the folder of the published labels.
         ignored: raw ids that stand for no class.
         image_remedy: what to do where an image is missing or wrong.
-        label_remedy: the same of a label.
+        label_remedy: the same for a label.
 
     Raises:
         UsageError: a folder is missing, or holds no label.

@@ -27,7 +27,7 @@ from .tasks import Part, Task
 __all__ = ["parts_459", "parts_59"]
 
 NAME_59, NAME_459 = "context_59_test_sem_seg", "context_459_test_sem_seg"
-CATEGORIES = range(459)  # that annotations may name; those beyond the 59 are ignored, like pixels without any
+CATEGORIES = range(459)  # that annotations may have; those beyond the 59 are ignored, as are pixels without a category
 UNLABELLED = (0,)  # in a LabelMap
 REMEDY = "unpack VOCtrainval_03-May-2010.tar under the root"
 REMEDY_JSON = "put trainval_merged.json into VOCdevkit/VOC2010, downloaded whole"
@@ -35,7 +35,7 @@ REMEDY_459 = "unpack trainval.tar.gz of PASCAL-Context into VOCdevkit/VOC2010"
 
 
 class Listing(NamedTuple):
-    """What ``trainval_merged.json`` says of the validation images."""
+    """What ``trainval_merged.json`` says about the validation images."""
 
     path: Path
     stems: dict[str, str]  # file name without suffix, by the id of the image
@@ -99,7 +99,7 @@ def _convert_459(image: Path, label: Path, output: Path) -> Iterator[tuple[Path,
 
 
 def _read(root: Path, annotated: bool = True) -> Listing:
-    """The validation images: those whose phase is val; with their annotations, or without."""
+    """The validation images, whose phase is val; where ``annotated``, with their annotations."""
     folder = root / "VOCdevkit/VOC2010"
     path = folder / "trainval_merged.json"
     require_folder(folder, REMEDY, others=[root / "VOCdevkit/VOC2012"])
@@ -122,7 +122,7 @@ def _read(root: Path, annotated: bool = True) -> Listing:
 
 
 def _key(entry: dict[str, Any]) -> str:
-    """The id of an image, which is 2008000002 or "2008_000002"."""
+    """The id of an image without underscores; an entry has 2008000002 or "2008_000002"."""
     return str(entry["image_id"] if "image_id" in entry else entry["id"]).replace("_", "")
 
 

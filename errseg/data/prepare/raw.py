@@ -1,7 +1,7 @@
-"""Reading and checking published files, translating their ids, writing converted ones.
+"""Read and check published files, translate their ids, write converted files.
 
-Every error is a :class:`UsageError` that names the file, what is wrong with it, and a remedy, which is the end of a
-sentence that the data set gives: "unpack … there".
+Every error is a :class:`UsageError` that names the file, the fault and a remedy. The data set gives the remedy, as the
+end of a sentence: "unpack … there".
 """
 
 import json
@@ -52,7 +52,7 @@ MODES = {
     "RGBA": "RGBA pixels",
 }
 EXIF_ORIENTATION = 0x0112
-ENDS = {".png": b"IEND\xaeB`\x82", ".jpg": b"\xff\xd9"}  # of a whole file
+ENDS = {".png": b"IEND\xaeB`\x82", ".jpg": b"\xff\xd9"}  # last bytes of a whole file
 STRIP_OFFSETS, STRIP_BYTES = 273, 279  # tags of a TIFF
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)  # what Pillow raises
@@ -69,7 +69,7 @@ def require_folder(folder: Path, remedy: str, others: Sequence[Path] = ()) -> No
     Args:
         folder: the folder.
         remedy: what to do where it is not.
-        others: what users take for it; those which are there are named.
+        others: folders that users confuse with it; the message names those that exist.
 
     Raises:
         UsageError: it is not there.
@@ -91,7 +91,7 @@ def require_file(path: Path, remedy: str) -> None:
 
 
 def plain_name(name: str, path: Path, remedy: str) -> str:
-    """A name out of a published list, which must be that of a file and not lead elsewhere.
+    """Check that a name in a published list is the plain name of a file, without a folder; return it.
 
     Raises:
         UsageError: it is not.
@@ -102,7 +102,7 @@ def plain_name(name: str, path: Path, remedy: str) -> str:
 
 
 def image_size(path: Path, remedy: str) -> tuple[int, int]:
-    """(height, width) of an image as it will be read, turned by its EXIF orientation; reads the head of the file alone.
+    """(height, width) of an image after its EXIF orientation turns it, from the file's header alone.
 
     Raises:
         UsageError: it is missing or is no image.
@@ -114,12 +114,12 @@ def image_size(path: Path, remedy: str) -> tuple[int, int]:
 
 
 def read_pixels(path: Path, kind: str, modes: Sequence[str], remedy: str) -> np.ndarray:
-    """The pixels of a file as they are stored, of whatever orientation.
+    """The pixels of a file as they are stored, not turned by EXIF.
 
     Args:
         path: the file.
         kind: "image" or "label".
-        modes: Pillow's modes that it may have; none: any, and what comes back is RGB.
+        modes: the modes of Pillow that it may have; empty: any, and the pixels are converted to RGB.
         remedy: for the message.
 
     Raises:
@@ -141,7 +141,7 @@ def read_ids(path: Path, remedy: str) -> np.ndarray:
     """A published label of 8 bits, grey or with a palette: (H, W) uint8.
 
     Raises:
-        UsageError: it is something else.
+        UsageError: the file is missing, damaged or of another mode.
     """
     return read_pixels(path, "label", ("L", "P"), remedy)
 
@@ -155,7 +155,7 @@ def read_label_map(path: Path, remedy: str) -> np.ndarray:
     require_file(path, remedy)
     try:
         label = loadmat(path, appendmat=False, mat_dtype=True, variable_names=["LabelMap"]).get("LabelMap")
-    except Exception as error:  # scipy documents none, and raises many kinds
+    except Exception as error:  # scipy documents no exceptions, and raises many types
         raise UsageError(f"The label {path} cannot be read ({_first_line(error)}); {remedy}.") from error
     if label is None:
         raise UsageError(f"The label {path} has no LabelMap; {remedy}.")
@@ -174,7 +174,7 @@ def check_same_size(label: np.ndarray, label_path: Path, size: tuple[int, int], 
     """Check that a label (H, W, …) has the (height, width) of its image.
 
     Raises:
-        UsageError: it has another.
+        UsageError: the sizes differ.
     """
     height, width = label.shape[:2]
     if (height, width) != size:
@@ -186,7 +186,7 @@ def check_same_size(label: np.ndarray, label_path: Path, size: tuple[int, int], 
 
 @cache
 def id_table(name: str, ignored: Sequence[int]) -> np.ndarray:
-    """What each raw id of a registered set becomes, (65536,) int32: a class, its ignore label, or UNKNOWN."""
+    """The new id of each raw id of a registered set, (65536,) int32: a class, the set's ignore label, or UNKNOWN."""
     row = benchmark(name)
     file = resources.files("errseg.data.vocabularies") / f"{row.vocabulary}.json"
     table = np.full(TABLE_SIZE, UNKNOWN, np.int32)
@@ -197,10 +197,10 @@ def id_table(name: str, ignored: Sequence[int]) -> np.ndarray:
 
 
 def translate(ids: np.ndarray, table: np.ndarray, dtype: type, path: Path | str, remedy: str) -> np.ndarray:
-    """Raw ids (H, W) to class ids of a type.
+    """Map raw ids (H, W) to class ids of type ``dtype`` by the table of :func:`id_table`.
 
     Raises:
-        UsageError: an id is UNKNOWN to the table of :func:`id_table`.
+        UsageError: the table has no such id, or UNKNOWN for it.
     """
     smallest, largest = int(ids.min(initial=0)), int(ids.max(initial=0))
     if smallest < 0 or largest >= len(table):
@@ -214,7 +214,7 @@ def translate(ids: np.ndarray, table: np.ndarray, dtype: type, path: Path | str,
 
 
 def check_sixteen_bits(path: Path) -> None:
-    """Check that a converted label which was there already has 16 bits.
+    """Check that a label from an earlier conversion has 16 bits.
 
     Raises:
         UsageError: it has not, or cannot be read.
@@ -226,7 +226,7 @@ def check_sixteen_bits(path: Path) -> None:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a converted file is there to its end, which is all that is read of it: other programs leave half ones."""
+    """Whether a converted file is complete; other programs may leave half-written ones. Only its end is read."""
     try:
         with path.open("rb") as file:
             size, ending = file.seek(0, os.SEEK_END), ENDS.get(path.suffix, b"")
@@ -243,7 +243,7 @@ def is_whole(path: Path) -> bool:
 
 
 def write_image(path: Path, pixels: np.ndarray) -> None:
-    """Write an image or a label, whole or not at all, in the format of its name."""
+    """Write an image or a label, whole or not at all, in the format of the path's ending."""
     with replacing(path) as temporary:
         Image.fromarray(pixels).save(temporary, FORMATS[path.suffix])
 

@@ -1,6 +1,6 @@
 """Run-length encoded masks of COCO's format.
 
-pycocotools trusts what it decodes: of runs that are cut short, the rest of its mask is memory as it was found.
+pycocotools does not check the runs: where they end early, the rest of its mask is uninitialised memory.
 """
 
 from typing import Any
@@ -34,8 +34,8 @@ def decode_rle(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
 def _runs(counts: str) -> np.ndarray:
     """The lengths of the runs, int64.
 
-    A character less 48 holds five bits of a number, lowest first, and a sixth that says that more follow; the numbers
-    are signed, and from the fourth on differences to the last but one.
+    A character's code minus 48 holds five bits of a number, lowest first, and a sixth bit that says whether more
+    follow. The numbers are signed. From the fourth on, each is the difference from the number two places before it.
     """
     digits = np.frombuffer(counts.encode("ascii"), np.uint8).astype(np.int64) - 48
     ends = np.flatnonzero(digits & 32 == 0) + 1

@@ -1,7 +1,8 @@
-"""Converting many images: in parallel, resumable after a kill, with a list of what could not be converted.
+"""Convert many images: in parallel, resumable after a kill, with a list of those that could not be converted.
 
-A file is written whole or not at all (:func:`errseg.atomic.replacing`); one that another program left half-written is
-converted again. Two runs on the same folder take turns by a lock that the system drops when a run's last process ends.
+A file is written whole or not at all (:func:`errseg.atomic.replacing`); a file that another program left half-written
+is converted again. A lock lets one run at a time convert to a folder; the system drops it when the run's last process
+ends.
 """
 
 import fcntl
@@ -22,14 +23,14 @@ from .raw import check_sixteen_bits, is_whole, write_image
 
 __all__ = ["Outcome", "Part", "Task", "convert_part"]
 
-LOCK_PATIENCE = 20.0  # seconds; the workers of a run that was killed are gone sooner
-FEW = 8  # images that are not worth a process of their own
+LOCK_PATIENCE = 20.0  # seconds to wait for the lock; the workers of a killed run end sooner
+FEW = 8  # images; fewer are not worth a process of their own
 
 
 class Task(NamedTuple):
     """One image of a data set."""
 
-    outputs: tuple[Path, ...]  # with all of these there, it is done; the last one is written last
+    outputs: tuple[Path, ...]  # when all of these exist, the task is done; the last one is written last
     convert: Callable[[], Iterable[tuple[Path, np.ndarray]]]  # what to write, in this order
 
 
@@ -39,27 +40,27 @@ class Part(NamedTuple):
     title: str
     published: int  # images of the published split
     tasks: list[Task]
-    note: str = ""  # something to say about it
+    note: str = ""  # a sentence about it for the user
 
 
 class Outcome(NamedTuple):
-    """What became of a part."""
+    """The result of converting a split."""
 
     done_before: int
     converted: int
-    problems: list[str]  # a sentence for each image that is not as it should be
+    problems: list[str]  # a sentence for each image that has one
 
 
 def convert_part(part: Part, workers: int, force: bool = False) -> Outcome:
-    """Convert what is not done yet.
+    """Convert the images of a split that are not done yet.
 
     Args:
-        part: what to convert.
-        workers: processes.
-        force: convert all of it anew; what was there is removed first, so that a kill leaves nothing old behind.
+        part: the split.
+        workers: number of processes.
+        force: convert every image again; existing outputs are removed first, so that no old one is left after a kill.
 
     Raises:
-        UsageError: another run is at work there, or a worker was killed.
+        UsageError: another run is converting to the same folder, or a worker was killed.
     """
     counts = Counter(path for task in part.tasks for path in task.outputs)
     if counts and max(counts.values()) > 1:
@@ -86,7 +87,7 @@ def convert_part(part: Part, workers: int, force: bool = False) -> Outcome:
 
 
 def _convert(tasks: list[Task], workers: int, title: str) -> Iterator[str | None]:
-    """For each task None, or the sentence that says why it could not be done."""
+    """For each task, None or the sentence that says why it failed."""
     workers = min(workers, -(-len(tasks) // FEW))
     remedy = "run this again with fewer --workers: what is converted stays"
     return parallel_map(_attempt, tasks, workers, title, remedy, log_bar=True)
@@ -98,13 +99,13 @@ def _attempt(task: Task) -> str | None:
             write_image(path, pixels)
     except UsageError as error:
         return str(error)
-    except OSError as error:  # reading has sentences of its own
+    except OSError as error:  # of writing; errors of reading are UsageErrors
         return f"{task.outputs[-1]} cannot be written ({error}); make room there or correct the permissions."
     return None
 
 
 def _check_done(tasks: list[Task]) -> list[str]:
-    """What is wrong with files that are there already; only what costs little is looked at."""
+    """The problems of outputs that exist already; only cheap checks are made."""
     problems = []
     for path in (path for task in tasks for path in task.outputs if path.suffix == ".tif"):
         try:
@@ -116,7 +117,7 @@ def _check_done(tasks: list[Task]) -> list[str]:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold a folder, which the workers that are forked meanwhile hold as well.
+    """Hold the lock of a folder; workers that are forked meanwhile hold it too.
 
     Raises:
         UsageError: another run holds it.

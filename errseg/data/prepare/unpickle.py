@@ -1,4 +1,4 @@
-"""Reading a published pickle as data: lists, dictionaries, numbers, strings and numpy arrays, and nothing that acts."""
+"""Read a published pickle as data: lists, dictionaries, numbers, strings and numpy arrays. It cannot run code."""
 
 import mmap
 import os
@@ -15,20 +15,20 @@ from errseg.safe_files import open_regular
 __all__ = ["load_index"]
 
 
-ARRAY = object()  # stands for the type of arrays, which a pickle names, and shall not call
+ARRAY = object()  # stands for numpy.ndarray, which a pickle may name but not call
 SCALAR = np.float64(0).__reduce__()[0]
-MOST_INSTRUCTIONS = 2_000_000  # two make a string in a list; the published index has some ten lists of 27,574 images
+MOST_INSTRUCTIONS = 2_000_000  # two for a string in a list; the published index has about ten lists of 27,574 images
 
 
 def _to_bytes(text: str, encoding: str) -> bytes:
-    """What the second protocol writes bytes as."""
+    """Bytes, from the form in which the second protocol writes them."""
     if encoding not in ("latin1", "latin-1"):
         raise ValueError(f"bytes encoded as {encoding!r}")
     return text.encode("latin1")
 
 
 def _empty_array(kind: Any, shape: tuple[int, ...], letter: Any) -> np.ndarray:
-    """The array that a pickle makes first, without values; its state follows, which has them."""
+    """The array without values that a pickle makes first; the array's state follows and holds the values."""
     if kind is not ARRAY or shape != (0,):
         raise ValueError(f"an array of the shape {shape} without values")
     return np.empty(0, np.int8)
@@ -39,7 +39,7 @@ def _scalar(dtype: np.dtype, values: bytes) -> np.generic:
 
 
 def _allowed() -> dict[tuple[str, str], Any]:
-    """What a pickle may name, by its module and its own name; numpy 2 calls ``numpy.core`` ``numpy._core``."""
+    """The objects that a pickle may name, by module and name; numpy 2 calls ``numpy.core`` ``numpy._core``."""
     from_buffer = np.zeros(1).__reduce_ex__(5)[0]
     names = {("_codecs", "encode"): _to_bytes, ("numpy", "ndarray"): ARRAY, ("numpy", "dtype"): np.dtype}
     for core in ("numpy.core", "numpy._core"):

@@ -1,10 +1,11 @@
 """Class names of the benchmarks, one JSON file each, in the order of the training ids.
 
-A file holds a ``title`` and its ``classes``: ``id`` (in the converted labels), ``raw_id`` (in the published annotation)
-and ``name``, with comma-separated synonyms. A class with ``prompts`` is asked for by each of these names instead of its
-own, and a pixel given to any of them counts as that class (the background of VOC). Where ``labels`` names another
-vocabulary, the converted labels hold that one's ids: its classes are found again by their ``raw_id``, and those that
-are not are ignored (COCO-Stuff-156, on the labels of COCO-Stuff).
+A file holds a ``title`` and its ``classes``. A class has an ``id`` (in the converted labels), a ``raw_id`` (in the
+published annotation) and a ``name``, with comma-separated synonyms. Where a class has ``prompts``, the model gets each
+of these names instead of the class's own; a pixel assigned to any of them counts as that class (the background of VOC).
+
+Where ``labels`` names another vocabulary, the converted labels hold the ids of that vocabulary. Its classes are matched
+by their ``raw_id``; classes without a match are ignored (COCO-Stuff-156, on the labels of COCO-Stuff).
 """
 
 import json
@@ -20,12 +21,12 @@ FOLDER = Path(__file__).parent
 
 
 class Vocabulary(NamedTuple):
-    """A label set, and the names by which the model is asked for it."""
+    """A label set, and the prompts that the model gets for it."""
 
     classes: tuple[str, ...]  # class i of the labels
-    prompts: tuple[str, ...]  # what the model is asked for; the classes, unless a class has several prompts
+    prompts: tuple[str, ...]  # the classes, unless a class has prompts of its own
     prompt_classes: tuple[int, ...]  # the class of each prompt
-    label_ids: tuple[int | None, ...] | None = None  # the class of each id on disk, None: ignored; None for all: as is
+    label_ids: tuple[int | None, ...] | None = None  # class of each id on disk, or None: ignored; None: ids are classes
 
     def label_map(self, ignore_label: int) -> dict[int, int] | None:
         """Id on disk to class id or ``ignore_label``; None where the labels hold class ids."""
@@ -58,16 +59,16 @@ def _read(name: str) -> dict[str, Any]:
 
 
 def canonical(name: str) -> str:
-    """What of a name the model reads: no upper case, no further spaces, one form of a character of several forms."""
+    """A name as the model reads it: in lower case, with single spaces, and with one form (NFKC) of each character."""
     return " ".join(unicodedata.normalize("NFKC", name).lower().split())
 
 
 def equal_names(prompts: Sequence[str], synonyms: str = "first") -> list[list[int]]:
-    """Groups of names that the model is asked for in the same words, so that the first of each wins every pixel.
+    """Groups of names that the model reads as the same words, so that the first name of a group wins every pixel.
 
     Args:
         prompts: names, with comma-separated synonyms.
-        synonyms: MODEL.PROMPT.SYNONYMS, "first" or "mean": which of them count.
+        synonyms: MODEL.PROMPT.SYNONYMS, "first" or "mean": which synonyms count.
 
     Returns:
         The ids of each group of two or more.
