@@ -1,4 +1,4 @@
-"""Checkpoints: ours, written whole or not at all, and the authors' released ones."""
+"""Checkpoints: errseg's own, written whole or not at all, and those that authors released."""
 
 from ..weight_files import load_state_dict_file
 from .checkpointer import ERRSegCheckpointer

@@ -22,9 +22,9 @@ logger = logging.getLogger(__name__)
 class ERRSegCheckpointer(DetectionCheckpointer):
     """Detectron2's checkpointer, with four differences.
 
-    A file is written under a temporary name and renamed, so that a crash leaves the last whole one. Files are read as
-    data, never as pickled code. Loading is strict: keys that are missing, unknown or of another shape, and values that
-    are not finite, are an error that names them. A released checkpoint is recognised and renamed.
+    A file is written under a temporary name and renamed, so that a crash does not destroy the last whole file. Files
+    are read as data, never as pickled code. Loading is strict: keys that are missing, unknown or of another shape, and
+    values that are not finite, are an error that names them. A released checkpoint is recognised and its keys renamed.
     """
 
     def save(self, name: str, **kwargs: Any) -> None:
@@ -37,7 +37,7 @@ class ERRSegCheckpointer(DetectionCheckpointer):
         for stale in Path(self.save_dir).glob("*.pth.tmp"):  # of a process that was killed while it saved
             stale.unlink()
         self.logger.info("Saving checkpoint to %s", path)
-        # To an open file: to a path, torch says nothing of why the disk does not take it.
+        # Give torch an open file: given a path, it does not report why writing failed.
         with replacing(path) as temporary, temporary.open("wb") as file:
             torch.save(data | kwargs, file)
         self.tag_last_checkpoint(f"{name}.pth")
@@ -53,7 +53,7 @@ class ERRSegCheckpointer(DetectionCheckpointer):
         return last_checkpoint(self.save_dir)
 
     def resume_or_load(self, path: str, *, resume: bool = True) -> dict[str, Any]:
-        """Go on from the newest checkpoint of ``save_dir``, if asked for and there is one, else load weights alone.
+        """Continue from the newest checkpoint of ``save_dir`` if ``resume`` and there is one; else load weights alone.
 
         Raises:
             UsageError: as ``load``; or the checkpoint lacks one of the checkpointables.
@@ -63,16 +63,16 @@ class ERRSegCheckpointer(DetectionCheckpointer):
         return self.load(path, checkpointables=[])
 
     def load(self, path: str, checkpointables: list[str] | None = None) -> dict[str, Any]:
-        """Load a checkpoint into the model and the checkpointables: all of it is checked, then all of it is loaded.
+        """Load a checkpoint into the model and the checkpointables; all of it is checked before any of it is loaded.
 
-        A checkpointable with a method ``check_state_dict(state, path)`` is asked whether it can take its state.
+        If a checkpointable has a method ``check_state_dict(state, path)``, that method checks its state.
 
         Args:
             path: a file; "" loads nothing.
-            checkpointables: which of them to load beside the model; None for those that the file has.
+            checkpointables: names of those to load beside the model; None: those that the file has.
 
         Returns:
-            What the file holds beyond that, such as the iteration.
+            The other entries of the file, such as the iteration.
 
         Raises:
             UsageError: see ``load_state_dict_file``; or the weights do not fit the model, or a state its object.
@@ -93,7 +93,7 @@ class ERRSegCheckpointer(DetectionCheckpointer):
         return content
 
     def _checked_state(self, path: str, key: str, content: dict[str, Any]) -> Any:
-        """What a checkpoint holds for a checkpointable, taken out of ``content`` and checked."""
+        """The state of a checkpointable, removed from ``content`` and checked."""
         if key not in content:
             raise UsageError(
                 f"{path} has no {key!r}, which a checkpoint to resume from has: it holds weights alone; give it as "

@@ -16,7 +16,7 @@ def last_checkpoint(folder: str | Path) -> str:
     """The path of the checkpoint that ``<folder>/last_checkpoint`` names; "" where there is no such tag.
 
     Raises:
-        UsageError: the tag is no regular file, or holds something else than the name of a file of the folder.
+        UsageError: the tag is no regular file, or holds something other than the name of a file in the folder.
     """
     tag = Path(folder) / TAG
     if not os.path.lexists(tag):
@@ -39,6 +39,6 @@ def last_checkpoint(folder: str | Path) -> str:
 
 
 def newest_checkpoint(folder: str | Path) -> Path | None:
-    """The checkpoint of a folder that was written last, whatever the tag says; None where there is none."""
+    """The checkpoint that was written last in a folder, regardless of the tag; None where there is none."""
     found = [path for path in Path(folder).glob("model_*.pth") if path.is_file()]
     return max(found, key=lambda path: path.stat().st_mtime, default=None)

@@ -1,4 +1,4 @@
-"""Released checkpoints of any system: which one a file is, and its names in errseg."""
+"""Released checkpoints of any system: recognise them, and rename their parameters to errseg's names."""
 
 from collections.abc import Mapping
 
@@ -23,8 +23,8 @@ def from_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
         state_dict: every key of a released model, and no other.
 
     Raises:
-        UsageError: keys are missing, unknown, or have the wrong shape; the message names them. Or they are of no
-            system.
+        UsageError: keys are missing, unknown, or have the wrong shape (the message names them); or no system has such
+            keys.
     """
     released = released_of(state_dict)
     if released is None:
@@ -38,19 +38,19 @@ def from_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def released_config(state_dict: Mapping[str, Tensor]) -> CfgNode | None:
-    """The configuration of a released checkpoint; None where it is none, or of no known size."""
+    """The configuration of a released checkpoint; None where it is no such checkpoint, or of no known size."""
     released = released_of(state_dict)
     return None if released is None else released.config(state_dict)
 
 
 def released_clip_name(state_dict: Mapping[str, Tensor]) -> str | None:
-    """``MODEL.CLIP.NAME`` of a released checkpoint; None where it is none, or of no known size."""
+    """``MODEL.CLIP.NAME`` of a released checkpoint; None where it is no such checkpoint, or of no known size."""
     cfg = released_config(state_dict)
     return None if cfg is None else cfg.MODEL.CLIP.NAME
 
 
 def to_official(key: str, system: str = "ERRSeg") -> str:
-    """The released checkpoints' name of one of errseg's parameters.
+    """The name of one of errseg's parameters in the released checkpoints.
 
     Args:
         key: the parameter's name.

@@ -1,4 +1,4 @@
-"""What a resumed run loads beside the model, checked whole before any of it reaches the run."""
+"""Check everything that a resumed run loads beside the model, before any of it is loaded."""
 
 import logging
 import math
@@ -13,35 +13,35 @@ from ..weight_files.fit import tensor_fault
 
 __all__ = ["check_optimizer", "check_trainer"]
 
-STATES = {  # what an optimizer keeps of each parameter; None: whatever it wants
+STATES = {  # the values that an optimizer must keep, and may keep, for each parameter
     torch.optim.AdamW: ({"step", "exp_avg", "exp_avg_sq"}, {"max_exp_avg_sq"}),
     torch.optim.Adam: ({"step", "exp_avg", "exp_avg_sq"}, {"max_exp_avg_sq"}),
     torch.optim.SGD: (set(), {"momentum_buffer"}),
 }
 SQUARES = ("exp_avg_sq", "max_exp_avg_sq")
-SCHEDULED = ("lr", "nesterov")  # what a configuration may have changed since
-IMPLEMENTATIONS = ("foreach", "fused")  # of the same formula
+SCHEDULED = ("lr", "nesterov")  # options that the configuration may have changed since
+IMPLEMENTATIONS = ("foreach", "fused")  # options that choose an implementation of the same formula
 SCHEDULE = "LRScheduler"  # the hook that keeps the learning rate's schedule
-LARGEST = 2**53  # of whole numbers
+LARGEST = 2**53  # whole number that is accepted
 
 logger = logging.getLogger(__name__)
 
 
 class _Fault(ValueError):
-    """What is wrong, as a clause that begins with the place."""
+    """A fault; its message is a clause that begins with the place in the file."""
 
 
 def check_trainer(path: str, state: Any, own: Mapping[str, Any], optimizer: torch.optim.Optimizer) -> None:
-    """Refuse a trainer's state from a checkpoint that the trainer cannot go on from.
+    """Refuse the state of a trainer in a checkpoint, if this run's trainer cannot continue from it.
 
     Args:
         path: of the checkpoint.
         state: from the checkpoint.
-        own: the state of the trainer that is to load it: what ``state`` must look like.
+        own: the state of this run's trainer; ``state`` must have the same structure.
         optimizer: the trainer's.
 
     Raises:
-        UsageError: a part is missing, or of another type, shape or number than the trainer's, or is not finite.
+        UsageError: a value is missing, is not finite, or differs from the trainer's in type, shape or number.
     """
     try:
         _check_iteration(_dict(state, "trainer"), "trainer")
@@ -60,7 +60,7 @@ def check_trainer(path: str, state: Any, own: Mapping[str, Any], optimizer: torc
 
 
 def check_optimizer(path: str, name: str, state: Any, optimizer: torch.optim.Optimizer) -> None:
-    """Refuse an optimizer's state from a checkpoint that is not of these parameters; see ``check_trainer``."""
+    """Refuse the state of an optimizer in a checkpoint, if it does not fit this optimizer; see ``check_trainer``."""
     try:
         _check_optimizer(state, optimizer, name)
     except _Fault as error:
@@ -97,10 +97,10 @@ def _check_optimizer(state: Any, optimizer: torch.optim.Optimizer, where: str) -
 
 
 def _check_option(group: Mapping[str, Any], key: str, like: Any, place: str) -> None:
-    """An option of a group of parameters; those that switch something may be missing, as in files of older torch."""
+    """Check an option of a parameter group. Switches may be missing, as they are in files of older torch versions."""
     switch = like is None or isinstance(like, bool)
     if key not in group and not switch:
-        raise _Fault(f"{place} has no {key!r}, as this run's optimizer has: it is another optimizer's")
+        raise _Fault(f"{place} has no {key!r}, which this run's optimizer has: the state is another optimizer's")
     value = group.get(key, like)
     if key in IMPLEMENTATIONS:
         if value is not None and not isinstance(value, bool):
@@ -136,7 +136,7 @@ def _check_states(
 
 
 def _check_state(value: Any, key: str, parameter: Tensor, place: str, strict: bool) -> None:
-    """One value that an optimizer keeps of a parameter."""
+    """Check one value that an optimizer keeps for a parameter."""
     if not isinstance(value, Tensor):
         if key == "step" or not strict:
             _check_like(value, 0.0 if isinstance(value, float) else 0 if key == "step" else value, place)
@@ -154,7 +154,7 @@ def _check_state(value: Any, key: str, parameter: Tensor, place: str, strict: bo
 
 
 def _check_alone(value: Any, place: str, owners: dict[int, str]) -> None:
-    """Refuse a tensor that an update in place would change together with another, or with itself."""
+    """Refuse a tensor that shares memory with another one, or within itself: updates in place would corrupt it."""
     if isinstance(value, Tensor) and value.numel():
         storage = value.untyped_storage()
         other = owners.setdefault(storage.data_ptr(), place)
@@ -171,7 +171,7 @@ def _check_scaler(state: Any, own: Mapping[str, Any]) -> None:
 
 
 def _check_like(value: Any, like: Any, where: str) -> None:
-    """Refuse a value that is not of the kind of this run's own: types, keys, lengths, finite numbers, signs."""
+    """Refuse a value that differs from this run's own in type, keys, length or sign, or that is not finite."""
     if isinstance(like, Mapping):
         for key, inner in like.items():
             _check_like(_item(_dict(value, where), key, where), inner, f"{where}.{key}")

@@ -1,4 +1,4 @@
-"""The configuration: its keys, and its files, which are read as plain data on every Detectron2."""
+"""The configuration: its keys, and its files, which are read as plain data with every version of Detectron2."""
 
 from .keys import MAX_PIXELS, add_errseg_config, register_keys
 from .loading import apply_overrides, get_cfg, load_config

@@ -19,7 +19,7 @@ _SYSTEMS: dict[str, tuple[Callable[[CfgNode], None], Mapping[str, Range]]] = {}
 
 
 def register_keys(system: str, add_config: Callable[[CfgNode], None], ranges: Mapping[str, Range]) -> None:
-    """Let every configuration have the keys of a system.
+    """Add the keys of a system to every configuration.
 
     Args:
         system: its meta-architecture.
@@ -69,17 +69,17 @@ def add_errseg_config(cfg: CfgNode) -> None:
     inputs.SIZE_DIVISIBILITY = 640  # training crops are padded to a multiple of it (image 128, label ignored)
     inputs.CROP.SINGLE_CATEGORY_MAX_AREA = 1.0  # a crop in which one class covers more than this share is drawn again
 
-    # What the papers of the field do differently at test; the defaults are the paper's.
+    # The papers of the field differ in these options at test; the defaults are those of ERR-Seg's paper.
     test.IMS_PER_BATCH = 1  # images that go through the model at once, in each process
     test.SCALES = (1.0,)  # average over views whose resolution is this many times INPUT.RESOLUTION_TEST
     test.FLIP = False  # average with the mirrored view
-    test.KEEP_ASPECT = False  # a rectangle of the image's aspect ratio and the square's area, not the square
-    test.SLIDING_WINDOW = False  # squares over the image as the loader gives it (INPUT.MIN_SIZE_TEST), not the whole
-    test.WINDOW_OVERLAP = 1 / 3  # least share of a window that the next one covers too
+    test.KEEP_ASPECT = False  # True: the view is no square, but has the image's aspect ratio and the square's area
+    test.SLIDING_WINDOW = False  # True: views are square windows of the loader's image (INPUT.MIN_SIZE_TEST)
+    test.WINDOW_OVERLAP = 1 / 3  # least share of a window that the next window covers too
 
     solver.OPTIMIZER = "AdamW"
     solver.CLIP_MULTIPLIER = 0.01  # learning rate of CLIP's parameters over that of the others
-    solver.ACCUMULATION_STEPS = 1  # an iteration's images go through the model in this many parts
+    solver.ACCUMULATION_STEPS = 1  # an iteration's images go through the model in this many batches
 
     for add_config, _ in _SYSTEMS.values():
         add_config(cfg)

@@ -1,4 +1,4 @@
-"""From a YAML file and KEY VALUE pairs to a configuration."""
+"""Make a configuration from a YAML file and KEY VALUE pairs."""
 
 import difflib
 from collections.abc import Sequence
@@ -56,8 +56,8 @@ def apply_overrides(cfg: CfgNode, overrides: Sequence[Any]) -> None:
     """Change keys of a configuration, in place.
 
     Args:
-        cfg: is not frozen.
-        overrides: KEY VALUE pairs, one after the other; a value is of its key's type, or a text of it.
+        cfg: a configuration that is not frozen.
+        overrides: keys and values in turn; a value has the type of its key, or is a text that stands for such a value.
 
     Raises:
         UsageError: a key is unknown, or a value is missing or does not fit its key.

@@ -1,7 +1,7 @@
 """A configuration node whose files are plain data.
 
-Detectron2's own ``merge_from_file`` makes whatever Python object a YAML tag asks for, and fetches a ``_BASE_`` from the
-web. Nodes of this class read files by :func:`read_tree` in its place.
+Detectron2's own ``merge_from_file`` creates any Python object that a YAML tag names, and downloads a ``_BASE_`` from
+the web. Nodes of this class read files with :func:`read_tree` instead.
 """
 
 import os
@@ -24,11 +24,11 @@ Tree = dict[str, Any]
 
 
 class Config(CfgNode):
-    """Detectron2's node of a configuration, with safe files."""
+    """Detectron2's configuration node, which reads files safely."""
 
     @classmethod
     def load_yaml_with_base(cls, filename: str, allow_unsafe: bool = False) -> Tree:
-        """As :func:`read_tree`; ``allow_unsafe`` is Detectron2's, and changes nothing."""
+        """See :func:`read_tree`. Detectron2 has the argument ``allow_unsafe``; it has no effect here."""
         return read_tree(filename)
 
     def merge_from_file(self, cfg_filename: str, allow_unsafe: bool = False) -> None:
@@ -36,7 +36,7 @@ class Config(CfgNode):
 
         Args:
             cfg_filename: path of the file.
-            allow_unsafe: Detectron2's; it changes nothing: no file makes a Python object.
+            allow_unsafe: an argument of Detectron2's, without effect: no file creates a Python object.
 
         Raises:
             UsageError: see :func:`read_tree`.
@@ -57,7 +57,7 @@ def read_tree(path: str | os.PathLike) -> Tree:
 
     Raises:
         UsageError: a file is missing, no regular file, no YAML of plain values, or no mapping of names; or ``_BASE_``
-            is no path, or leads in a circle; or the ``VERSION`` is not 2.
+            is no path, or files inherit from each other in a circle; or the ``VERSION`` is not 2.
     """
     return _Reader().read(os.fspath(path), ())
 
@@ -95,7 +95,7 @@ class _Reader:
 
 
 def _checked(path: str, content: Any) -> Tree:
-    """What a file holds, where that is a mapping of names."""
+    """The content of a file, if it is a mapping of names; UsageError if not."""
     if not isinstance(content, dict):
         found = "nothing" if content is None else f"a {type(content).__name__}"
         raise UsageError(f"The config file {path} holds {found}; give keys and values, such as MODEL: {{DEVICE: cpu}}.")
@@ -126,7 +126,7 @@ def _bases(path: str, value: Any) -> list[str]:
 
 
 def _merge(source: Tree, target: Tree, path: str) -> None:
-    """Put the keys of a tree into another, in place of those that are there."""
+    """Merge the keys of ``source`` into ``target``, whose values they replace."""
     for key, value in source.items():
         if not isinstance(value, dict) or key not in target:
             target[key] = value

@@ -13,7 +13,7 @@ Settings = dict[str, Any]  # values by their dotted keys
 
 
 def flatten(node: Mapping[str, Any], prefix: str = "") -> Settings:
-    """The leaves of a nested configuration by their dotted keys, with values as JSON would give them back."""
+    """The leaves of a nested configuration by their dotted keys, with values as JSON would return them."""
     leaves: Settings = {}
     for key, value in node.items():
         if isinstance(value, Mapping):
@@ -24,7 +24,7 @@ def flatten(node: Mapping[str, Any], prefix: str = "") -> Settings:
 
 
 def plain(value: Any) -> Any:
-    """A value of a configuration as JSON would give it back: tuples become lists, unknown types their text."""
+    """A value of a configuration as JSON would return it: tuples become lists, values of other types become text."""
     if isinstance(value, Mapping):
         return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
@@ -38,7 +38,7 @@ def is_of_model_or_data(key: str) -> bool:
 
 
 def decides_predictions(key: str) -> bool:
-    """Whether a key decides what a trained model predicts: all of MODEL, INPUT and TEST but training's own."""
+    """Whether a key decides what a trained model predicts: all keys of MODEL, INPUT and TEST but training's own."""
     return is_of_model_or_data(key) and key not in TRAINING_ONLY
 
 

@@ -1,4 +1,4 @@
-"""The values that configuration keys may have, where their type alone does not say it."""
+"""The values that configuration keys may have, where their type alone allows too many."""
 
 import math
 from typing import Any
@@ -20,7 +20,7 @@ RANGES = {  # the least and the largest value, of a number or of each of several
     "MODEL.CLIP.DROP_PATH": SHARE,
     "MODEL.SEM_SEG_HEAD.IGNORE_VALUE": (0, 65535),
     "INPUT.RESOLUTION_TRAIN": (64, 8192),
-    "INPUT.RESOLUTION_TEST": (-INFINITY, 8192),  # views.py says what is too small
+    "INPUT.RESOLUTION_TEST": (-INFINITY, 8192),  # views.py checks the lower limit
     "INPUT.MIN_SIZE_TRAIN": (0, 100_000),
     "INPUT.MAX_SIZE_TRAIN": (1, 100_000),
     "INPUT.MIN_SIZE_TEST": (0, 100_000),
@@ -43,7 +43,7 @@ RANGES = {  # the least and the largest value, of a number or of each of several
     "SOLVER.CHECKPOINT_PERIOD": (1, 1e12),
     "SOLVER.CLIP_GRADIENTS.CLIP_VALUE": (1e-12, 1e12),
     "DATALOADER.NUM_WORKERS": (0, 1024),
-    "SEED": (-INFINITY, 2**31 - 1),  # negative ones: drawn
+    "SEED": (-INFINITY, 2**31 - 1),  # negative: drawn at random
 }
 LENGTHS = {"MODEL.PIXEL_MEAN": 3, "MODEL.PIXEL_STD": 3, "INPUT.CROP.SIZE": 2}
 CHOICES = {
@@ -51,14 +51,14 @@ CHOICES = {
     "INPUT.MIN_SIZE_TRAIN_SAMPLING": ("choice", "range"),
     "INPUT.CROP.TYPE": ("relative", "relative_range", "absolute", "absolute_range"),
 }
-NEEDED = ("MODEL.DEVICE", "MODEL.CLIP.NAME", "OUTPUT_DIR")  # texts; every key of a configuration takes None
+NEEDED = ("MODEL.DEVICE", "MODEL.CLIP.NAME", "OUTPUT_DIR")  # texts; yacs would accept None for every key
 
 
 def check_values(cfg: CfgNode) -> None:
-    """Check the values of a configuration that its types do not.
+    """Check the values of a configuration; Detectron2 has checked their types.
 
     Raises:
-        UsageError: a value is out of its range, or is none of those to choose from.
+        UsageError: a value is out of its range, is none of the choices, or is None.
     """
     for key, (least, most) in (RANGES | key_ranges()).items():
         value = _value(cfg, key)

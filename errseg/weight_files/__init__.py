@@ -1,4 +1,4 @@
-"""Files of weights, from whomever: read as data, checked, and freed of what wraps them."""
+"""Read files of weights from any source: as data, checked, and without wrappers around the weights."""
 
 import os
 from collections.abc import Collection
@@ -17,14 +17,13 @@ def load_state_dict_file(path: str, expected: Collection[str] = ()) -> dict[str,
 
     Args:
         path: of the file.
-        expected: names of the model's parameters and buffers: what begins with them is not taken for a wrapper's.
+        expected: names of the model's parameters and buffers: a dictionary with one of them is not unwrapped further.
 
     Returns:
-        A dict with the state dict under "model", freed of what wraps it, and whatever a training run saved beside it.
+        A dict with the state dict under "model", without wrappers, and with whatever a training run saved beside it.
 
     Raises:
-        UsageError: there is no such file.
-        UsageError: it is damaged, or holds something else than weights.
+        UsageError: there is no such file, it is damaged, or it holds something other than weights.
     """
     if "://" not in path and not os.path.lexists(path):
         raise UsageError(f"MODEL.WEIGHTS = {path!r}: there is no such file; give a checkpoint's path.")

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 def open_archive(file: BinaryIO, size: int, path: str) -> tuple[zipfile.ZipFile, str]:
-    """The archive and the name of the folder in it; the members' checksums are yet to be checked.
+    """Open the archive; return it and the name of the folder in it. The members' checksums are not checked here.
 
     Raises:
         NotWeights: it is cut off, not one that torch.save writes, or larger unpacked than the file.
@@ -49,7 +49,7 @@ def open_archive(file: BinaryIO, size: int, path: str) -> tuple[zipfile.ZipFile,
     if any(member.file_size != member.compress_size for member in members) or (
         sum(member.file_size for member in members) > size
     ):
-        raise NotWeights(f"is a zip archive that says to hold more bytes than it has; {AGAIN}")
+        raise NotWeights(f"is a zip archive that claims to hold more bytes than it has; {AGAIN}")
     if archive.getinfo(f"{root}data.pkl").file_size > MOST_INDEX:
         raise NotWeights(
             f"has a table of contents (data.pkl) of more than {MOST_INDEX >> 20} MB, beside the tensors; save the "
@@ -78,12 +78,12 @@ def damaged_members(archive: zipfile.ZipFile, path: str) -> list[str]:
 
 
 def _check_directory(file: BinaryIO, size: int) -> None:
-    """Refuse a directory that is missing, as at the end of a file that is cut off, or huge."""
+    """Refuse an archive whose directory is huge, or is missing, as in a file that is cut off."""
     file.seek(max(0, size - 42))
     tail = file.read(42)
     end = tail[-22:]
     if end[:4] != END:
-        raise NotWeights(f"is a zip archive that is cut off, or has something behind its end, at {size} bytes; {AGAIN}")
+        raise NotWeights(f"is a zip archive that is cut off, or has something after its end, at {size} bytes; {AGAIN}")
     length = struct.unpack("<I", end[12:16])[0]
     if tail[:4] == LOCATOR and len(tail) == 42:
         file.seek(min(struct.unpack("<Q", tail[8:16])[0], size))
@@ -96,7 +96,7 @@ def _check_directory(file: BinaryIO, size: int) -> None:
 
 
 def _foreign(names: list[str]) -> str:
-    """What a zip archive is that torch.save has not written."""
+    """What a zip archive is that torch.save did not write, and the remedy."""
     weights = [name for name in names if name.endswith((".pth", ".pt", ".ckpt", ".bin", ".safetensors"))]
     if weights:
         return f"is a zip archive that holds {weights[0]!r}; unpack it, and give that file"

@@ -1,4 +1,4 @@
-"""What the pickle in a torch file would build: tensors and plain values, or other objects, which are named."""
+"""Check what the pickle in a torch file would build: only tensors and plain values pass; other objects are named."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,7 +27,7 @@ VALUES = {"torch.Size", "torch.device", "torch.serialization._get_layout", "_cod
 }
 ACTING = ("os", "posix", "nt", "sys", "subprocess", "builtins", "__builtin__", "shutil", "socket", "runpy", "importlib")
 CODECS = ("latin1", "latin-1", "utf-8", "utf8", "ascii")
-KNOWN = {  # other objects by what they are to the user
+KNOWN = {  # other objects, in the user's words
     "torch._utils._rebuild_sparse_tensor": "a sparse tensor",
     "torch._utils._rebuild_qtensor": "a quantized tensor",
     "torch._utils._rebuild_nested_tensor": "a nested tensor",
@@ -38,7 +38,7 @@ KNOWN = {  # other objects by what they are to the user
 
 
 def check_contents(tree: Any, path: str) -> None:
-    """Refuse what is neither a tensor nor a plain value, by its place in the file, with the remedy.
+    """Refuse an object that is neither a tensor nor a plain value; the message has its place in the file and a remedy.
 
     Args:
         tree: what ``errseg.pickled.trace`` returned.
@@ -54,10 +54,10 @@ def check_contents(tree: Any, path: str) -> None:
 
 
 def storages_of(tree: Any) -> Mapping[str, tuple[int, tuple[Any, ...]]]:
-    """The number of bytes of each storage that tensors refer to, and the place of the first of these, by its key.
+    """For each storage that tensors use, by its key: its number of bytes, and the place of the first of these tensors.
 
     Raises:
-        NotWeights: a storage is not described as torch does, or is described twice, in two ways.
+        NotWeights: the file describes one storage in two ways.
     """
     storages: dict[str, tuple[int, tuple[Any, ...]]] = {}
     for where, node in walk(tree):
@@ -87,7 +87,7 @@ def _tensor(node: Call) -> Call:
 
 
 def _foreign(node: Any) -> str | None:
-    """What a node is that weights_only would refuse, or that a state dict does not have; None for all else."""
+    """What a node is that ``weights_only`` would refuse or that no state dict has; None for all other nodes."""
     if isinstance(node, Persistent):
         return None if _is_storage(node) else "an object from outside the file"
     if isinstance(node, Name):
@@ -135,7 +135,7 @@ def _conversion(tree: Any, where: tuple[Any, ...], node: Any, path: str) -> str:
     others = [other for other, value in top.items() if _has_tensors(value) and other != key]
     if others:
         return f"{advice}torch.save({read}[{others[0]!r}], 'weights.pth')"
-    if len(where) < 2 and name not in KNOWN:  # a module, pickled whole
+    if len(where) < 2 and name not in KNOWN:  # a whole module was pickled
         chosen = f"{read}[{key!r}]" if where else read
         return f"{advice}torch.save({chosen}.state_dict(), 'weights.pth')"
     chosen = f"{read}[{key!r}]" if len(where) > 1 else read

@@ -6,4 +6,4 @@ __all__ = ["NotWeights"]
 
 
 class NotWeights(UsageError):
-    """A file is no checkpoint, or a damaged one; the message follows the file's name."""
+    """A file is no checkpoint, or a damaged one."""

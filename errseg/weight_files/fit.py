@@ -1,4 +1,4 @@
-"""Whether a state dict is a model's, whole and sound."""
+"""Check that a state dict fits a model: that its names, shapes, types and values are right."""
 
 from collections.abc import Mapping
 
@@ -11,17 +11,17 @@ __all__ = ["check_fit", "tensor_fault"]
 
 
 def check_fit(weights: Mapping[str, Tensor], own: Mapping[str, Tensor], what: str, remedy: str) -> None:
-    """Refuse weights that a model cannot take as they are: nothing is loaded of a file with a fault.
+    """Refuse weights that do not fit a model: nothing is loaded from a file with a fault.
 
     Args:
-        weights: from a file.
+        weights: the state dict from a file.
         own: the model's state dict.
         what: begins the message, and names the file.
-        remedy: ends the message where names or shapes are another model's.
+        remedy: ends the message where names or shapes are those of another model.
 
     Raises:
-        NotWeights: names are missing or unknown; a tensor is not dense, of another shape, of a kind that is not the
-            model's (floats, integers, booleans), not finite, or too large for the model's type.
+        NotWeights: names are missing or unknown; or a tensor is not dense, has another shape, has numbers of another
+            kind than the model's (floats, integers, booleans), is not finite, or is too large for the model's type.
     """
     problems = {
         "missing": [name for name in own if name not in weights],

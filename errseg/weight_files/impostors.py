@@ -1,18 +1,18 @@
-"""What a file is that holds no weights, by its first bytes, and what to do about it."""
+"""Recognise a file that holds no weights by its first bytes, and say what to do about it."""
 
 import re
 
 __all__ = ["HEAD_BYTES", "impostor"]
 
-HEAD_BYTES = 4096  # that are enough to tell
+HEAD_BYTES = 4096  # enough to recognise a file
 
 DOWNLOAD = (
-    "download the file itself: of a Google Drive link by its id (gdown), of a page on a model hub by its download link "
+    "download the file itself: from Google Drive by the id in the link (gdown), from a model hub by the download link "
     "(resolve, not blob)"
 )
 PICKLE = "a pickle that torch.save did not write"
 UNPACK = "unpack it, and give the checkpoint that was in it"
-SIGNATURES = (  # first bytes, what they are the first bytes of, the remedy
+SIGNATURES = (  # first bytes of a file, what the file is, the remedy
     (b"\x1f\x8b", "a gzip archive", UNPACK),
     (b"BZh", "a bzip2 archive", UNPACK),
     (b"\xfd7zXZ\0", "an xz archive", UNPACK),
@@ -35,10 +35,10 @@ SIGNATURES = (  # first bytes, what they are the first bytes of, the remedy
 
 
 def impostor(head: bytes, size: int) -> tuple[str, str] | None:
-    """What a file is that is no container of tensors, and the remedy; None where it may be one.
+    """What a file is, and the remedy, where it cannot hold tensors; None where it may hold them.
 
     Args:
-        head: its first ``HEAD_BYTES`` bytes.
+        head: the first ``HEAD_BYTES`` bytes of the file.
         size: of the file.
     """
     if size == 0:
@@ -54,13 +54,13 @@ def impostor(head: bytes, size: int) -> tuple[str, str] | None:
 
 
 def _text(head: bytes) -> tuple[str, str] | None:
-    """The same for text; None where it is none."""
+    """The same for a file of text; None where it is no text."""
     for encoding in ("utf-16",) if head[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig", "latin-1"):
         try:
             text = head.decode(encoding).strip()
             break
         except UnicodeDecodeError as error:
-            if error.end >= len(head) - 3 and len(head) == HEAD_BYTES:  # a character that the cut went through
+            if error.end >= len(head) - 3 and len(head) == HEAD_BYTES:  # the head ends within a character
                 text = head[: error.start].decode(encoding).strip()
                 break
     else:

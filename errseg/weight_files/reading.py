@@ -1,4 +1,4 @@
-"""Reading a file of weights: what it is, whether it is whole, and what it would build come before torch opens it."""
+"""Read a file of weights. Its format, its completeness and its objects are checked before torch opens it."""
 
 import io
 import mmap
@@ -26,15 +26,15 @@ MOST_HEADER = 32 << 20  # bytes of a safetensors file's header
 
 
 def read_weight_file(path: str) -> Any:
-    """What a file of weights holds: tensors and plain values in dictionaries and lists, on the CPU.
+    """The content of a file of weights: tensors and plain values in dictionaries and lists, on the CPU.
 
-    Files of torch.save, old and new, and of safetensors are told apart by their bytes, not by their names. The values
-    are those that were written, as far as the file has checksums: torch.save's does, safetensors' has none. Memory and
-    time are bounded by the file's size.
+    The format (torch.save's, old or new, or safetensors) is recognised by the file's bytes, not by its name. Checksums
+    are compared where the format has them: torch.save's zip archives do, safetensors does not. Memory and time are
+    bounded by the file's size.
 
     Raises:
-        UsageError: the file is not there, or cannot be read; it is something else, which is named; it is damaged; it
-            holds other objects than tensors and plain values, the first of which is named.
+        UsageError: the file does not exist or cannot be read, is no file of weights, is damaged, or holds objects other
+            than tensors and plain values. The message names what was found.
     """
     with os.fdopen(open_regular(path, "checkpoint"), "rb") as file:
         try:
@@ -55,14 +55,15 @@ def read_weight_file(path: str) -> Any:
 
 
 def _failure(error: Exception, path: str) -> str:
-    """What the failure of torch or safetensors says about a file."""
+    """The message for a file that torch or safetensors failed to read."""
     reason = " ".join(str(error).split())
     if "Unsupported operand" in reason:
         return (
-            "was saved with another pickle protocol than torch.save's own, which alone is read as data; if you trust "
-            f"its source, save it again, in Python: torch.save(torch.load({path!r}, weights_only=False), 'weights.pth')"
+            "was saved with another pickle protocol than torch.save's own, and only that one can be read as data; if "
+            "you trust its source, save it again, in Python: "
+            f"torch.save(torch.load({path!r}, weights_only=False), 'weights.pth')"
         )
-    if isinstance(error, pickle.UnpicklingError):  # torch's own words advise to trust the file
+    if isinstance(error, pickle.UnpicklingError):  # torch's own message advises to trust the file
         reason = "it holds other objects than tensors and plain values"
     return f"is not a whole checkpoint of tensors ({reason[:200].rstrip('.')}); {AGAIN}"
 

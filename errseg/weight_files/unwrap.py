@@ -1,4 +1,4 @@
-"""Taking a model's weights out of what training wrappers and other tools put around them."""
+"""Take a model's weights out of the wrappers that training code and other tools put around them."""
 
 import logging
 from collections.abc import Collection, Mapping
@@ -13,9 +13,9 @@ __all__ = ["unwrap"]
 PLAIN = ("model", "state_dict", "model_state_dict", "model_state", "module", "_orig_mod", "net", "network", "weights")
 PLAIN += ("params", "checkpoint", "segmentor")
 AVERAGED = ("ema", "model_ema", "ema_model", "ema_state_dict", "state_dict_ema", "model_state_dict_ema", "params_ema")
-PAIRED = ("student", "teacher")  # of which neither is the plain model
+PAIRED = ("student", "teacher")  # neither of them is the plain model
 WRAPPERS = (*PLAIN, *AVERAGED, *PAIRED)
-INNER = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")  # of wrapped parts, within a name
+INNER = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")  # within names: of wrapped sub-modules
 COUNTER = "n_averaged"  # torch's AveragedModel has it beside the weights
 MOST_LEVELS = 8
 
@@ -23,16 +23,15 @@ logger = logging.getLogger(__name__)
 
 
 def unwrap(content: Any, path: str, expected: Collection[str] = ()) -> dict[str, Any]:
-    """The state dict in what a file holds, under "model", with what lies beside it under the names that it has there.
+    """The state dict in the content of a file, under "model", with the entries beside it under their own names.
 
-    Dictionaries around the weights and prefixes before their names are taken off, whichever there are, in whatever
-    order. Of several sets of weights, the plain model's is taken, not an average (EMA); the log says what was taken
-    off, and which was taken.
+    Dictionaries around the weights, and prefixes of their names, are removed in any order. Of several sets of weights,
+    the plain model's is taken, not an average (EMA). The log tells what was removed and which set was taken.
 
     Args:
         content: what was read.
         path: of the file, for messages.
-        expected: names that the model has: weights with one of these are taken as they are.
+        expected: names in the model: weights with one of these names are taken as they are.
 
     Raises:
         NotWeights: there are no weights, or several sets of which none is the plain model's; a name is no string, or a
@@ -76,7 +75,7 @@ def _fits(weights: Mapping[Any, Any], expected: Collection[str]) -> bool:
 
 
 def _sets(content: Mapping[Any, Any], path: str, outermost: bool) -> dict[str, dict[Any, Any]]:
-    """The sets of weights in a dictionary by name; none where it is one itself."""
+    """The sets of weights in a dictionary, by name; empty where the dictionary is itself a set of weights."""
     nested = {key: value for key, value in content.items() if isinstance(value, dict) and _holds_weights(value)}
     if nested:
         named = {key: value for key, value in nested.items() if key in WRAPPERS}
@@ -97,7 +96,7 @@ def _sets(content: Mapping[Any, Any], path: str, outermost: bool) -> dict[str, d
 
 
 def _holds_weights(value: Mapping[Any, Any], levels: int = 4) -> bool:
-    """Whether tensors lie in a dictionary, directly or in dictionaries of known names."""
+    """Whether a dictionary holds tensors, directly or in inner dictionaries with the names of wrappers."""
     for key, inner in value.items():
         if isinstance(inner, torch.Tensor):
             return True
@@ -107,7 +106,7 @@ def _holds_weights(value: Mapping[Any, Any], levels: int = 4) -> bool:
 
 
 def _choose(sets: Mapping[str, Any], path: str) -> str:
-    """Which set of weights is taken."""
+    """The name of the set of weights to take."""
     plain = [name for name in sets if name in PLAIN] or [name for name in sets if name not in AVERAGED]
     chosen = plain or list(sets)
     if len(chosen) > 1:
@@ -122,7 +121,7 @@ def _choose(sets: Mapping[str, Any], path: str) -> str:
 
 
 def _without_inner(weights: dict[Any, Any], expected: Collection[str]) -> dict[Any, Any]:
-    """The weights under names without those of wrappers of parts of the model."""
+    """The weights under names without the wrappers of sub-modules (``INNER``)."""
     if not any(wrapper in str(name) for name in weights for wrapper in INNER):
         return weights
     renamed: dict[Any, Any] = {}

@@ -166,7 +166,7 @@ def test_only_regular_files_are_opened(tmp_path):
     [
         (saved(CONTENT)[:700], "cut off"),
         (saved(CONTENT)[:-5], "cut off"),
-        (saved(CONTENT) + b"xx", "behind its end"),
+        (saved(CONTENT) + b"xx", "after its end"),
         (with_flipped_bit(saved(CONTENT), WEIGHTS["a.weight"].numpy().tobytes()), "'model.a.weight' differ"),
         (with_flipped_bit(saved(CONTENT), b"iteration"), "its table of contents differs"),
         (packed((n, d[:4] if n.endswith("data/0") else d) for n, d in members(saved(CONTENT))), "4 of the 48 bytes"),
