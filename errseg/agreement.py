@@ -1,4 +1,4 @@
-"""How far two ways of labelling the same images agree."""
+"""Measure how far two sets of label maps of the same images agree."""
 
 from collections.abc import Sequence
 

@@ -12,13 +12,13 @@ __all__ = ["replacing"]
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path, ``<path>.tmp``, that takes the place of ``path`` where all went well and is removed else.
+    """Yield a temporary path, ``<path>.tmp``; it replaces ``path`` on success, and is removed after an exception.
 
-    The folder of ``path`` is made where it is missing. One process at a time writes a path.
+    The folder of ``path`` is created if it is missing. Only one process at a time may write a path.
 
     Raises:
-        OSError: the folder or the disk does not take the file. A library may have hidden the system's error behind one
-            of its own, as torch does; the system's is raised, with the name of the file.
+        OSError: the file cannot be written. Where a library, such as torch, raised its own error because of the
+            system's, the system's error is raised, with the name of the file.
     """
     path = Path(path)
     temporary = path.with_name(f"{path.name}.tmp")

@@ -1,4 +1,4 @@
-"""A colour for each name: the same in every picture, and apart from those of the names around it."""
+"""A colour for each name: the same in every picture, and different from those of the other names."""
 
 import hashlib
 from functools import lru_cache
@@ -10,8 +10,8 @@ __all__ = ["Color", "color_of", "colors_of"]
 Color = tuple[int, int, int]
 
 APART = 0.13  # least distance in OKLab between the colours of the first names
-FEW = 16  # so many; with more, there is less room for each
-SPREAD = 64  # from here on, names have their own colours
+FEW = 16  # number of these first names; for more names, the distance is smaller
+SPREAD = 64  # names; those after them keep the colour of color_of
 TRIES = 32
 
 # From OKLab to linear sRGB, by way of the cubes of three cone responses (B. Ottosson's colour space).
@@ -30,19 +30,19 @@ LMS_TO_RGB = np.array(
 def color_of(name: str) -> Color:
     """The colour of a name, (red, green, blue): of its first synonym, in lower case.
 
-    Hue, lightness and chroma follow from a hash of the name, in a space where equal steps look alike; all are bright
-    enough to be told from ignored pixels. It is the same on every machine, whatever the vocabulary around it.
+    Hue, lightness and chroma follow from a hash of the name, in a space where equal steps look alike. All colours are
+    brighter than ignored pixels. A name has the same colour on every machine and in every vocabulary.
     """
     return _to_rgb(_lab(name, 0))
 
 
 @lru_cache(maxsize=64)
 def colors_of(names: tuple[str, ...]) -> tuple[Color, ...]:
-    """The colours of a vocabulary: each name its own, but for those that look like an earlier name's.
+    """The colours of the names in a vocabulary: that of :func:`color_of`, unless it looks like an earlier name's.
 
-    Such a name takes the first of its further colours that is apart from all before; among hundreds of names, the later
-    ones stay as they are. A name's colour follows from it and the names before it, so that it is the same in every
-    picture of a vocabulary.
+    Such a name gets the first of its TRIES colours that differs enough from all earlier ones, or the one that differs
+    most. Names after the first SPREAD keep the colour of :func:`color_of`. A name's colour depends only on the name and
+    those before it, so it is the same in every picture of a vocabulary.
     """
     taken = np.empty((min(len(names), SPREAD), 3))
     for i, name in enumerate(names[:SPREAD]):
@@ -59,7 +59,7 @@ def colors_of(names: tuple[str, ...]) -> tuple[Color, ...]:
     return (*map(_to_rgb, taken), *map(color_of, names[SPREAD:]))
 
 
-@lru_cache(maxsize=1 << 16)  # bounded, for a web page's visitors bring names of their own
+@lru_cache(maxsize=1 << 16)  # bounded, because visitors of the web page enter any names
 def _lab(name: str, salt: int) -> np.ndarray:
     """A colour of a name in OKLab, within what a screen shows: (3,)."""
     text = name.split(",")[0].strip().lower() + (f"\n{salt}" if salt else "")
@@ -71,7 +71,7 @@ def _lab(name: str, salt: int) -> np.ndarray:
         linear = _to_linear(lab)
         if linear.min() >= 0 and linear.max() <= 1:
             return lab
-        chroma *= 0.95  # no such colour on a screen: clipping would make many of them one
+        chroma *= 0.95  # a screen cannot show it, and clipping would make many colours equal
 
 
 def _to_linear(lab: np.ndarray) -> np.ndarray:

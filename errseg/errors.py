@@ -8,14 +8,14 @@ __all__ = ["ArgumentError", "UsageError", "arguments_from", "short"]
 
 
 class UsageError(ValueError):
-    """Something in the user's hands is wrong; the message is one sentence that names it and the remedy.
+    """A key, path, file or argument of the user is wrong; the message is one sentence that names it and the remedy.
 
     Command lines print the sentence and end with status 2; from Python it is an ordinary exception.
     """
 
 
 def short(value: object, most: int = 100) -> str:
-    """A value as a part of a message: in one line, of ``most`` characters and a mark where more are left out."""
+    """A value for a message: in one line, and cut after ``most`` characters, with a mark, where it is longer."""
     text = " ".join(str(value).split())
     return text if len(text) <= most else f"{text[:most]}…"
 
@@ -24,7 +24,7 @@ class ArgumentError(UsageError):
     """An argument of a constructor is wrong.
 
     The message names arguments in braces, as in ``"{num_heads} = 3 does not divide {dim} = 128; choose a divisor."``.
-    A constructor knows no configuration key: where keys are read, ``arguments_from`` puts them in the braces' place.
+    A constructor knows no configuration keys. Where keys are read, ``arguments_from`` replaces the braces by keys.
     """
 
     def __init__(self, message: str):
@@ -34,11 +34,14 @@ class ArgumentError(UsageError):
 
 @contextmanager
 def arguments_from(section: str = "", **keys: str) -> Iterator[None]:
-    """Let an ``ArgumentError`` within name the configuration keys that its arguments were read from.
+    """Turn an ``ArgumentError`` into a ``UsageError`` that names the configuration keys of the arguments.
 
     Args:
         section: such as "MODEL.ESCF": ``num_heads`` becomes ``MODEL.ESCF.NUM_HEADS``.
-        keys: the keys of arguments that are called otherwise.
+        keys: the keys of those arguments that have another name than their key.
+
+    Raises:
+        UsageError: an argument is wrong.
     """
     try:
         yield

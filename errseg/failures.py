@@ -1,4 +1,4 @@
-"""Sentences for what ends a run from outside: an output folder that takes no file, and data workers that die."""
+"""Messages for failures from outside a run: an output folder that cannot be written, and data workers that die."""
 
 import errno
 import re
@@ -10,7 +10,7 @@ from .errors import UsageError
 
 __all__ = ["explained", "explanation", "os_error_of"]
 
-REASONS = {  # what the system says of a file that it does not take, and the remedy
+REASONS = {  # why the system does not write a file, and the remedy
     errno.ENOSPC: ("the disk is full", "make room"),
     errno.EDQUOT: ("the quota of this user is used up", "make room"),
     errno.EFBIG: ("the file is larger than the limit of this process", "raise the limit (ulimit -f)"),
@@ -20,20 +20,20 @@ REASONS = {  # what the system says of a file that it does not take, and the rem
     errno.ENOTDIR: ("a file is in the place of a folder", "move the file away, or choose another folder"),
     errno.EEXIST: ("a file is in the place of a folder", "move the file away, or choose another folder"),
     errno.EISDIR: ("a folder is in the place of the file", "move it away, or choose another folder"),
-    errno.ENOENT: ("its folder does not exist any more", "see who removes it, or choose another folder"),
+    errno.ENOENT: ("its folder does not exist any more", "find out what removes it, or choose another folder"),
     errno.ENAMETOOLONG: ("the path is too long", "choose another folder"),
-    errno.EIO: ("the disk reports an error", "look after the disk, or choose another folder"),
+    errno.EIO: ("the disk reports an error", "check the disk, or choose another folder"),
     errno.ESTALE: ("the file server has lost the folder", "mount it again, or choose another folder"),
 }
-DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)  # what writing alone meets
-_WORKER_REMEDIES = {  # by what torch says of a data worker's death
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)  # only writing causes these
+_WORKER_REMEDIES = {  # by torch's message about a dead data worker
     r"Bus error|shared memory|/dev/shm|/torch_\d": (
         "a data worker found no room in shared memory (/dev/shm)",
         "give the container more (docker run --shm-size=8g, or --ipc=host), or lower DATALOADER.NUM_WORKERS; 0 needs "
         "none",
     ),
     r"Killed|Signals\.SIGKILL": (
-        "a data worker was killed (SIGKILL), for lack of memory perhaps",
+        "a data worker was killed (SIGKILL), perhaps for lack of memory",
         "lower DATALOADER.NUM_WORKERS, or give the job more memory",
     ),
     r".": ("a data worker ended unexpectedly", "look for its message above, or try DATALOADER.NUM_WORKERS 0"),
@@ -42,7 +42,10 @@ _WORKER = re.compile(r"DataLoader worker|unable to (allocate|open|write|mmap|res
 
 
 def os_error_of(error: BaseException) -> OSError | None:
-    """The error of the system that made an exception: itself, its cause, or a full or failing disk that came before."""
+    """The system's error behind an exception: itself, its direct cause, or an earlier error of a full or failing disk.
+
+    None where there is no such error.
+    """
     failure, seen = error, set()
     while failure is not None and id(failure) not in seen:
         seen.add(id(failure))
@@ -54,18 +57,18 @@ def os_error_of(error: BaseException) -> OSError | None:
 
 
 def explanation(error: Exception, folder: str | Path) -> UsageError | None:
-    """The sentence for an exception, where it says that ``folder`` takes no file or that a data worker died.
+    """The message for an exception, if it says that ``folder`` cannot be written or that a data worker died.
 
     Args:
         error: any exception.
         folder: where a run writes.
 
     Returns:
-        None for any other exception.
+        An error with the message; None for any other exception.
     """
     failure = os_error_of(error)
     if failure is not None and _concerns(failure, Path(folder)):
-        default = (str(failure.strerror or failure), "look after the folder, or choose another one")
+        default = (str(failure.strerror or failure), "check the folder, or choose another one")
         reason, remedy = REASONS.get(failure.errno, default)
         target = failure.filename2 or failure.filename or folder
         return UsageError(f"{target} cannot be written, since {reason}; {remedy}, and start again.")
@@ -77,10 +80,10 @@ def explanation(error: Exception, folder: str | Path) -> UsageError | None:
 
 @contextmanager
 def explained(folder: str | Path) -> Iterator[None]:
-    """Turn exceptions that :func:`explanation` knows into its sentence.
+    """Turn exceptions that :func:`explanation` knows into its ``UsageError``.
 
     Raises:
-        UsageError: ``folder`` takes no file, or a data worker died.
+        UsageError: ``folder`` cannot be written, or a data worker died.
     """
     try:
         yield
@@ -94,7 +97,7 @@ def explained(folder: str | Path) -> Iterator[None]:
 
 
 def _concerns(error: OSError, folder: Path) -> bool:
-    """Whether an error of the system is about a file of a folder, or the folder itself or one above it."""
+    """Whether an error of the system is about a file in a folder, about the folder itself, or about one above it."""
     if not isinstance(error.filename, (str, bytes, Path)):  # of writing to an open file
         return error.filename is None and error.errno in DISK
     path = Path(error.filename.decode(errors="replace") if isinstance(error.filename, bytes) else error.filename)

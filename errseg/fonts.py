@@ -1,7 +1,7 @@
-"""Text in pictures: DejaVu Sans, and for the letters that it lacks an installed font that has them.
+"""Draw text in pictures, in DejaVu Sans; a letter that it lacks is drawn in an installed font that has the letter.
 
-Letters of no font are written as escapes, ``\\u732b``, and symbols as their names, ``[cat face]``, so that no two names
-look alike.
+Letters that no font has are written as escapes, ``\\u732b``, and symbols as their names, ``[cat face]``, so that no two
+names look alike.
 """
 
 import unicodedata
@@ -22,7 +22,7 @@ OWN = str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf")
 PLACEHOLDERS = "lastresort"  # fonts of this name have a box for every letter
 UNUSUAL = ("bold", "italic", "oblique", "light", "thin", "black", "condensed", "mono", "serif")  # in a font's file name
 ELLIPSIS = "…"
-MOST_LETTERS = 1000  # of a text that are looked at: no picture holds more
+MOST_LETTERS = 1000  # of a text that are measured; no picture has room for more
 
 
 def write(
@@ -79,14 +79,14 @@ def letters_of_no_font(texts: Iterable[str]) -> str:
 
 
 def _runs(text: str) -> list[tuple[str, str]]:
-    """The parts of a text, each with the path of its font."""
+    """The text, split into runs of one font, each with the path of its font."""
     fonts = [(font_of(letter), letter) for letter in " ".join(text.split()) if not _is_hidden(letter)]
     parts = [(path or OWN, letter if path else _escape(letter)) for path, letter in fonts]
     return [(path, "".join(part for _, part in run)) for path, run in groupby(parts, key=lambda part: part[0])]
 
 
 def _is_hidden(letter: str) -> bool:
-    """Whether a character shows nothing of its own: joiners, and what chooses among the forms of an emoji."""
+    """Whether a character is invisible: control characters, joiners, and selectors of an emoji's form."""
     return unicodedata.category(letter) in ("Cc", "Cf") or "VARIATION SELECTOR" in unicodedata.name(letter, "")
 
 
@@ -119,7 +119,7 @@ def _has(path: str, letter: str) -> bool:
 
 @cache
 def _letters(path: str) -> np.ndarray:
-    """The code points of a font, in order; none where it cannot be used, such as one of coloured pictures."""
+    """The code points of a font, in order; empty where the font cannot be used, such as a font of coloured pictures."""
     try:
         ImageFont.truetype(path, 12)
         return np.array(sorted(FT2Font(path).get_charmap()), np.int64)

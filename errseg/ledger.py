@@ -1,13 +1,13 @@
-"""The ledger of a resumable job: a JSON file in the output folder that says what was made with what.
+"""The ledger of a resumable job: a JSON file in the output folder that records what each output was made with.
 
 ::
 
     {"format": 2, "requests": {ID: REQUEST, …}, "entries": {KEY: ENTRY, …}}
 
-A request is all that outputs depend on, the inputs aside: "weights", a digest; "settings", see
-:mod:`errseg.config.settings`; and what the job adds. An entry is one thing that was made: "request", the ID of the
-request that it was made with, and what the job adds. Outputs may be reused where their request does not differ from
-that of now.
+A request holds everything that outputs depend on, except their inputs: "weights" (a digest), "settings" (see
+:mod:`errseg.config.settings`), and what the job adds. An entry stands for one output: "request" (the ID of the request
+that it was made with), and what the job adds. An output may be reused if its request does not differ from the current
+one.
 """
 
 import hashlib
@@ -28,15 +28,15 @@ from .safe_files import read_bytes
 __all__ = ["Job", "Ledger", "in_words", "locked_outputs"]
 
 FORMAT = 2
-SECONDS = 2.0  # between two writings, or more where the ledger is so long that writing it takes its time
+SECONDS = 2.0  # at least, between two writes; more for a ledger that takes long to write
 MOST_BYTES = 1 << 30
 DIGEST = 12  # characters of a digest in a message
-PATHS = "surrogateescape"  # a path may be no UTF-8
+PATHS = "surrogateescape"  # because a path need not be UTF-8
 
 Content = dict[str, Any]
 Request = dict[str, Any]
 Entry = dict[str, Any]
-Changes = dict[str, tuple[Any, Any]]  # by what differs, both values
+Changes = dict[str, tuple[Any, Any]]  # what differs -> its value before and its value now
 
 
 class Job(NamedTuple):
@@ -44,8 +44,8 @@ class Job(NamedTuple):
 
     file: str  # the name of the ledger in the output folder
     option: str  # of the command line that gives the output folder, for messages
-    fault: Callable[[str, Entry], str]  # of a key and its entry: why they are none of this job's; "" where they are
-    upgraded: Callable[[Content], Content]  # the content of the first format, which had no "format", as that of today
+    fault: Callable[[str, Entry], str]  # a key and its entry -> why they are not of this job; "" where they are
+    upgraded: Callable[[Content], Content]  # content of the first format, without the key "format" -> today's format
 
 
 class Ledger:
@@ -62,7 +62,7 @@ class Ledger:
         Args:
             folder: of the outputs.
             job: the kind of the job.
-            request: of now; None: the ledger is only read.
+            request: the current request; None: the ledger is only read.
 
         Raises:
             UsageError: the folder has a file of the ledger's name that is no ledger of this job.
@@ -73,22 +73,22 @@ class Ledger:
         content = self._read() if self.exists else {"requests": {}, "entries": {}}
         self.requests: dict[str, Request] = content["requests"]
         self.entries: dict[str, Entry] = content["entries"]
-        self._request = ""  # the ID of the request of now
-        self._changes: dict[str, Changes] = {}  # between each other request, by ID, and that of now
-        self._next = 0.0  # time of the next writing
+        self._request = ""  # the ID of the current request
+        self._changes: dict[str, Changes] = {}  # between each other request, by ID, and the current one
+        self._next = 0.0  # time of the next write
         if request is not None:
             self._set_request(request)
 
     def is_current(self, key: str) -> bool:
-        """Whether there is an entry that was made with the request of now."""
+        """Whether there is an entry that was made with the current request."""
         return key in self.entries and self.entries[key]["request"] == self._request
 
     def changes(self, key: str) -> Changes:
-        """What differs between the request of an entry and that of now; nothing where there is no such entry."""
+        """What differs between the request of an entry and the current one; empty where there is no such entry."""
         return self._changes.get(self.entries[key]["request"], {}) if key in self.entries else {}
 
     def add(self, key: str, entry: Entry) -> None:
-        """Note, in memory, what was made with the request of now."""
+        """Record, in memory, what was made with the current request."""
         self.entries[key] = {**entry, "request": self._request}
 
     def write_soon(self) -> None:
@@ -97,10 +97,10 @@ class Ledger:
             self.write()
 
     def write(self) -> None:
-        """Write the ledger; it is whole at any moment.
+        """Write the ledger; the file on disk is complete at any time.
 
         Raises:
-            UsageError: the disk does not take it.
+            UsageError: it cannot be written.
         """
         start = time.monotonic()
         used = {self._request, *(entry["request"] for entry in self.entries.values())}
@@ -115,14 +115,14 @@ class Ledger:
         self._next = time.monotonic() + max(SECONDS, 20 * (time.monotonic() - start))
 
     def _set_request(self, request: Request) -> None:
-        """Add the request of now, in place of those that do not differ from it."""
+        """Add the current request; it replaces those that do not differ from it."""
         self._request = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:16]
         earlier = self.requests
         self.requests, names = {self._request: request}, {}
         for key in sorted(earlier.keys() | {entry["request"] for entry in self.entries.values()}):
             changes = _changes(earlier.get(key, {}), request)
             names[key] = (f"{key}*" if key == self._request else key) if changes else self._request
-            if changes:  # the star: of a file that somebody has edited
+            if changes:  # the star marks a request of the same ID that somebody has edited
                 self._changes[names[key]] = changes
                 self.requests[names[key]] = earlier.get(key, {})
         for entry in self.entries.values():
@@ -166,7 +166,7 @@ class Ledger:
 
 @contextmanager
 def locked_outputs(job: Job, folder: str | Path) -> Iterator[None]:
-    """Keep other processes out of a job's output folder for a while.
+    """Keep other processes out of a job's output folder within the context.
 
     Raises:
         UsageError: another run is at work there, or the folder cannot be written.
@@ -180,7 +180,7 @@ def locked_outputs(job: Job, folder: str | Path) -> Iterator[None]:
 
 
 def _unnoted(requests: dict[str, Request]) -> str:
-    """Why requests of the first format cannot be compared, which noted the settings of ERR-Seg alone; "" where not."""
+    """Why requests of the first format cannot be compared; "" where they can. It recorded only ERR-Seg's settings."""
     for request in requests.values():
         system = request.get("settings", {}).get("MODEL.META_ARCHITECTURE", "ERRSeg")
         if system != "ERRSeg":
@@ -189,7 +189,7 @@ def _unnoted(requests: dict[str, Request]) -> str:
 
 
 def in_words(changes: Changes) -> str:
-    """Changes as a part of a message: what differs, with both values."""
+    """Changes as a clause of a message: what differs, with both values."""
     said = []
     for what, (before, now) in changes.items():
         if what == "weights":

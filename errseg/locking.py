@@ -22,10 +22,10 @@ _held: set[str] = set()  # the real paths of the folders that this process has l
 
 @contextmanager
 def locked(folder: str | os.PathLike, key: str) -> Iterator[None]:
-    """Keep other processes, and other users of this one, out of an output folder for a while.
+    """Keep other processes, and other runs in this process, out of an output folder within the context.
 
-    The lock is the operating system's: it ends with the process, however that ends, and forked data workers do not
-    inherit it. The folder is made where it is missing.
+    The lock is the operating system's: it ends with the process, even after a crash, and forked data workers do not
+    inherit it. The folder is created if it is missing.
 
     Args:
         folder: of the outputs.

@@ -1,4 +1,4 @@
-"""The place where ``count_macs`` was before it moved into the benchmark."""
+"""The old import path of ``count_macs``, which has moved into the benchmark."""
 
 from .benchmark.macs import count_macs
 

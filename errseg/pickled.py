@@ -1,7 +1,7 @@
-"""What a pickle would build, found out without building it: its instructions are followed, and nothing is called.
+"""Find out what a pickle would build without building it: follow its instructions, but call nothing.
 
-The result holds plain values, and stand-ins for everything else. Readers look at it before they let a library unpickle
-the file: nothing in it may take more memory or time than the file's size accounts for.
+The result holds plain values, and stand-ins for all other objects. Readers check it before a library unpickles the
+file. Nothing in it may take more memory or time than the size of the file accounts for.
 """
 
 import pickletools
@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 __all__ = ["Call", "Name", "Persistent", "Refused", "trace", "walk"]
 
-MOST_INSTRUCTIONS = 1_000_000  # some thirty make a tensor
+MOST_INSTRUCTIONS = 1_000_000  # a tensor takes about thirty
 MOST_LEVELS = 50  # of containers in containers
 SLACK = 4096  # bytes
 DICTIONARIES = ("collections.OrderedDict", "collections.Counter")  # taken as plain dictionaries
@@ -56,7 +56,7 @@ class Persistent:
 
 
 def trace(stream: BinaryIO, most: int = MOST_INSTRUCTIONS) -> Any:
-    """What the next pickle of a stream would build; the stream is left behind it.
+    """What the next pickle in a stream would build; the stream is then at the end of the pickle.
 
     Args:
         stream: open for reading in binary.
@@ -82,13 +82,13 @@ def trace(stream: BinaryIO, most: int = MOST_INSTRUCTIONS) -> Any:
 
 
 class _Machine:
-    """The stack machine that a pickle is a program of."""
+    """The stack machine whose program is the pickle."""
 
     def __init__(self) -> None:
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
-        self.copied = 0  # bytes or items that calls have been handed
+        self.copied = 0  # bytes or items that were passed to calls
 
     def step(self, name: str, argument: Any, number: int) -> None:
         """Follow one instruction, the ``number``-th."""
@@ -97,7 +97,7 @@ class _Machine:
             stack.append(argument)
         elif name in ("BINPUT", "LONG_BINPUT", "PUT", "MEMOIZE"):
             index = len(self.memo) if name == "MEMOIZE" else argument
-            if index > number:  # the unpickler of the standard library makes room for all indices below
+            if index > number:  # the standard library's unpickler allocates memory for all smaller indices
                 raise Refused(f"stores a value under the number {index}, out of order")
             self.memo[index] = stack[-1]
         elif name in ("BINGET", "LONG_BINGET", "GET"):
@@ -249,7 +249,7 @@ def _call(name: str, args: tuple[Any, ...]) -> Any:
 
 
 def _check_hashed(keys: Any) -> None:
-    """Refuse keys whose hash takes long, as a tuple of tuples of ... of the same tuple does."""
+    """Refuse keys that take long to hash, such as a tuple of tuples of ... of the same tuple."""
     for key in keys:
         for part in key if isinstance(key, tuple) else (key,):
             if not isinstance(part, (*NO_CONTAINERS, Name, Call)):
@@ -257,9 +257,9 @@ def _check_hashed(keys: Any) -> None:
 
 
 def walk(tree: Any) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    """Everything in what ``trace`` returned, once each, with the keys and indices that lead to it, outermost first.
+    """Every object in the result of ``trace``, once, with the keys and indices that lead to it, outermost first.
 
-    What belongs to a call has the call's own place.
+    The arguments, the state and the items of a call have the same keys and indices as the call.
 
     Raises:
         Refused: containers are nested deeper than ``MOST_LEVELS``.

@@ -1,7 +1,7 @@
-"""Reading files that may come from anybody, as data, in bounded time and memory.
+"""Read files from any source as data, in bounded time and memory.
 
 Only regular files are opened: an address, a directory, a device or a FIFO is an error. YAML and JSON become
-dictionaries, lists, strings, numbers, dates, true, false and null, and nothing else: no file makes another object or
+dictionaries, lists, strings, numbers, dates, true, false and null, and nothing else: no file creates other objects or
 runs code.
 """
 
@@ -20,21 +20,21 @@ __all__ = ["open_regular", "parse_yaml", "read_bytes", "read_json", "read_yaml"]
 
 MAX_YAML_BYTES = 4 << 20
 MAX_JSON_BYTES = 64 << 20
-MAX_NODES = 100_000  # of a YAML file, those that aliases and merges repeat included
+MAX_NODES = 100_000  # of a YAML file, including those that aliases and merges repeat
 MAX_DEPTH = 50
 MAX_TEXT = 10_000  # characters of a quoted YAML value
-MAX_PLAIN = 2_000  # of one without quotes, which may be a number; PyYAML's take quadratic time
+MAX_PLAIN = 2_000  # characters of a value without quotes: it may be a number, which takes PyYAML quadratic time
 CORE_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("map", "seq", "str", "int", "float", "bool", "null")}
 
-Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # both make plain data alone; C's is ten times as fast
+Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # both make only plain data; the C loader is ten times as fast
 
 
 def open_regular(path: str | os.PathLike, what: str) -> int:
-    """Open a regular file for reading, without waiting for anybody at the other end.
+    """Open a regular file for reading. It never waits, as opening a FIFO would.
 
     Args:
         path: of the file.
-        what: the file is, for messages, such as "config file".
+        what: what the file is, for messages, such as "config file".
 
     Returns:
         A file descriptor.
@@ -65,7 +65,7 @@ def read_bytes(path: str | os.PathLike, what: str, limit: int) -> bytes:
 
     Args:
         path: of the file.
-        what: the file is, for messages.
+        what: what the file is, for messages.
         limit: bytes that it may have.
 
     Raises:
@@ -86,11 +86,11 @@ def read_yaml(path: str | os.PathLike, what: str) -> Any:
 
     Args:
         path: of the file, in UTF-8 or UTF-16.
-        what: the file is, for messages.
+        what: what the file is, for messages.
 
     Raises:
-        UsageError: as ``read_bytes``; or the file is no YAML, has a tag other than YAML's own, repeats a key, refers to
-            itself, or is too deep or too large with its aliases written out.
+        UsageError: as ``read_bytes``; or the file is no YAML, has a tag other than YAML's own, repeats a key, has an
+            alias inside its own value, or is too deep or too large with its aliases written out.
     """
     return parse_yaml(read_bytes(path, what, MAX_YAML_BYTES), f"The {what} {path}")
 
@@ -116,7 +116,7 @@ def read_json(path: str | os.PathLike, what: str, limit: int = MAX_JSON_BYTES) -
 
     Args:
         path: of the file, in UTF-8 (with or without a byte-order mark), UTF-16 or UTF-32.
-        what: the file is, for messages.
+        what: what the file is, for messages.
         limit: bytes that it may have.
 
     Raises:
@@ -132,11 +132,11 @@ def read_json(path: str | os.PathLike, what: str, limit: int = MAX_JSON_BYTES) -
 
 
 class _Refused(ValueError):
-    """What a file has that is not taken, as the predicate of a sentence."""
+    """A file has something that is refused; the message is the predicate of a sentence."""
 
 
 class _Open:
-    """A collection whose end has not been met yet: its size, its anchor and, of a mapping, its keys."""
+    """A collection whose end has not been parsed yet: its anchor, its size and, for a mapping, its keys."""
 
     def __init__(self, anchor: str | None, is_mapping: bool):
         self.anchor = anchor
@@ -146,8 +146,8 @@ class _Open:
 
 
 def _check_events(text: str | bytes) -> None:
-    """Refuse a YAML text that is not plain data, or that grows beyond the limits; it is parsed, and nothing is made."""
-    sizes: dict[str, int | None] = {}  # of the anchors; None: of a collection whose end has not been met
+    """Refuse a YAML text that is not plain data, or that exceeds the limits; this only parses it, and makes nothing."""
+    sizes: dict[str, int | None] = {}  # by anchor; None: of a collection whose end has not been parsed yet
     stack = [_Open(None, False)]
 
     def add(size: int, key: str | None = None) -> None:
@@ -164,7 +164,7 @@ def _check_events(text: str | bytes) -> None:
 
     for event in yaml.parse(text, Loader=Loader):
         if isinstance(event, yaml.AliasEvent):
-            size = sizes.get(event.anchor, 1)  # an unknown anchor is the loader's to refuse
+            size = sizes.get(event.anchor, 1)  # the loader refuses an unknown anchor
             if size is None:
                 raise _Refused(f"has the alias *{short(event.anchor)} inside its own value; write the value out")
             add(size)
@@ -209,7 +209,7 @@ def _no_constant(word: str) -> Callable:
 
 
 def _reason(error: Exception) -> str:
-    """An exception's message as a part of a sentence."""
+    """An exception's message as a clause of a sentence."""
     if isinstance(error, (RecursionError, MemoryError)):
         return "it nests its values too deeply"
     return short(error, 300).rstrip(".") or type(error).__name__

@@ -27,7 +27,7 @@ def overlay(
         image: (H, W, 3) uint8 RGB.
         label: (H, W) indices into ``names``.
         names: the vocabulary.
-        ignore: id of the pixels without a colour, which are dark; so are ids that are no name's.
+        ignore: id of the pixels that do not count; they are dark, without a colour, as are ids without a name.
         alpha: 0: the grey image; 1: the colours, flat.
 
     Returns:
@@ -56,13 +56,13 @@ def panel(
     legend_width: int = 240,
     alpha: float = 0.6,
 ) -> np.ndarray:
-    """An overlay in a box (height, width), with its legend to the right; numbers tell which name is where.
+    """An overlay in a box (height, width), with its legend to the right; numbers link names to regions.
 
     Arguments are those of :func:`overlay`.
 
     Returns:
-        (height, width + legend_width, 3) uint8 RGB; lower where the image is, but not so low that the legend of a dozen
-        names does not fit.
+        (height, width + legend_width, 3) uint8 RGB. Where the image fills less than the box, the height is reduced, but
+        it leaves room for a legend of a dozen names.
     """
     small = fit(label, size, label=True)
     colored = Image.fromarray(overlay(fit(image, size), small, names, ignore, alpha))
@@ -84,7 +84,7 @@ def legend(
 ) -> np.ndarray:
     """The names of a label map, numbered, with their colours and shares of the pixels.
 
-    The largest come first, as many as there is room for, and ignored pixels last.
+    Names with the most pixels come first, as many as fit; ignored pixels come last.
 
     Args:
         label: (H, W) indices into ``names``.
@@ -155,7 +155,7 @@ def _is_name(index: int, names: Sequence[str], ignore: int | None) -> bool:
 
 
 def _entries(label: np.ndarray, names: Sequence[str], ignore: int | None) -> list[tuple[int, float]]:
-    """Id and share of the pixels of all that is in a label map: names by share, then everything else."""
+    """The ids in a label map, each with its share of the pixels: names by share, then all other ids."""
     least = int(label.min(initial=0))
     size = int(label.max(initial=0)) - least + 1
     parts = np.array_split(label, max(label.size >> 23, 1))  # bincount makes copies of 8 bytes a pixel
@@ -166,12 +166,12 @@ def _entries(label: np.ndarray, names: Sequence[str], ignore: int | None) -> lis
 
 
 def _room(height: int) -> int:
-    """Entries in a legend, a line left for what does not fit."""
+    """The number of entries that fit in a legend, with one line left to count the others."""
     return max((height - 2 * MARGIN) // LINE - 1, 1)
 
 
 def _most_inner_point(mask: np.ndarray) -> tuple[int, int, float]:
-    """Column, row and distance from the edge of the place in a mask (H, W) that is furthest from its edge."""
+    """The point in a mask (H, W) that is farthest from its edge: column, row and distance from the edge."""
     distance = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
     row, column = np.unravel_index(distance.argmax(), distance.shape)
     return int(column), int(row), float(distance[row, column])

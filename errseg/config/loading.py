@@ -102,7 +102,7 @@ def _leaves(cfg: CfgNode, prefix: str = "") -> list[str]:
 
 
 def _reason(error: Exception) -> str:
-    """An exception's message as a part of a sentence."""
+    """An exception's message as a clause of a sentence."""
     if isinstance(error, (MemoryError, RecursionError)):
         return "its value nests too deeply"
     text = error.args[0] if isinstance(error, KeyError) and error.args else error  # KeyError prints its message quoted

@@ -1,4 +1,4 @@
-"""Inputs that are wrong in many ways, made from a seed, and what errseg does with each of them.
+"""Make inputs that are wrong in many ways, from a seed, and judge what errseg does with each of them.
 
 ``KINDS`` holds a generator for each kind of input; ``try_case`` gives one input to errseg in a process of its own and
 judges the outcome.

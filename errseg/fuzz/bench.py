@@ -60,11 +60,11 @@ class Bench:
         torch.manual_seed(0)
         self.segmenter = errseg.Segmenter(errseg.build_model(self.cfg), self.cfg)
         self.segmenter.set_vocabulary(NAMES)
-        self.segmenter(np.zeros((32, 32, 3), np.uint8))  # whatever is made at the first call is made
+        self.segmenter(np.zeros((32, 32, 3), np.uint8))  # the first call creates what later calls share
         self.checkpoint = self._train(folder / "training")
 
     def weights(self) -> dict[str, torch.Tensor]:
-        """A copy of the model's own."""
+        """A copy of the model's state dict."""
         return {key: value.clone() for key, value in self.segmenter.model.state_dict().items()}
 
     def training_cfg(self, folder: Path) -> CfgNode:
@@ -77,7 +77,7 @@ class Bench:
         return cfg
 
     def _train(self, folder: Path) -> bytes:
-        """The checkpoint of a run after one iteration, whose gradients were zero: a fork cannot follow autograd."""
+        """The checkpoint of a run after one iteration with zero gradients: autograd must not run before a fork."""
         folder.mkdir()
         cfg, before = self.training_cfg(folder), os.getcwd()
         os.chdir(folder)

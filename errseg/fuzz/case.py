@@ -1,4 +1,4 @@
-"""One input, and what is right to do with it."""
+"""One input, and the right outcome for it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ REFUSE, ACCEPT, EITHER = "refuse", "accept", "either"
 
 @dataclass
 class Case:
-    """What is tried.
+    """One input to try.
 
     Attributes:
-        entry: the door of errseg that the input is put at.
+        entry: the function or command of errseg that gets the input.
         what: the input in a few words.
-        right: REFUSE, ACCEPT, or EITHER: a sentence or a result.
+        right: the right outcome: REFUSE (a sentence), ACCEPT (a result), or EITHER.
         run: gives the input to errseg; its files lie in the working folder.
-        wrong: what is wrong with the result, None where nothing is.
+        wrong: takes the result; returns what is wrong with it, or None.
     """
 
     entry: str

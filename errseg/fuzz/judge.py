@@ -1,4 +1,4 @@
-"""Tries one case in a forked process, and judges what it did."""
+"""Try one case in a forked process, and judge the outcome."""
 
 import contextlib
 import json
@@ -27,14 +27,14 @@ POLL = 0.005
 
 
 class Outcome(NamedTuple):
-    """What happened.
+    """The outcome of a case.
 
     Attributes:
-        kind: "sentence" and "right" are as they should be; the others are FAULTS.
+        kind: "sentence" or "right", which are correct, or one of FAULTS.
         text: the sentence, or the end of the traceback.
-        wall: seconds.
-        cpu: seconds.
-        megabytes: the peak, above what the parent had.
+        wall: seconds of wall time.
+        cpu: seconds of CPU time.
+        megabytes: peak memory beyond that of the parent.
     """
 
     kind: str
@@ -48,10 +48,10 @@ def try_case(case: Case, folder: Path, seconds: float = SECONDS, max_bytes: int 
     """Run a case in a forked process and judge it.
 
     Args:
-        case: is run in ``folder``.
+        case: the case to run, in ``folder``.
         folder: holds the input; what the process prints becomes ``printed.txt``.
-        seconds: of CPU time that it may take; of wall time, where the machine is busy, GENEROUS times as many.
-        max_bytes: of memory that it may take; with twice as many it is killed.
+        seconds: of CPU time that it may take; of wall time, it may take GENEROUS times as many.
+        max_bytes: of memory that it may take; at twice as many, it is killed.
     """
     before = _resident("self")
     report = folder / "outcome.json"
@@ -102,7 +102,7 @@ def _judge(case: Case, folder: Path, report: Path, killed: str, status: int) -> 
 
 
 def _run(case: Case, folder: Path, report: Path) -> None:
-    """The forked process: the outcome as the case has it goes to ``report``."""
+    """Run the case in the forked process, and write its outcome to ``report``."""
     os.setsid()
     os.chdir(folder)
     with open("printed.txt", "wb", buffering=0) as printed:
@@ -121,7 +121,7 @@ def _run(case: Case, folder: Path, report: Path) -> None:
 
 
 def _outcome(run: Callable[[], Any], wrong: Callable[[Any], str | None], printed: Path) -> tuple[str, str]:
-    """The outcome that the result or the exception is; status 2 of a command line is a sentence."""
+    """The outcome, from the result or the exception; exit status 2 of a command line counts as a sentence."""
     try:
         try:
             result = run()
@@ -136,7 +136,7 @@ def _outcome(run: Callable[[], Any], wrong: Callable[[Any], str | None], printed
         return ("silent", fault) if fault else ("right", f"{result!r:.200}")
     except UsageError as error:
         return "sentence", str(error)
-    except BaseException:  # whatever it is, it is the outcome
+    except BaseException:  # any exception is an outcome
         return "traceback", traceback.format_exc()[-2500:]
 
 
@@ -147,7 +147,7 @@ def _refuse_to_connect(self, address):
 
 
 def _resident(process: int | str) -> int:
-    """Bytes of memory that a process has of its own, files that it maps aside: a fork has those only once it reads."""
+    """Bytes of memory of a process, without mapped files: in a fork, those count only after it reads them."""
     with contextlib.suppress(OSError, IndexError):
         fields = Path(f"/proc/{process}/statm").read_text().split()
         return (int(fields[1]) - int(fields[2])) * os.sysconf("SC_PAGE_SIZE")

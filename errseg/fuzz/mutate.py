@@ -12,7 +12,7 @@ __all__ = ["ODD", "YAML_TEXTS", "Payload", "damage", "odd_tree", "odd_value"]
 
 
 def _nine(number: int) -> str:
-    """Nine aliases of the collection before."""
+    """Nine aliases of the previous collection."""
     return ", ".join([f"*a{number - 1}"] * 9)
 
 
@@ -52,14 +52,14 @@ YAML_TEXTS = [
 
 
 class Payload:
-    """What a pickle of it runs when it is read."""
+    """An object whose pickle runs code when it is read."""
 
     def __reduce__(self):
         return Path.touch, (Path(MARK),)
 
 
 def damage(data: bytes, random: Random) -> bytes:
-    """Bytes cut off, flipped, doubled, exchanged for others, or put behind or before."""
+    """A copy in which bytes are cut off, flipped, inserted, deleted or overwritten, or other data in its place."""
     if not data:
         return b"\0"
     place = random.randrange(len(data))
@@ -86,7 +86,7 @@ def odd_value(random: Random) -> Any:
 
 
 def odd_tree(tree: Any, random: Random) -> Any:
-    """A copy of a tree of dictionaries and lists with an odd value, key or hole in it."""
+    """A copy of a tree of dictionaries and lists in which one value or key is odd or missing."""
     tree = copy.deepcopy(tree)
     places = [(tree, key) for key in (tree if isinstance(tree, dict) else range(len(tree)))]
     for node, key in places:

@@ -1,4 +1,4 @@
-"""The generators by the kind of their inputs.
+"""The generators, by the kind of input that they make.
 
 Each takes a seeded ``random.Random``, the :class:`errseg.fuzz.bench.Bench` and a folder, writes the input there, and
 returns the :class:`errseg.fuzz.case.Case`.

@@ -32,7 +32,7 @@ WORDS = [
 
 
 def command(random: Random, bench: Bench, folder: Path) -> Case:
-    """A command with a word in place of another, left out, or put in."""
+    """A command in which a word is replaced, left out or inserted."""
     bench.training_cfg(folder)
     (folder / "run.yaml").write_text(json.dumps(bench.tree))
     (folder / "a.json").write_text(random.choice(["{}", "[]", '{"results": {}}', '{"results": {"a": 5}}']))

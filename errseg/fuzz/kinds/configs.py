@@ -1,4 +1,4 @@
-"""Configurations, overrides and CLIP's own."""
+"""Configurations, overrides, and configurations of CLIP."""
 
 import json
 from pathlib import Path
@@ -34,7 +34,7 @@ TEXTS = [
 
 
 def configuration(random: Random, bench: Bench, folder: Path) -> Case:
-    """A YAML file, at each of the ways in: itself, a ``_BASE_``, a run's folder, beside a checkpoint."""
+    """A YAML file, given directly, as a ``_BASE_``, in a run's folder, or beside a checkpoint."""
     right = EITHER
     if random.random() < 0.4:
         text = random.choice(YAML_TEXTS).encode()
@@ -63,7 +63,7 @@ def configuration(random: Random, bench: Bench, folder: Path) -> Case:
 
 
 def overrides(random: Random, bench: Bench, folder: Path) -> Case:
-    """KEY VALUE pairs, and the model that is built with them."""
+    """KEY VALUE pairs, with which a model is built and run."""
     pairs: list[Any] = []
     for _ in range(random.choice([1, 1, 2])):
         value = random.choice(TEXTS) if random.random() < 0.8 else odd_value(random)
@@ -105,7 +105,7 @@ def clip_json(random: Random, bench: Bench, folder: Path) -> Case:
 
 
 def _merge(name: str) -> None:
-    """Detectron2's exceptions for a key and a value that do not fit are kept there."""
+    """Merge a file. ``merge_from_file`` keeps Detectron2's exceptions for keys and values that do not fit."""
     try:
         get_cfg().merge_from_file(name)
     except (KeyError, ValueError) as error:

@@ -39,7 +39,7 @@ KEYS = {
 
 
 def dataset_file(random: Random, bench: Bench, folder: Path) -> Case:
-    """A YAML file of a data set whose files are right."""
+    """A data-set file; the images and labels of the data set are right."""
     bench.dataset(folder)
     right = EITHER
     choice = random.random()
@@ -102,7 +102,7 @@ def label(random: Random, bench: Bench, folder: Path) -> Case:
 
 
 def names_file(random: Random, bench: Bench, folder: Path) -> Case:
-    """A file of names; what is read has the names in the order of their ids."""
+    """A file of names; the names must be read in the order of their ids."""
     forms = {
         "a.txt": ["cat\ndog\nsea\n", "0: cat\n1: dog\n2: sea", "cat:0\ndog:1\nsea:2", "__ignore__\n_background_\ncat"],
         "a.json": [json.dumps(NAMES), json.dumps({"0": "cat", "1": "dog", "2": "sea"}), '[{"name": "cat", "id": 0}]'],
@@ -125,7 +125,7 @@ def names_file(random: Random, bench: Bench, folder: Path) -> Case:
 
 
 def vocabulary(random: Random, bench: Bench, folder: Path) -> Case:
-    """What ``set_vocabulary`` is given; after a refusal the old one answers as before."""
+    """Arguments of ``set_vocabulary``; after a refusal, the old vocabulary must give the same labels as before."""
     odd = odd_value(random)
     names = random.choice([[*NAMES, odd], odd, [odd], {"cat": odd}])
     if random.random() < 0.2:

@@ -20,7 +20,7 @@ MODES = {"PNG": ["RGB", "L", "P", "1", "RGBA", "LA", "I;16"], "JPEG": ["RGB", "L
 
 
 def picture(random: Random, bench: Bench, folder: Path) -> Case:
-    """A picture of any kind at the reader and at the model."""
+    """A picture of any kind, given to the reader or to the model."""
     pixels = np.random.default_rng(random.randrange(2**32)).integers(0, 256, (20, 30, 3), dtype=np.uint8)
     kind = random.choice(list(MODES))
     mode = random.choice(MODES[kind])

@@ -1,4 +1,4 @@
-"""Files that errseg wrote, or that are compared with it: predict.json, evaluation.json, the fixtures of parity."""
+"""Files that errseg writes or compares itself with: predict.json, evaluation.json, the fixtures of parity."""
 
 import io
 import json
@@ -25,7 +25,7 @@ EVALUATION = {"results": {"a": RESULT}, "config": {"a": 1}, "versions": {}, "wei
 
 
 def batch_ledger(random: Random, bench: Bench, folder: Path) -> Case:
-    """The ledger of an output folder, of both formats: no output leaves the folder."""
+    """The ledger of an output folder, in either format; no output may be written outside the folder."""
     Image.new("RGB", (16, 16)).save(folder / "photo.png")
     entry = {"place": "photo", "stamp": [1, 2, 1], "formats": ["json"], "request": "x"}
     entries = {str(folder / "photo.png"): entry}
@@ -62,7 +62,7 @@ def evaluation_record(random: Random, bench: Bench, folder: Path) -> Case:
 
 
 def fixture(random: Random, bench: Bench, folder: Path) -> Case:
-    """The recorded numbers of a released model, at the command."""
+    """The recorded numbers of a released model, given to the command."""
     stream = io.BytesIO()
     arrays = {"model": np.array("large?"), "K": np.array(4), "resolution": np.array(64)}
     arrays.pop(random.choice(list(arrays)))

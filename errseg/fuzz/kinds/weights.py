@@ -23,7 +23,7 @@ __all__ = ["resume", "weight_file"]
 
 
 def weight_file(random: Random, bench: Bench, folder: Path) -> Case:
-    """A file that is given as a checkpoint; whatever was changed in it is noticed, or does not change the weights."""
+    """A file that is given as a checkpoint; any change in it must be noticed, or must not change the weights."""
     weights = bench.weights()
     key = random.choice([key for key, value in weights.items() if value.is_floating_point() and value.numel() > 1])
     right, name = REFUSE, "model.pth"
@@ -79,7 +79,7 @@ def weight_file(random: Random, bench: Bench, folder: Path) -> Case:
 
 
 def resume(random: Random, bench: Bench, folder: Path) -> Case:
-    """The folder of a run with something odd in its checkpoint, its tag or its curve."""
+    """The folder of a run with something odd in its checkpoint, its tag or its ``metrics.json``."""
     cfg = bench.training_cfg(folder)
     cfg.SOLVER.MAX_ITER = 2
     run_folder = folder / "run"
