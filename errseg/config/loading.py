@@ -33,7 +33,7 @@ def load_config(config_file: str, overrides: Sequence[Any] = ()) -> CfgNode:
 
     Args:
         config_file: the path of a YAML file, or the name of a packaged configuration such as "errseg_convnext_base".
-        overrides: as ``apply_overrides``'s.
+        overrides: as for ``apply_overrides``.
 
     Raises:
         UsageError: the file is missing or no plain data, a key is unknown, or a value does not fit its key.

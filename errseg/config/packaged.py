@@ -25,7 +25,7 @@ def config_path(config: str) -> str:
     """The path of a configuration file.
 
     Args:
-        config: the path of a file, which is returned as it is; or the name of a packaged configuration.
+        config: the path of a file, which is returned unchanged, or the name of a packaged configuration.
 
     Raises:
         UsageError: there is no such packaged configuration. A path that ends with .yaml is not checked.

@@ -32,7 +32,7 @@ def is_dataset_file(name: str) -> bool:
 
 
 def register_dataset_files(names: Iterable[str]) -> None:
-    """Register those names that are data-set files, under their paths as given. A registered one is registered anew.
+    """Register those names that are data-set files, under their paths as given, even if they are registered already.
 
     Every process calls it before it uses the names.
 

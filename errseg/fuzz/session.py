@@ -1,4 +1,4 @@
-"""A session of the fuzzer: inputs of several kinds in turn, a table of the outcomes, the input of each fault kept."""
+"""A session of the fuzzer: try inputs of several kinds in turn, count the outcomes, keep the input of each fault."""
 
 import json
 import random
@@ -33,8 +33,8 @@ def run_session(kinds: Sequence[str], seed: int, inputs: int, minutes: float, ou
     Args:
         kinds: of ``KINDS``.
         seed: of the inputs.
-        inputs: how many to try at most, of all kinds together.
-        minutes: how long to go on at most.
+        inputs: the largest number of inputs to try, of all kinds together.
+        minutes: after which no further input is tried.
         out: where the inputs of faults are kept.
 
     Returns:
@@ -63,10 +63,10 @@ def replay(folder: Path, out: Path) -> str:
 
     Args:
         folder: of the kept input.
-        out: where it is kept if it is a fault again.
+        out: where the input is kept if it shows a fault again.
 
     Raises:
-        UsageError: the folder is none of a fault.
+        UsageError: the folder does not hold the input of a fault.
     """
     case = read_json(folder / FILE, "record of a fault")
     if not isinstance(case, dict) or not {"kind", "seed", "number"} <= case.keys() or case["kind"] not in KINDS:
@@ -78,13 +78,13 @@ def replay(folder: Path, out: Path) -> str:
 @contextmanager
 def _bench() -> Iterator[Bench]:
     warnings.simplefilter("ignore")
-    torch.set_num_threads(1)  # a forked process has no threads of its parent
+    torch.set_num_threads(1)  # a forked process does not have its parent's threads
     with tempfile.TemporaryDirectory() as temporary:
         yield Bench(Path(temporary))
 
 
 def _try(bench: Bench, kind: str, seed: int, number: int, out: Path) -> Outcome:
-    """Try an input; it is kept where it shows a fault."""
+    """Try an input, and keep it if it shows a fault."""
     name = f"{kind.replace(' ', '-')}-{seed}-{number}"
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -107,7 +107,7 @@ def _line(outcome: Outcome) -> str:
 
 
 def _table(counts: dict[str, Counter]) -> str:
-    """The outcomes of each kind."""
+    """A table with the number of outcomes of each kind of input."""
     columns = ["sentence", "right", *FAULTS]
     rows = [[kind, sum(each.values()), *(each[column] for column in columns)] for kind, each in counts.items()]
     rows.append(["all", *(sum(row[i] for row in rows) for i in range(1, len(columns) + 2))])

@@ -26,12 +26,12 @@ def convert(
     Args:
         parts: lists its splits under a root.
         root: the folder of all data sets; None: ``$DETECTRON2_DATASETS``, or ``datasets``.
-        workers: processes; None: one for each CPU.
-        force: convert again what was converted before.
+        workers: number of processes; None: one for each CPU.
+        force: convert every image again.
         program: begins each line on standard error.
 
     Returns:
-        The exit status: 0; 2 where anything is not as it should be; 130 after Ctrl-C.
+        The exit status: 0; 2 where there is any problem; 130 after Ctrl-C.
     """
     try:
         problems = _convert(parts, root, workers or _cores(), force)
