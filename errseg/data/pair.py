@@ -61,7 +61,7 @@ def look_at_pair(
         report.problem, report.kind = str(error), kind
         if report.speckled:
             report.problem += (
-                " Its regions are speckled, as after lossy compression or smoothing: write labels without both."
+                " Its regions are speckled, as after lossy compression or smoothing: write labels without either."
             )
         return report
     ids, counts = np.unique(classes, return_counts=True)

@@ -1,4 +1,4 @@
-"""Read a published pickle as data: lists, dictionaries, numbers, strings and numpy arrays. It cannot run code."""
+"""Read a published pickle as data: lists, dictionaries, numbers, strings and numpy arrays. No code is run."""
 
 import mmap
 import os

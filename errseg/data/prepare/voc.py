@@ -51,7 +51,7 @@ def parts(root: Path) -> list[Part]:
 
 
 def _task(root: Path, labels: Path, stem: str) -> Task:
-    """The task of an image: done when both labels exist, or when one does and that without background has no object."""
+    """The task of an image: done when both labels exist, or only that with background, if it holds no object."""
     image = root / benchmark(OBJECTS).image_root / f"{stem}.jpg"
     objects, background = (root / benchmark(name).sem_seg_root / f"{stem}.png" for name in (OBJECTS, BACKGROUND))
     convert = partial(_convert, image, labels / f"{stem}.png", objects, background)
