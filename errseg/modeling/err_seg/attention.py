@@ -3,6 +3,8 @@
 Shapes: N maps of single classes, K classes, C channels, H x W locations, M keys, d = C / heads.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -58,15 +60,15 @@ def class_weights(cfm: CFM, x: Tensor, text_guidance: Tensor, query: int) -> tup
     """
     tokens = x[0].flatten(1, 2).transpose(0, 1)  # (H W, K, C)
     shares = [guidance_share(layer, text_guidance).unsqueeze(1) for layer in (cfm.attention.q, cfm.attention.k)]
-    step = max(BLOCK // (cfm.attention.num_heads * tokens.shape[1] ** 2), 1)
-    sums: list[Tensor] = []
-    at_query = tokens.new_empty(0)
+    shape = (cfm.attention.num_heads, tokens.shape[1], tokens.shape[1])
+    step = max(BLOCK // math.prod(shape), 1)
+    total, at_query = tokens.new_zeros(shape, dtype=torch.float64), []
     for start in range(0, len(tokens), step):
         weights = token_weights(cfm, tokens[start : start + step], *shares)
         if start <= query < start + step:
-            at_query = weights[query - start].clone()
-        sums.append(weights.sum(0, dtype=torch.float64))
-    return (torch.stack(sums).sum(0) / len(tokens)).float(), at_query
+            at_query.append(weights[query - start].clone())
+        total += weights.sum(0, dtype=torch.float64)
+    return (total / len(tokens)).float(), at_query[0]
 
 
 def token_weights(cfm: CFM, tokens: Tensor, q_share: Tensor, k_share: Tensor) -> Tensor:
