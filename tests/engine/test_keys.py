@@ -42,7 +42,7 @@ def test_every_key_of_detectron2_is_read_or_refused():
         ("TEST.PRECISE_BN.ENABLED", True, "batch norms"),
         ("TEST.AUG.ENABLED", True, "TEST.SCALES and TEST.FLIP"),
         ("DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler", "random order"),
-        ("VIS_PERIOD", 100, "visualize.py"),
+        ("VIS_PERIOD", 100, "errseg inspect"),
         ("MODEL.SEM_SEG_HEAD.NUM_CLASSES", 171, "names of the data set"),
         ("MODEL.ROI_HEADS.NUM_CLASSES", 3, "another model"),
         ("INPUT.RANDOM_FLIP", "diagonal", "horizontal, vertical or none"),

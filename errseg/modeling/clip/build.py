@@ -94,7 +94,7 @@ def _download(name: str, tag: str) -> str | None:
     """The local path of a tag's weights, downloaded if necessary; None where the hub cannot be reached."""
     tags = list_pretrained_tags_by_model(name)
     if tag not in tags:
-        known = f"one of its tags ({', '.join(tags)})" if tags else "a file, for the model has no tags"
+        known = f"one of its tags ({', '.join(tags)})" if tags else "a file, because the model has no tags"
         raise UsageError(f"MODEL.CLIP.PRETRAINED = {tag!r} is neither a file nor a tag of {name}; give {known}.")
     offline = hub.HF_HUB_OFFLINE
     reasons = []

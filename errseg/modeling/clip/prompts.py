@@ -151,7 +151,7 @@ def _check_different(names: Sequence[str], tokens: Tensor, owner: Tensor, synony
     for ids in groups:
         first, later = ids[0], ids[-1]
         if later >= published:
-            aside = "case and what follows the first comma aside" if synonyms == "first" else "case aside"
+            aside = "case and text after the first comma do not count" if synonyms == "first" else "case does not count"
             one, other = reprlib.repr(names[first]), reprlib.repr(names[later])
             raise UsageError(
                 f"The names {one} (id {first}) and {other} (id {later}) are the same to the model ({aside}); give one "
