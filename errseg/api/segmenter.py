@@ -120,8 +120,8 @@ class Segmenter:
         """Segment pictures.
 
         Every pixel gets its best name, even at a low confidence, unless ``background`` is given. Papers treat VOC's
-        background in two ways. Some use a threshold, as ``background`` and ``min_confidence`` do. Others, and the
-        vocabulary ``voc_21`` of this package, give the background names of its own.
+        background in two ways. Some use a threshold, as ``background`` and ``min_confidence`` do. Others describe the
+        background by a list of names, as the vocabulary ``voc_21`` of this package does.
 
         Args:
             images: a picture (path, PIL image, (H, W, 3) uint8 RGB array), a list of pictures, or any other iterable of

@@ -26,7 +26,7 @@ __all__ = ["RankKilled", "TorchrunWorld", "check_address", "is_first_here", "sta
 
 TIMEOUT = datetime.timedelta(minutes=30)  # of collective operations, as in Detectron2's launcher
 
-BLAME = 3.0  # seconds that a failed process waits: the launcher then finds first the partner that died before it
+BLAME = 3.0  # seconds that a failed process waits, so that the launcher notices a partner that died before it
 
 
 class RankKilled(UsageError):
@@ -188,7 +188,7 @@ def _ending_children() -> Iterator[None]:
 
 
 def _leave_blame(function: Callable, args: tuple[Any, ...]) -> None:
-    """Run ``function(*args)``. Delay a RuntimeError: the launcher finds first the partner whose death caused it."""
+    """Run ``function(*args)``. Delay a RuntimeError, so that the launcher notices the death of a partner first."""
     try:
         function(*args)
     except RuntimeError:
