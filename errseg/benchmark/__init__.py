@@ -1,4 +1,4 @@
-"""How fast the model is, next to its plain form: time, multiply-adds, memory, agreement; ``tools/benchmark.py``.
+"""How fast the model is, next to its plain form: time, multiply-adds, memory, agreement; ``errseg benchmark``.
 
 Kept free of imports: a process whose peak memory is measured imports ``errseg.benchmark.child``, and no more than that
 needs.
