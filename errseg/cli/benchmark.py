@@ -138,12 +138,9 @@ def measured(args: argparse.Namespace, cfg: "CfgNode", vocabularies: Sequence[st
     from errseg.benchmark.measure import measure
     from errseg.benchmark.names import name_list
     from errseg.benchmark.rows import make_rows
-    from errseg.modeling import system_of
 
     kind = "train" if args.train else "set_vocabulary" if args.set_vocabulary else "predict"
-    own = system_of(cfg).num_kept_train(cfg) if args.train else None
-    num_classes = own if args.num_classes is None else args.num_classes
-    names = [name_list(label, num_classes, cfg) for label in args.vocabulary or vocabularies]
+    names = [name_list(label, args.num_classes, cfg, bool(args.train)) for label in args.vocabulary or vocabularies]
     on_gpu = args.device == "cuda"
     mode = "" if args.compile is None else args.compile or ("reduce-overhead" if on_gpu else "default")
     precisions = [SHORT.get(word, word) for word in args.precision]
