@@ -12,7 +12,7 @@ from errseg.agreement import share_of_equal_pixels
 from errseg.errors import UsageError
 from errseg.mini.render import draw_scene
 from errseg.mini.world import SEEN
-from errseg.modeling import ERRSeg
+from errseg.modeling import OpenVocabularySegmenter
 from errseg.modeling.prediction import labels_and_confidences
 
 from .formats import Runner
@@ -32,8 +32,10 @@ def drawn_pictures(resolution: int) -> np.ndarray:
 
 
 @torch.no_grad()
-def labels_of_model(model: ERRSeg, images: np.ndarray, text: Tensor, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """The model's own labels and scores, of one picture at a time.
+def labels_of_model(
+    model: OpenVocabularySegmenter, images: np.ndarray, text: Tensor, num_classes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The model's own labels and confidences, of one picture at a time.
 
     Args:
         model: in evaluation mode.
@@ -42,7 +44,7 @@ def labels_of_model(model: ERRSeg, images: np.ndarray, text: Tensor, num_classes
         num_classes: K.
 
     Returns:
-        Rows of ``text`` (N, R, R), and each pixel's score (N, R, R).
+        Rows of ``text`` (N, R, R), and each pixel's confidence (N, R, R).
     """
     size = images.shape[-2:]
     predicted = []
@@ -55,7 +57,12 @@ def labels_of_model(model: ERRSeg, images: np.ndarray, text: Tensor, num_classes
 
 
 def agreement_on_drawings(
-    run: Runner, model: ERRSeg, text: Tensor, num_classes: int, classes: tuple[int, ...] | None, resolution: int
+    run: Runner,
+    model: OpenVocabularySegmenter,
+    text: Tensor,
+    num_classes: int,
+    classes: tuple[int, ...] | None,
+    resolution: int,
 ) -> float:
     """The share of pixels that the file labels as the model does, the worst of several runs.
 

@@ -10,8 +10,7 @@ from detectron2.config import CfgNode
 import errseg
 from errseg.config import as_data
 from errseg.evaluation.provenance import file_digest, state_digest
-from errseg.modeling import ERRSeg
-from errseg.modeling.err_seg.crm import KeepAll
+from errseg.modeling import OpenVocabularySegmenter, system_of_model
 
 from .graph import IMAGES, LABELS, MOST_NAMES, SCORES, TEXT, ExportModule
 
@@ -20,7 +19,9 @@ __all__ = ["describe"]
 PIXELS = "0 to 255; planes of red, green and blue, each row by row from the top left"
 
 
-def describe(model: ERRSeg, cfg: CfgNode, module: ExportModule, num_names: int, file: dict[str, Any]) -> dict[str, Any]:
+def describe(
+    model: OpenVocabularySegmenter, cfg: CfgNode, module: ExportModule, num_names: int, file: dict[str, Any]
+) -> dict[str, Any]:
     """Everything that a user of the file has to know, and where it came from.
 
     Args:
@@ -35,7 +36,7 @@ def describe(model: ERRSeg, cfg: CfgNode, module: ExportModule, num_names: int, 
         **file,
         "open_vocabulary": is_open,
         "names": num_names,
-        "num_classes": module.num_classes if _drops_names(module) else None,  # K
+        "num_classes": module.num_kept if module.drops_names else None,  # K
         "precision": model.precision,
         "resolution": side,
         "color_order": "RGB",
@@ -47,7 +48,7 @@ def describe(model: ERRSeg, cfg: CfgNode, module: ExportModule, num_names: int, 
             "std": list(cfg.MODEL.PIXEL_STD),
         },
         "difference_from_evaluation": _difference(cfg, side),
-        "inputs": _inputs(module, side),
+        "inputs": _inputs(model, module, side),
         "outputs": _outputs(module, side),
         "errseg": {
             "version": errseg.__version__,
@@ -59,10 +60,6 @@ def describe(model: ERRSeg, cfg: CfgNode, module: ExportModule, num_names: int, 
     }
 
 
-def _drops_names(module: ExportModule) -> bool:
-    return not isinstance(module.head.crm, KeepAll)
-
-
 def _difference(cfg: CfgNode, side: int) -> str:
     shortest = cfg.INPUT.MIN_SIZE_TEST
     first = f"first resizes a picture's shorter side to {shortest} (INPUT.MIN_SIZE_TEST), and then " if shortest else ""
@@ -72,15 +69,16 @@ def _difference(cfg: CfgNode, side: int) -> str:
     )
 
 
-def _inputs(module: ExportModule, side: int) -> list[dict[str, Any]]:
+def _inputs(model: OpenVocabularySegmenter, module: ExportModule, side: int) -> list[dict[str, Any]]:
     inputs = [{"name": IMAGES, "dtype": "uint8", "shape": ["batch", 3, side, side], "values": PIXELS}]
     if module.text is None:
         values = (
             f"a text embedding a row, 2 to {MOST_NAMES} of them, of any length above 0 (cosines count), from "
             "Segmenter.embed_text; "
         )
-        if _drops_names(module):
-            values += f"of more than {module.num_classes}, CRM keeps {module.num_classes} for each image, of fewer all"
+        if module.drops_names:
+            name, num_kept = system_of_model(model).name, module.num_kept
+            values += f"of more than {num_kept}, {name} keeps {num_kept} for each image, of fewer all"
         else:
             values += "all are kept for each image"
         inputs.append({"name": TEXT, "dtype": "float32", "shape": ["names", module.embed_dim], "values": values})
@@ -99,7 +97,7 @@ def _outputs(module: ExportModule, side: int) -> list[dict[str, Any]]:
     ]
 
 
-def _weights(model: ERRSeg, cfg: CfgNode) -> dict[str, str | None]:
+def _weights(model: OpenVocabularySegmenter, cfg: CfgNode) -> dict[str, str | None]:
     """The file, without its folder, its digest, and that of the model's parameters themselves."""
     path, clip = cfg.MODEL.WEIGHTS, cfg.MODEL.CLIP.PRETRAINED
     is_file = bool(path) and Path(path).is_file()

@@ -12,7 +12,7 @@ from errseg.api import Segmenter
 from errseg.errors import UsageError
 from errseg.evaluation.provenance import file_digest
 from errseg.evaluation.report import write_json
-from errseg.modeling import ERRSeg
+from errseg.modeling import OpenVocabularySegmenter, system_of_model
 
 from .check import agreement_on_drawings
 from .describe import describe
@@ -62,10 +62,12 @@ def export_model(
         say: takes a line on every step.
 
     Raises:
-        UsageError: the format cannot hold this model, the folder is somebody else's, or the file does not agree.
+        UsageError: the system cannot be exported, the format cannot hold this model, the folder is somebody else's, or
+            the file does not agree.
     """
     folder, start = Path(folder), time.perf_counter()
     model, vocabulary = segmenter.model, segmenter.vocabulary
+    system_of_model(model).require("export")
     check_packages(format)
     check_folder(folder, overwrite)
     _check_model(model, format)
@@ -104,7 +106,7 @@ def export_model(
     return Exported(folder, folder / FORMATS[format], size, share, time.perf_counter() - start, num_classes)
 
 
-def _check_model(model: ERRSeg, format: str) -> None:
+def _check_model(model: OpenVocabularySegmenter, format: str) -> None:
     """Raise UsageError where the exported file could not be what the model is."""
     if model.device.type != "cpu":
         raise UsageError(f"The model is on {model.device}; load it with device 'cpu' to export it.")

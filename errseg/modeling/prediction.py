@@ -117,9 +117,14 @@ def labels_and_confidences(views: Sequence[ViewPrediction], size: tuple[int, int
         labels[first:last] = ids[places]
         confidence = scores.gather(0, places.unsqueeze(0)).squeeze(0)
         if has_total:
-            confidence = (confidence / scores[-1].clamp(min=torch.finfo(scores.dtype).tiny)).clamp(0, 1)
+            confidence = confidence_of(confidence, scores[-1])
         best[first:last] = confidence
     return labels, best
+
+
+def confidence_of(score: Tensor, total: Tensor) -> Tensor:
+    """The confidence in [0, 1] of scores, by ``Prediction.total`` at the same pixels."""
+    return (score / total.clamp(min=torch.finfo(total.dtype).tiny)).clamp(0, 1)
 
 
 def dense_scores(views: Sequence[ViewPrediction], size: tuple[int, int], num_names: int) -> Tensor:

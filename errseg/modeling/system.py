@@ -68,6 +68,9 @@ class System:
         test_keys: the keys of MODEL that are options of a test rather than of the model, for comparisons of two runs.
         learning_rates: of a configuration, the learning rate of some parameters as a factor of SOLVER.BASE_LR, by the
             beginning of their names; the first that fits counts.
+        exportable: the model as it is exported: of a model, and of whether the number of names is not known when it is
+            traced (an open vocabulary), a module with the same ``segment`` and ``normalize``; the model itself by
+            default.
         cannot: what it cannot do ("export", "inspect", "benchmark", "plain", …), and why, as an end of a sentence.
     """
 
@@ -90,6 +93,7 @@ class System:
     parity: Parity | None = None
     test_keys: tuple[str, ...] = ()
     learning_rates: Callable[[CfgNode], Mapping[str, float]] = lambda cfg: {}
+    exportable: Callable[[nn.Module, bool], nn.Module] = lambda model, open_vocabulary: model
     cannot: Mapping[str, str] = field(default_factory=dict)
 
     def require(self, ability: str) -> None:

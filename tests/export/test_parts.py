@@ -8,8 +8,9 @@ from errseg.api import Segmenter
 from errseg.export.check import drawn_pictures
 from errseg.export.describe import describe
 from errseg.export.formats import runner_of, write_program
-from errseg.export.graph import AnyNumberCRM, ExportModule, label_dtype
+from errseg.export.graph import ExportModule, label_dtype
 from errseg.modeling.err_seg.crm import CRM
+from errseg.modeling.err_seg.export import AnyNumberCRM
 
 
 @pytest.mark.parametrize(("top", "num_names"), [(1, 9), (3, 2), (3, 9), (5, 4), (5, 30)])
@@ -73,7 +74,7 @@ def said_of(segmenter):
 
 def test_description_of_a_model_without_crm(make_segmenter):
     with_crm, without = said_of(make_segmenter()), said_of(make_segmenter("MODEL.CRM.ENABLED", False))
-    assert with_crm["num_classes"] == 6 and "CRM keeps 6" in with_crm["inputs"][1]["values"]
+    assert with_crm["num_classes"] == 6 and "ERR-Seg keeps 6" in with_crm["inputs"][1]["values"]
     assert without["num_classes"] is None and "all are kept" in without["inputs"][1]["values"]
 
 

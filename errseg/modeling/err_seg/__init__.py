@@ -6,6 +6,7 @@ from torch import nn
 
 from ..system import System, register
 from .config import ARGUMENT_KEYS, KEY_RANGES, add_config, num_kept, num_kept_train
+from .export import exportable
 from .head import ERRSegHead
 from .model import ERRSeg
 from .panels import PANELS
@@ -54,5 +55,6 @@ ERR_SEG = register(
         parity=PARITY,
         test_keys=("MODEL.CRM.NUM_CLASSES_TEST",),
         learning_rates=lambda cfg: {"backbone.clip.": cfg.SOLVER.CLIP_MULTIPLIER},
+        exportable=exportable,
     )
 )
