@@ -62,7 +62,7 @@ class Segmenter:
 
     def __repr__(self) -> str:
         names = "no vocabulary yet" if self.vocabulary is None else f"{len(self.names)} names"
-        return f"Segmenter({self.cfg.MODEL.CLIP.NAME}, {self.model.precision}, {self.device}, {names})"
+        return f"Segmenter({system_of_model(self.model).name}, {self.model.precision}, {self.device}, {names})"
 
     @property
     def device(self) -> torch.device:

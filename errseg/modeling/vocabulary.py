@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .clip.prompts import Prompter, TokenizedNames, embed_names
+from .clip.prompts import Prompter, TokenizedNames, check_names, embed_names
+
+__all__ = ["EncodedNames", "TokenizedNames", "VocabularyHolder", "check_names", "embed_names"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -89,21 +89,13 @@ class Prompter:
             UsageError: there are no names; a name is blank or no string; K is negative; a prompt is too long for the
                 text tower; or two names give the same tokens (allowed within a published label set).
         """
-        if isinstance(names, str) or not len(names):
-            raise UsageError(f"The vocabulary is {names!r}; give a list of at least one name.")
-        for i, name in enumerate(names):
-            if not isinstance(name, str) or not name.replace(",", " ").strip():
-                raise UsageError(f"Name {i} of the vocabulary is {name!r}; every name needs at least one word.")
-        if num_kept is not None and num_kept < 0:
-            raise UsageError(f"num_classes = {num_kept} is negative; give K, the names to keep, or 0 for all.")
-        if num_kept and num_kept > len(names):
-            _say_once("K = %d exceeds the %d names of the vocabulary: every name stays.", num_kept, len(names))
+        num_kept = check_names(names, num_kept)
         prompts = [self.prompts(name) for name in names]
         tokens = self.tokenizer([prompt for group in prompts for prompt in group])
         owner = torch.tensor([i for i, group in enumerate(prompts) for _ in group])
         self._check_lengths(names, prompts, tokens, owner)
         _check_different(names, tokens, owner, self.synonyms)
-        return TokenizedNames(tuple(names), min(num_kept or len(names), len(names)), tokens, owner)
+        return TokenizedNames(tuple(names), num_kept, tokens, owner)
 
     def _check_lengths(self, names: Sequence[str], prompts: list[list[str]], tokens: Tensor, owner: Tensor) -> None:
         """Raise UsageError if the tokenizer has cut a prompt. Only prompts without padding are checked."""
@@ -115,6 +107,31 @@ class Prompter:
                     f"The name {reprlib.repr(names[i])} gives a prompt of {length} tokens, and the text tower reads "
                     f"{longest}; shorten it."
                 )
+
+
+def check_names(names: Sequence[str], num_kept: int | None = None) -> int:
+    """Check what every system asks of names.
+
+    Args:
+        names: T names.
+        num_kept: K; None or 0 keeps all T.
+
+    Returns:
+        K, from 1 to T.
+
+    Raises:
+        UsageError: no names, a blank one, something else than a string, or a negative K.
+    """
+    if isinstance(names, str) or not len(names):
+        raise UsageError(f"The vocabulary is {names!r}; give a list of at least one name.")
+    for i, name in enumerate(names):
+        if not isinstance(name, str) or not name.replace(",", " ").strip():
+            raise UsageError(f"Name {i} of the vocabulary is {name!r}; every name needs at least one word.")
+    if num_kept is not None and num_kept < 0:
+        raise UsageError(f"num_classes = {num_kept} is negative; give K, the names to keep, or 0 for all.")
+    if num_kept and num_kept > len(names):
+        _say_once("K = %d exceeds the %d names of the vocabulary: every name stays.", num_kept, len(names))
+    return min(num_kept or len(names), len(names))
 
 
 def tokenizer_of(clip_name: str) -> Callable[[list[str]], Tensor]:
