@@ -6,32 +6,40 @@ A comment names the table or figure of the paper that a key drives. An unknown k
 is an error that names it (Detectron2's ``merge_from_file`` and ``merge_from_list``).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import torch
 from detectron2.config import CfgNode
 
-__all__ = ["MAX_PIXELS", "add_errseg_config", "key_ranges", "register_keys"]
+__all__ = ["MAX_PIXELS", "add_errseg_config", "key_ranges", "register_keys", "training_keys"]
 
 MAX_PIXELS = 64_000_000  # 8,000 × 8,000
 Range = tuple[float, float]
-_SYSTEMS: dict[str, tuple[Callable[[CfgNode], None], Mapping[str, Range]]] = {}
+_SYSTEMS: dict[str, tuple[Callable[[CfgNode], None], Mapping[str, Range], Collection[str]]] = {}
 
 
-def register_keys(system: str, add_config: Callable[[CfgNode], None], ranges: Mapping[str, Range]) -> None:
+def register_keys(
+    system: str, add_config: Callable[[CfgNode], None], ranges: Mapping[str, Range], training: Collection[str] = ()
+) -> None:
     """Add the keys of a system to every configuration.
 
     Args:
         system: its meta-architecture.
         add_config: declares its keys, in place.
         ranges: the least and the largest value of its numeric keys.
+        training: those of its keys that training alone reads.
     """
-    _SYSTEMS[system] = (add_config, ranges)
+    _SYSTEMS[system] = (add_config, ranges, training)
 
 
 def key_ranges() -> dict[str, Range]:
     """The least and the largest value of the systems' numeric keys."""
-    return {key: limits for _, ranges in _SYSTEMS.values() for key, limits in ranges.items()}
+    return {key: limits for _, ranges, _ in _SYSTEMS.values() for key, limits in ranges.items()}
+
+
+def training_keys() -> frozenset[str]:
+    """The systems' keys that training alone reads."""
+    return frozenset(key for _, _, training in _SYSTEMS.values() for key in training)
 
 
 def add_errseg_config(cfg: CfgNode) -> None:
@@ -81,5 +89,5 @@ def add_errseg_config(cfg: CfgNode) -> None:
     solver.CLIP_MULTIPLIER = 0.01  # learning rate of CLIP's parameters over that of the others
     solver.ACCUMULATION_STEPS = 1  # an iteration's images go through the model in this many batches
 
-    for add_config, _ in _SYSTEMS.values():
+    for add_config, _, _ in _SYSTEMS.values():
         add_config(cfg)

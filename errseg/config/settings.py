@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from .keys import training_keys
 from .loading import get_cfg
 from .training_only import COMPARED_APART, TRAINING_ONLY
 
@@ -39,7 +40,7 @@ def is_of_model_or_data(key: str) -> bool:
 
 def decides_predictions(key: str) -> bool:
     """Whether a key decides what a trained model predicts: all keys of MODEL, INPUT and TEST but training's own."""
-    return is_of_model_or_data(key) and key not in TRAINING_ONLY
+    return is_of_model_or_data(key) and key not in TRAINING_ONLY and key not in training_keys()
 
 
 def settings_of(config: Mapping[str, Any]) -> Settings:

@@ -1,4 +1,6 @@
-"""The keys of MODEL, INPUT and TEST that do not decide what a trained model predicts.
+"""The keys of MODEL, INPUT and TEST, of all systems, that do not decide what a trained model predicts.
+
+A system declares its own such keys in its record (``System.training_keys``).
 
 Every other key of these sections counts: where it changes, predictions that were made before are not reused. A key that
 is not in these tables counts too, so that a new key is never missed. Put a key here only if nothing but training reads
@@ -16,10 +18,6 @@ TRAINING_ONLY = frozenset(
         "MODEL.CLIP.DROP_PATH",
         "MODEL.CLIP.FINETUNE_IMAGE",
         "MODEL.CLIP.FINETUNE_TEXT",
-        "MODEL.HSM.STAGE4_GRADIENT",
-        "MODEL.CRM.NUM_CLASSES_TRAIN",
-        "MODEL.ESCF.DROP_PATH",
-        "MODEL.GUD.STOP_GRADIENT",
         "INPUT.RESOLUTION_TRAIN",
         "INPUT.MIN_SIZE_TRAIN",
         "INPUT.MAX_SIZE_TRAIN",

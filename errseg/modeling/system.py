@@ -3,7 +3,7 @@
 A system moves in with a folder of ``errseg/modeling``, its files in ``configs/``, and ``register(System(...))``.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from detectron2.config import CfgNode
@@ -50,6 +50,7 @@ class System:
         meta_architecture: the name of its class in Detectron2's registry.
         add_config: declares its configuration keys, in place.
         key_ranges: the least and the largest value of its numeric keys (``config/values.py``).
+        training_keys: those of its configuration keys that training alone reads; all others decide what it predicts.
         argument_keys: by argument of its constructors, the key that it is read from, for messages.
         num_kept: K at test of a configuration, a number of names, and the K that their data set recommends (0 for all;
             None: it recommends none); 0 for all, and always 0 where a model of the configuration drops no names.
@@ -78,6 +79,7 @@ class System:
     meta_architecture: str
     add_config: Callable[[CfgNode], None] = lambda cfg: None
     key_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    training_keys: Collection[str] = ()
     argument_keys: Mapping[str, str] = field(default_factory=dict)
     num_kept: Callable[[CfgNode, int, int | None], int] = keep_all
     num_kept_train: Callable[[CfgNode], int] = lambda cfg: 0
@@ -115,7 +117,7 @@ _SYSTEMS: dict[str, System] = {}
 def register(system: System) -> System:
     """Let a system move in; one of the same meta-architecture moves out."""
     _SYSTEMS[system.meta_architecture] = system
-    register_keys(system.meta_architecture, system.add_config, system.key_ranges)
+    register_keys(system.meta_architecture, system.add_config, system.key_ranges, system.training_keys)
     return system
 
 

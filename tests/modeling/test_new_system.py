@@ -57,16 +57,17 @@ class MaskToy(OpenVocabularySegmenter):
     text_is_trained = True
 
     @configurable
-    def __init__(self, width, resolution_train, **options):
+    def __init__(self, width, sparsity, resolution_train, **options):
         super().__init__(**options)
-        self.resolution_train = resolution_train
+        self.sparsity, self.resolution_train = sparsity, resolution_train
         self.characters = nn.Embedding(BUCKETS, width)
         self.pixels = nn.Sequential(nn.Conv2d(3, width, 4, 4), nn.GELU(), nn.Conv2d(width, width, 1))
         self.queries = nn.Parameter(torch.randn(QUERIES, width))
 
     @classmethod
     def from_config(cls, cfg):
-        model = {"width": cfg.MODEL.TOY.WIDTH, "resolution_train": cfg.INPUT.RESOLUTION_TRAIN}
+        toy, side = cfg.MODEL.TOY, cfg.INPUT.RESOLUTION_TRAIN
+        model = {"width": toy.WIDTH, "sparsity": toy.SPARSITY, "resolution_train": side}
         pixels = {"pixel_mean": cfg.MODEL.PIXEL_MEAN, "pixel_std": cfg.MODEL.PIXEL_STD}
         return {**model, **pixels, "views": Views.from_config(cfg)}
 
@@ -96,11 +97,11 @@ class MaskToy(OpenVocabularySegmenter):
         predicted = self.segment(images, text, len(text))
         shares = F.interpolate(predicted.scores / predicted.total, labels.shape[-2:], mode="bilinear")
         loss = F.nll_loss(shares.log(), labels.to(self.device), ignore_index=self.ignore_label)
-        return {"loss_mask": loss, "loss_sparse": 0.01 * predicted.total.mean()}
+        return {"loss_mask": loss, "loss_sparse": self.sparsity * predicted.total.mean()}
 
 
 def add_config(cfg):
-    cfg.MODEL.TOY = CfgNode({"WIDTH": 8})  # C
+    cfg.MODEL.TOY = CfgNode({"WIDTH": 8, "SPARSITY": 0.01})  # C; weight of the loss that keeps masks small
 
 
 def released_config(state_dict):
@@ -114,6 +115,7 @@ TOY = System(
     meta_architecture="MaskToy",
     add_config=add_config,
     key_ranges={"MODEL.TOY.WIDTH": (1, 512)},
+    training_keys=["MODEL.TOY.SPARSITY"],
     parts={"characters.": "characters", "": "masks"},
     released=Released(
         recognises=lambda state_dict: any(key.startswith("toynet.") for key in state_dict),
@@ -238,6 +240,8 @@ def test_evaluation_on_two_data_sets(house, tmp_path):
     for result, names in zip(written["results"].values(), (PETS, STREET), strict=True):
         assert (result["classes"], result["num_classes_test"], result["images"]) == (names, len(names), 3)
         assert 0 <= result["mIoU"] <= 100 and written["paper"] is None
+    cfg.MODEL.TOY.SPARSITY *= 2  # of training
+    assert evaluate(cfg, model, cfg.DATASETS.TEST, house.weights, tmp_path / "predictions").keys() == results.keys()
     cfg.MODEL.TOY.WIDTH += 1  # a key of the toy's counts where predictions are reused
     with pytest.raises(UsageError, match="MODEL.TOY.WIDTH"):
         evaluate(cfg, model, cfg.DATASETS.TEST, house.weights, tmp_path / "predictions")

@@ -5,7 +5,7 @@ from typing import Any
 from torch import nn
 
 from ..system import System, register
-from .config import ARGUMENT_KEYS, KEY_RANGES, add_config, num_kept, num_kept_train
+from .config import ARGUMENT_KEYS, KEY_RANGES, TRAINING_KEYS, add_config, num_kept, num_kept_train
 from .export import exportable
 from .head import ERRSegHead
 from .model import ERRSeg
@@ -40,6 +40,7 @@ ERR_SEG = register(
         meta_architecture="ERRSeg",
         add_config=add_config,
         key_ranges=KEY_RANGES,
+        training_keys=TRAINING_KEYS,
         argument_keys=ARGUMENT_KEYS,
         num_kept=num_kept,
         num_kept_train=num_kept_train,

@@ -5,7 +5,15 @@ A comment names the table or figure of the paper that a key drives.
 
 from detectron2.config import CfgNode
 
-__all__ = ["ARGUMENT_KEYS", "KEY_RANGES", "add_config", "num_kept", "num_kept_train", "paper_num_kept"]
+__all__ = [
+    "ARGUMENT_KEYS",
+    "KEY_RANGES",
+    "TRAINING_KEYS",
+    "add_config",
+    "num_kept",
+    "num_kept_train",
+    "paper_num_kept",
+]
 
 KEY_RANGES = {
     "MODEL.CRM.NUM_CLASSES_TRAIN": (1, 1_000_000),
@@ -27,6 +35,12 @@ ARGUMENT_KEYS = {  # of the arguments of the model and its encoders
     "num_kept_train": "MODEL.CRM.NUM_CLASSES_TRAIN",
     "precision": "MODEL.PRECISION",
 }
+TRAINING_KEYS = (
+    "MODEL.HSM.STAGE4_GRADIENT",
+    "MODEL.CRM.NUM_CLASSES_TRAIN",
+    "MODEL.ESCF.DROP_PATH",
+    "MODEL.GUD.STOP_GRADIENT",
+)
 NUM_KEPT = {20: 16, 59: 24, 150: 32}  # K up to so many names (IV-C, Table XIII): PAS-20, PC-59, A-150
 NUM_KEPT_OF_MORE = 48  # PC-459, A-847
 
