@@ -24,17 +24,13 @@ from detectron2.config import CfgNode, configurable
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.modeling import META_ARCH_REGISTRY
 
-from errseg.batch import Settings, find_sources, predict
-from errseg.benchmark.cases import make_cases
-from errseg.benchmark.measure import measure
-from errseg.benchmark.names import NameList
-from errseg.benchmark.rows import make_rows
+from errseg.cli import main
 from errseg.config import get_cfg, keys, load_config
 from errseg.data import register_dataset_files
 from errseg.engine import Trainer
 from errseg.errors import UsageError
-from errseg.evaluation import evaluate, paper
-from errseg.export import export_model, runner_of
+from errseg.evaluation import paper
+from errseg.export import runner_of
 from errseg.modeling import OpenVocabularySegmenter, System, register, system, system_of, system_of_model
 from errseg.modeling.prediction import Prediction
 from errseg.modeling.system import Released
@@ -157,6 +153,7 @@ class House:
         self.config.write_text(CONFIG.format(**self.sets, output=self.output))
         self.picture = root / "pets/images/0.png"
         self.weights = str(self.output / "model_final.pth")
+        self.model = ["--config", str(self.config), "--weights", self.weights]
 
     def _draw(self, random, name, names):
         for number in range(3):
@@ -231,20 +228,20 @@ def test_a_key_out_of_its_range_is_one_sentence(house):
         errseg.build_model(house.cfg("MODEL.TOY.WIDTH", 0))
 
 
-def test_evaluation_on_two_data_sets(house, tmp_path):
-    cfg = house.cfg("OUTPUT_DIR", str(tmp_path), "MODEL.WEIGHTS", house.weights)
-    model = house.load().model
-    results = evaluate(cfg, model, cfg.DATASETS.TEST, house.weights, tmp_path / "predictions")
+def test_evaluation_on_two_data_sets(house, tmp_path, capfd):
+    command = ["evaluate", *house.model, "--dataset", *house.sets.values(), "--out", str(tmp_path)]
+    command += ["--save-predictions", str(tmp_path / "predictions")]
+    assert main(command) == 0
     written = json.loads((tmp_path / "evaluation.json").read_text())
-    assert list(written["results"]) == list(results) == list(house.sets.values())
+    assert list(written["results"]) == list(house.sets.values()) and written["paper"] is None
     for result, names in zip(written["results"].values(), (PETS, STREET), strict=True):
-        assert (result["classes"], result["num_classes_test"], result["images"]) == (names, len(names), 3)
-        assert 0 <= result["mIoU"] <= 100 and written["paper"] is None
-    cfg.MODEL.TOY.SPARSITY *= 2  # of training
-    assert evaluate(cfg, model, cfg.DATASETS.TEST, house.weights, tmp_path / "predictions").keys() == results.keys()
-    cfg.MODEL.TOY.WIDTH += 1  # a key of the toy's counts where predictions are reused
-    with pytest.raises(UsageError, match="MODEL.TOY.WIDTH"):
-        evaluate(cfg, model, cfg.DATASETS.TEST, house.weights, tmp_path / "predictions")
+        assert (result["classes"], result["images"], result["num_classes_test"]) == (names, 3, len(names))
+        assert 0 <= result["mIoU"] <= 100
+    assert main([*command, "MODEL.TOY.SPARSITY", "0.5"]) == 0  # of training: the predictions are scored again
+    capfd.readouterr()
+    with pytest.raises(SystemExit, match="2"):
+        main([*command, "TEST.FLIP", "True"])
+    assert "TEST.FLIP False, now True" in capfd.readouterr().err.splitlines()[-1]
 
 
 def test_prediction_with_confidences_and_a_background(house):
@@ -263,13 +260,14 @@ def test_prediction_with_confidences_and_a_background(house):
     assert ((other.labels == 3) == (plain.scores < middle)).all() and (other.labels == 3).any()
 
 
-def test_batch_prediction_is_done_once(house, tmp_path):
-    sources = find_sources([str(house.picture.parent)], tmp_path)
-    outcome = predict(house.load(), sources, Settings(tmp_path))
-    assert (outcome.done, outcome.problems) == (3, [])
+def test_batch_prediction_is_done_once(house, tmp_path, capfd):
+    names = ["--classes", ", ".join(PETS).replace("dog, hound", '"dog, hound"'), "--out", str(tmp_path)]
+    command = ["predict", str(house.picture.parent), *house.model, *names]
+    assert main(command) == 0
     content = json.loads((tmp_path / "0.json").read_text())
     assert [each["name"] for each in content["kept"]] == PETS
-    assert predict(house.load(), sources, Settings(tmp_path)).kept == 3
+    capfd.readouterr()
+    assert main(command) == 0 and "kept    3" in capfd.readouterr().out
 
 
 def test_web_service(house):
@@ -278,16 +276,16 @@ def test_web_service(house):
     assert result.names == ("sky", "dog") and result.labels.shape == (48, 64)
 
 
-@pytest.mark.parametrize("open_vocabulary", (False, True))
-def test_export_to_onnx(house, tmp_path, open_vocabulary):
-    segmenter = house.load()
-    done = export_model(segmenter, tmp_path / "out", "onnx", open_vocabulary)
-    said = json.loads((done.folder / "preprocessing.json").read_text())
-    assert done.agreement == said["agreement"] >= 0.999 and said["num_classes"] is None
+@pytest.mark.parametrize("kind", (["--classes-file"], ["--open-vocabulary", "--classes-file"]))
+def test_export_to_onnx(house, tmp_path, kind):
+    (tmp_path / "names.txt").write_text("\n".join(PETS))
+    assert main(["export", *house.model, *kind, str(tmp_path / "names.txt"), "--out", str(tmp_path / "out")]) == 0
+    names, said = (json.loads((tmp_path / f"out/{name}.json").read_text()) for name in ("names", "preprocessing"))
+    assert said["agreement"] >= 0.999 and said["num_classes"] is None
     image = np.asarray(Image.open(house.picture).resize((64, 64)))
-    text = (np.load(done.folder / "text_embeddings.npy"),) if open_vocabulary else ()
-    labels, confidences = runner_of(done.file, 1)(image.transpose(2, 0, 1)[None].copy(), *text)
-    names, result = json.loads((done.folder / "names.json").read_text()), segmenter(image)
+    text = (np.load(tmp_path / "out/text_embeddings.npy"),) if said["open_vocabulary"] else ()
+    labels, confidences = runner_of(tmp_path / "out/model.onnx", 1)(image.transpose(2, 0, 1)[None].copy(), *text)
+    result = house.load()(image)
     assert (np.array([PETS.index(name) for name in names])[labels[0]] == result.labels).mean() > 0.999
     np.testing.assert_allclose(confidences[0], result.scores, atol=1e-4)
 
@@ -312,26 +310,25 @@ def test_a_released_file_alone(house, tmp_path):
     np.testing.assert_array_equal(segmenter(picture).labels, house.load()(picture).labels)
 
 
-def rows_of(house, form):
-    cfg = house.cfg()
-    cases = make_cases("predict", form, ["fp32"], [NameList("pets", tuple(PETS), 0)], [1])
-    return make_rows(measure(cases, cfg, 1, house.weights, [str(house.picture)], memory=False), cfg)
+def benchmark(house, *options):
+    return main(["benchmark", *house.model, "--vocabulary", "random:5", "--repeats", "1", "--no-memory", *options])
 
 
 @waits
-def test_benchmark(house):
-    (row,) = rows_of(house, "fast")
-    assert row["latency_s"] > 0 and row["gmacs"] > 0 and row["num_classes_kept"] == len(PETS)
+def test_benchmark(house, tmp_path):
+    path = tmp_path / "rows.json"
+    assert benchmark(house, "--form", "fast", "--json", str(path)) == 0
+    (row,) = json.loads(path.read_text())
+    assert row["latency_s"] > 0 and row["gmacs"] > 0 and row["num_classes_kept"] == row["num_names"] == 5
 
 
 @waits
-def test_benchmark_of_the_plain_form_is_one_sentence(house):
-    with pytest.raises(UsageError, match="Mask Toy.*no plain form"):
-        rows_of(house, "plain")
+def test_benchmark_of_the_plain_form_is_one_sentence(house, capfd):
+    assert benchmark(house, "--form", "plain") == 2
+    assert "Mask Toy has no plain form" in capfd.readouterr().err.splitlines()[-1]
 
 
-def test_inspection_is_one_sentence(house):
-    from errseg.inspection import inspect as inspect_picture
-
-    with pytest.raises(UsageError, match="Mask Toy cannot inspect: it has no cost maps"):
-        inspect_picture(house.load(), house.picture)
+def test_inspection_is_one_sentence(house, tmp_path, capfd):
+    assert main(["inspect", str(house.picture), *house.model, "--classes", "cat", "--out", str(tmp_path)]) == 2
+    last = capfd.readouterr().err.splitlines()[-1]
+    assert last == "errseg inspect: Mask Toy cannot inspect: it has no cost maps and no attention to draw."
