@@ -58,7 +58,7 @@ RECORD_LINES = (
     "num_kept: how many names are kept",
     "parts: the report of the parameters",
     "released: recognise, configure, rename",
-    "taps, stages, shows: what can be looked at",
+    "taps, stages, panels: what can be looked at",
     "plain_form, exportable",
     "cannot: what is refused, in one sentence",
 )

@@ -43,9 +43,6 @@ DOOR_OF = {
 # What knows one system by its type or its insides, beside that system's own folder.
 KNOWS_ERR_SEG = {
     "modeling/__init__.py": "it registers the systems",
-    "benchmark": "the paper's tables are measured on ERR-Seg's modules and its plain form",
-    "inspection": "attention and guidance are ERR-Seg's",
-    "parity.py": "its fixtures are of ERR-Seg's modules",
     "mini/probe.py": "it ranks the names of pretrained CLIP models as CRM would",
 }
 

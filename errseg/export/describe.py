@@ -10,7 +10,7 @@ from detectron2.config import CfgNode
 import errseg
 from errseg.config import as_data
 from errseg.evaluation.provenance import file_digest, state_digest
-from errseg.modeling import OpenVocabularySegmenter, system_of_model
+from errseg.modeling import OpenVocabularySegmenter, system_of
 
 from .graph import IMAGES, LABELS, MOST_NAMES, SCORES, TEXT, ExportModule
 
@@ -36,7 +36,7 @@ def describe(
         **file,
         "open_vocabulary": is_open,
         "names": num_names,
-        "num_classes": module.num_kept if module.drops_names else None,  # K
+        "num_classes": module.num_kept if _drops_names(cfg) else None,  # K
         "precision": model.precision,
         "resolution": side,
         "color_order": "RGB",
@@ -48,7 +48,7 @@ def describe(
             "std": list(cfg.MODEL.PIXEL_STD),
         },
         "difference_from_evaluation": _difference(cfg, side),
-        "inputs": _inputs(model, module, side),
+        "inputs": _inputs(cfg, module, side),
         "outputs": _outputs(module, side),
         "errseg": {
             "version": errseg.__version__,
@@ -60,6 +60,11 @@ def describe(
     }
 
 
+def _drops_names(cfg: CfgNode) -> bool:
+    """Whether the model keeps only K names for an image where a vocabulary has more."""
+    return system_of(cfg).num_kept(cfg, MOST_NAMES, None) > 0
+
+
 def _difference(cfg: CfgNode, side: int) -> str:
     shortest = cfg.INPUT.MIN_SIZE_TEST
     first = f"first resizes a picture's shorter side to {shortest} (INPUT.MIN_SIZE_TEST), and then " if shortest else ""
@@ -69,15 +74,15 @@ def _difference(cfg: CfgNode, side: int) -> str:
     )
 
 
-def _inputs(model: OpenVocabularySegmenter, module: ExportModule, side: int) -> list[dict[str, Any]]:
+def _inputs(cfg: CfgNode, module: ExportModule, side: int) -> list[dict[str, Any]]:
     inputs = [{"name": IMAGES, "dtype": "uint8", "shape": ["batch", 3, side, side], "values": PIXELS}]
     if module.text is None:
         values = (
             f"a text embedding a row, 2 to {MOST_NAMES} of them, of any length above 0 (cosines count), from "
             "Segmenter.embed_text; "
         )
-        if module.drops_names:
-            name, num_kept = system_of_model(model).name, module.num_kept
+        if _drops_names(cfg):
+            name, num_kept = system_of(cfg).name, module.num_kept
             values += f"of more than {num_kept}, {name} keeps {num_kept} for each image, of fewer all"
         else:
             values += "all are kept for each image"

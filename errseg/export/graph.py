@@ -36,7 +36,6 @@ class ExportModule(nn.Module):
     ):
         super().__init__()
         self.model = system_of_model(model).exportable(model, text is None)
-        self.drops_names = model.drops_names
         self.embed_dim = model.encoded().text.shape[1]
         self.num_kept = num_kept
         self.register_buffer("text", text)

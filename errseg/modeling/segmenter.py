@@ -75,11 +75,6 @@ class OpenVocabularySegmenter(VocabularyHolder):
         """The modules that ``set_precision`` converts; what is not among them stays in float32."""
         return []
 
-    @property
-    def drops_names(self) -> bool:
-        """Whether ``segment`` keeps only K of a vocabulary's names for an image."""
-        return False
-
     # ---- mode, device, precision ----
 
     @property

@@ -4,6 +4,7 @@ Shapes: B images, T names, K names kept, H x W locations at stride 16.
 """
 
 import copy
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -33,7 +34,7 @@ class AnyNumberCRM(nn.Module):
         return best.indices.sort(dim=1).values
 
 
-def exportable(model: nn.Module, open_vocabulary: bool) -> nn.Module:
+def exportable(model: Any, open_vocabulary: bool) -> nn.Module:
     """A shallow copy of an ERR-Seg that can be traced; the weights are shared, and the model stays as it is.
 
     Args:

@@ -21,7 +21,6 @@ from ..prediction import Prediction
 from ..segmenter import OpenVocabularySegmenter
 from ..taps import watch
 from ..views import Views
-from .crm import CRM
 
 DROPPED_LOGIT = -100.0  # of the names that CRM dropped
 DROPPED_SCORE = torch.tensor(DROPPED_LOGIT).sigmoid().item()
@@ -96,11 +95,6 @@ class ERRSeg(OpenVocabularySegmenter):
             "ignore_label": cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
             "precision": cfg.MODEL.PRECISION,
         }
-
-    @property
-    def drops_names(self) -> bool:
-        """Whether CRM drops names of an image."""
-        return isinstance(self.sem_seg_head.crm, CRM)
 
     def modules_of_precision(self) -> list[nn.Module]:
         """The image tower and the head; text tower, normalisation, cosines and CRM stay in float32."""
