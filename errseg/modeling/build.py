@@ -62,6 +62,9 @@ def build_model(cfg: CfgNode) -> OpenVocabularySegmenter:
     check_device(cfg.MODEL.DEVICE)
     with arguments_from(**system_of(cfg).argument_keys):
         model = build_detectron2_model(cfg)
+    with arguments_from("MODEL"):
+        if model.precision != cfg.MODEL.PRECISION:  # of a system that does not read the key itself
+            model.set_precision(cfg.MODEL.PRECISION)
     model.weight_sources = WeightSources.of(model)
     logger.info(model.weight_sources.describe(model))
     clip = [source for part, source in model.weight_sources.items() if part.startswith("CLIP")]

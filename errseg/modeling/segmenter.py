@@ -88,12 +88,15 @@ class OpenVocabularySegmenter(VocabularyHolder):
             precision: "float32", "bfloat16" or "float16". What a lower precision rounds off is lost.
 
         Raises:
-            ArgumentError: it is something else.
+            ArgumentError: it is something else, or the system runs in float32 alone.
         """
         if precision not in PRECISIONS:
             raise ArgumentError(f"{{precision}} = {precision!r}; give 'float32', 'bfloat16' or 'float16'.")
+        modules = self.modules_of_precision()
+        if precision != "float32" and not modules:
+            raise ArgumentError(f"{{precision}} = {precision!r}, but {type(self).__name__} runs in float32 alone.")
         self.precision = precision
-        for module in self.modules_of_precision():
+        for module in modules:
             module.to(getattr(torch, precision))
 
     def train(self, mode: bool = True) -> "OpenVocabularySegmenter":

@@ -64,7 +64,8 @@ class MaskToy(OpenVocabularySegmenter):
         toy, side = cfg.MODEL.TOY, cfg.INPUT.RESOLUTION_TRAIN
         model = {"width": toy.WIDTH, "sparsity": toy.SPARSITY, "resolution_train": side}
         pixels = {"pixel_mean": cfg.MODEL.PIXEL_MEAN, "pixel_std": cfg.MODEL.PIXEL_STD}
-        return {**model, **pixels, "views": Views.from_config(cfg)}
+        ignored = cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
+        return {**model, **pixels, "views": Views.from_config(cfg), "ignore_label": ignored}
 
     def tokenize(self, names, num_kept=0):
         check_names(names, num_kept)
@@ -225,6 +226,11 @@ def test_a_label_outside_the_names_is_one_sentence(house):
 def test_a_key_out_of_its_range_is_one_sentence(house):
     with pytest.raises(UsageError, match="MODEL.TOY.WIDTH = 0; give 1 to 512"):
         errseg.build_model(house.cfg("MODEL.TOY.WIDTH", 0))
+
+
+def test_a_precision_that_it_does_not_have_is_one_sentence(house):
+    with pytest.raises(UsageError, match="MODEL.PRECISION = 'bfloat16', but MaskToy runs in float32 alone"):
+        errseg.load(house.config, house.weights, precision="bfloat16", verbose=False)
 
 
 def test_evaluation_on_two_data_sets(house, tmp_path, capfd):
