@@ -76,6 +76,8 @@ def _run(words: list[str]) -> int:
         return module.run(args)
     except UsageError as error:
         return _refuse(program, error)
+    except SystemExit as end:  # of a process of training or evaluation, which has printed the reason
+        return end.code if isinstance(end.code, int) else 2
     except KeyboardInterrupt:
         return 130
 

@@ -175,7 +175,7 @@ class VocabularyHolder(nn.Module):
             raise RuntimeError("The model has no vocabulary; call model.set_vocabulary(names) first.")
         return self._encoded
 
-    def _text_for_training(self) -> tuple[EncodedNames, Tensor]:
+    def text_for_training(self) -> tuple[EncodedNames, Tensor]:
         """The vocabulary that is set, and text embeddings with gradients where the text tower is trained."""
         encoded = self._held()
         return encoded, self.encode_names(encoded.tokenized) if encoded.text is None else encoded.text

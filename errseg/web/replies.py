@@ -97,4 +97,6 @@ def log(what: str, error: BaseException) -> None:
     """Write one line about an exception: its place, type and message."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-    print(f"errseg web: {what}: {type(error).__name__}{place}: {ascii(str(error))[:LONGEST]}", file=sys.stderr, flush=True)
+    print(
+        f"errseg web: {what}: {type(error).__name__}{place}: {ascii(str(error))[:LONGEST]}", file=sys.stderr, flush=True
+    )

@@ -127,7 +127,7 @@ class ERRSeg(OpenVocabularySegmenter):
 
     def losses(self, batched_inputs: list[dict]) -> dict[str, Tensor]:
         """The training loss; see ``forward``."""
-        encoded, text = self._text_for_training()
+        encoded, text = self.text_for_training()
         labels = self.stack_labels(batched_inputs)
         present = self.present_names(labels, batched_inputs, len(encoded.names))
         # The classes of the ground truth always stay, even if they are more than K
