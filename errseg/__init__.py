@@ -1,7 +1,7 @@
 """errseg: ERR-Seg, an efficient open-vocabulary semantic segmenter.
 
-Importing errseg makes ``detectron2`` importable (the installed one, else the small one in ``errseg/compat``) and
-registers the models and the data sets. The command ``errseg`` does the second only when it needs it, so that its help
+Importing errseg makes ``detectron2`` importable: the installed one, or else the small one in ``errseg/compat``. It also
+registers the models and the data sets. The command ``errseg`` registers them only when it needs them, so that its help
 does not wait for torch.
 """
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.2.0"
 __all__ = ["Result", "Segmenter", "build_model", "checkpoint", "config", "get_cfg", "load"]
 
-SHIMS = (  # of tools/: the same as a command of errseg
+SHIMS = (  # the scripts of tools/ that run a command of errseg
     *("benchmark", "check_datasets", "check_parity", "compare_runs", "doctor", "export", "fuzz", "predict"),
     *("pretrain_clip", "render_predictions", "visualize", "web"),
 )
@@ -23,10 +23,10 @@ SHIMS = (  # of tools/: the same as a command of errseg
 def _provide_detectron2() -> None:
     """Put ``errseg/compat`` on the import path where Detectron2 is not installed.
 
-    ``ERRSEG_DETECTRON2=real`` insists on the installed one, ``compat`` on ours.
+    ``ERRSEG_DETECTRON2=real`` requires the installed one, ``compat`` the one of errseg.
 
     Raises:
-        ImportError: the variable asks for a Detectron2 that is not there, or has another value.
+        ImportError: the variable has another value, or requires a Detectron2 that is not installed.
     """
     compat = str(Path(__file__).parent / "compat")
     choice = os.environ.get("ERRSEG_DETECTRON2", "")
@@ -46,15 +46,16 @@ def _provide_detectron2() -> None:
 
 
 def _is_installed(package: str) -> bool:
-    """Whether a package can be imported; a mere folder of that name, such as a clone beside the script, is none."""
+    """Whether a package can be imported; a folder of that name without a package, such as a clone, does not count."""
     spec = importlib.util.find_spec(package)
     return spec is not None and spec.origin is not None
 
 
 def _is_command() -> bool:
-    """Whether Python was started as ``python -m errseg``, as the console script, or as its like in ``tools/``.
+    """Whether Python was started as ``python -m errseg``, as the console script, or as a script of ``SHIMS``.
 
-    A process that multiprocessing has spawned takes over ``sys.argv``, but not ``sys.orig_argv``: it is none.
+    A process that multiprocessing spawns is not such a command. It has its parent's ``sys.argv``, but not
+    ``sys.orig_argv``.
     """
     started = sys.orig_argv[-len(sys.argv)] if 0 < len(sys.argv) <= len(sys.orig_argv) else ""
     tools = Path(__file__).resolve().parents[1] / "tools"
@@ -70,7 +71,7 @@ if TYPE_CHECKING or not _is_command():
 
 
 def __getattr__(name: str) -> Any:
-    """The public names, where they were not imported at once."""
+    """The public names, if they were not imported with the package."""
     if name in __all__:
         from . import everything
 

@@ -1,7 +1,7 @@
-"""Compare our models with recorded numbers of the authors' released ones, on weights that anyone can rebuild.
+"""Compare our models with recorded numbers of the authors' released models, on weights that anyone can rebuild.
 
 A fixture (``*.npz``) holds an image with the released model's intermediate results, or a training batch with its loss
-and gradient norms. What else it holds, and what is compared, says the system's record (``modeling/parity.py``).
+and gradient norms. The system's record (``modeling/parity.py``) defines the other arrays and the comparisons.
 """
 
 import math
@@ -23,8 +23,8 @@ from .safe_files import open_regular, read_json
 
 __all__ = ["LIMITS", "compare", "fixture_model", "limits", "measures_of", "passes", "read_fixture", "rebuild_weights"]
 
-MAX_BYTES = 1 << 30  # of a fixture's arrays
-COMMON_LIMITS = {  # of every system's measures
+MAX_BYTES = 1 << 30  # limit for a fixture's arrays
+COMMON_LIMITS = {  # limits of the measures that every system has
     "prediction_agreement": 0.999,
     "trained_tensors_differing": 0,
     "loss_diff": 1e-4,
@@ -36,7 +36,7 @@ def read_fixture(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """The arrays of a fixture.
 
     Raises:
-        UsageError: the file is missing, no ``.npz`` of plain arrays, or larger than ``MAX_BYTES`` unpacked.
+        UsageError: the file is missing, is not an ``.npz`` of plain arrays, or has more than ``MAX_BYTES`` unpacked.
     """
     with os.fdopen(open_regular(path, "fixture"), "rb") as file:
         try:
@@ -49,14 +49,14 @@ def read_fixture(path: str | os.PathLike) -> dict[str, np.ndarray]:
                 return dict(arrays)
         except UsageError:
             raise
-        except Exception as error:  # a damaged archive or array raises nearly anything
+        except Exception as error:  # a damaged archive or array raises many types
             raise UsageError(
                 f"{path} is not a readable .npz of plain arrays ({short(error, 300)}); get the fixture again."
             ) from error
 
 
 def rebuild_weights(shapes: dict[str, list[int]]) -> dict[str, Tensor]:
-    """The made-up weights of a released checkpoint's key table: each key seeds its own values."""
+    """Made-up weights for the keys and shapes of a released checkpoint; each key is the seed of its values."""
     weights = {}
     for key, shape in shapes.items():
         x = np.random.default_rng(zlib.crc32(key.encode())).standard_normal(shape, np.float32)
@@ -71,10 +71,10 @@ def rebuild_weights(shapes: dict[str, list[int]]) -> dict[str, Tensor]:
 
 
 def system_of_fixture(fixture: Fixture) -> tuple[System, Parity]:
-    """The system whose released model a fixture is of, and its entry in the record.
+    """The system whose released model a fixture records, and its entry in the system's record.
 
     Raises:
-        UsageError: it is of no system.
+        UsageError: the fixture fits no system.
     """
     lacks = []
     for system in systems():
@@ -83,7 +83,7 @@ def system_of_fixture(fixture: Fixture) -> tuple[System, Parity]:
             if not missing:
                 return system, system.parity
             lacks.append(f"lacks {', '.join(missing)} of {system.name}'s")
-    raise UsageError(f"The fixture {', and '.join(lacks)}: it is no record of a released model.")
+    raise UsageError(f"The fixture {', and '.join(lacks)}: it does not record a released model.")
 
 
 def fixture_model(fixture: Fixture, key_tables: Path) -> OpenVocabularySegmenter:
@@ -94,20 +94,20 @@ def fixture_model(fixture: Fixture, key_tables: Path) -> OpenVocabularySegmenter
         key_tables: the folder of the tables of released keys and shapes, such as ``official_state_dict_base.json``.
 
     Raises:
-        UsageError: the fixture is of no system, or of none of its models, or there is no such table.
+        UsageError: the fixture fits no system or none of its models, or there is no such table.
     """
     system, parity = system_of_fixture(fixture)
     cfg, table = parity.config(fixture), key_tables / parity.key_table(fixture)
     shapes = read_json(table, "key table")
     cfg.MODEL.DEVICE = "cpu"
-    cfg.MODEL.WEIGHTS = str(table)  # weights follow
+    cfg.MODEL.WEIGHTS = str(table)  # so that CLIP's weights are not loaded; the rebuilt weights follow
     model = build(cfg)
     model.load_state_dict(system.released.from_released(rebuild_weights(shapes)))
     return model
 
 
 def measures_of(fixture: Fixture, key_tables: Path) -> Measures:
-    """The measures of one fixture: intermediates' largest absolute differences first, then those of ``limits()``."""
+    """The measures of a fixture: first the largest absolute difference of each intermediate result, then the others."""
     model = fixture_model(fixture, key_tables)
     num_kept = int(fixture["K"]) if "K" in fixture else None
     if "loss" in fixture:
@@ -118,11 +118,11 @@ def measures_of(fixture: Fixture, key_tables: Path) -> Measures:
         yield from _inference_measures(model, fixture)
 
 
-compare = measures_of  # the former name
+compare = measures_of  # the old name
 
 
 def limits() -> dict[str, float]:
-    """The limit of each measure that has one: past it a fixture fails."""
+    """The limit of each measure that has one; above it, a fixture fails."""
     own = [system.parity.limits for system in systems() if system.parity is not None]
     return COMMON_LIMITS | {name: limit for each in own for name, limit in each.items()}
 
@@ -131,7 +131,7 @@ LIMITS = limits()
 
 
 def passes(name: str, value: float) -> bool:
-    """Whether a measure is within its limit; intermediates have none."""
+    """Whether a measure is within its limit; intermediate results have no limit."""
     limit = limits().get(name)
     if limit is None:
         return True
@@ -171,7 +171,9 @@ def _training_measures(model: OpenVocabularySegmenter, fixture: Fixture) -> Meas
     recorded = dict(zip(fixture["grad_norm_names"].tolist(), fixture["grad_norms"].tolist(), strict=True))
     yield "trained_tensors_differing", float(len(norms.keys() ^ recorded.keys()))
     yield "loss_diff", abs(loss.item() - float(fixture["loss"]))
-    floor = 1e-7 * max(recorded.values())  # below it: rounding of what is zero, as attention's key biases are
+    floor = 1e-7 * max(
+        recorded.values()
+    )  # smaller norms are rounding errors of zero gradients, as of attention's key biases
     yield (
         "max_grad_norm_diff",
         max(abs(norms.get(name, 0.0) - norm) / max(norm, floor) for name, norm in recorded.items()),
@@ -179,10 +181,10 @@ def _training_measures(model: OpenVocabularySegmenter, fixture: Fixture) -> Meas
 
 
 def _sampled_difference(ours: Tensor, name: str, fixture: Fixture) -> float:
-    """The largest difference of an intermediate result at the recorded places."""
+    """The largest difference between an intermediate result and the recorded one, at the recorded places."""
     theirs, shape = fixture[f"sample/{name}"], tuple(fixture[f"shape/{name}"].tolist())
     if tuple(ours.shape) != shape:
         raise UsageError(
-            f"The fixture's {name} has the shape {shape}, ours has {tuple(ours.shape)}: it is of another model."
+            f"The fixture's {name} has the shape {shape}, ours has {tuple(ours.shape)}: it records another model."
         )
     return difference(ours.contiguous().flatten()[sampled(ours.numel(), 256)], theirs)

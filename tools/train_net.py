@@ -1,11 +1,11 @@
-"""Train ERR-Seg, or evaluate it, with Detectron2's options.
+"""Train or evaluate a model with Detectron2's options.
 
 Train:     python tools/train_net.py --config-file configs/errseg_convnext_base.yaml --num-gpus 4
 Resume:    the same, with --resume
 Evaluate:  python tools/train_net.py --config-file … --eval-only MODEL.WEIGHTS output/model_final.pth
 Your data: python tools/train_net.py --config-file … --dataset my.yaml
 
-Processes are those of --num-gpus, or torchrun's: torchrun --nproc-per-node 4 tools/train_net.py --config-file …
+--num-gpus starts one process on each GPU. torchrun works too: torchrun --nproc-per-node 4 tools/train_net.py …
 """
 
 import sys
@@ -23,15 +23,15 @@ def main() -> int:
     parser = default_argument_parser(epilog=__doc__)
     parser.set_defaults(dist_url="auto", num_gpus=0)  # any free port; one process, on a GPU if there is one
     parser.add_argument(
-        "--dataset", metavar="FILE.yaml", help="train and evaluate, or with --eval-only evaluate, on this data set"
+        "--dataset", metavar="FILE.yaml", help="train and evaluate on this data set; with --eval-only, only evaluate"
     )
     parser.add_argument(
         "--save-predictions",
         metavar="DIR",
-        help="with --eval-only: write a label file for each image; those that are there are scored, not made again",
+        help="with --eval-only: write a label file for each image; existing files are kept and scored",
     )
     parser.add_argument(
-        "--available", action="store_true", help="evaluate those data sets of DATASETS.TEST that are there"
+        "--available", action="store_true", help="evaluate only on the data sets of DATASETS.TEST that are on disk"
     )
     args = parser.parse_args()
     args.program = "train_net.py"

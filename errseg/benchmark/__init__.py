@@ -1,5 +1,5 @@
-"""How fast the model is, next to its plain form: time, multiply-adds, memory, agreement; ``errseg benchmark``.
+"""Measure the model and its plain form: time, multiply-adds, memory, agreement (``errseg benchmark``).
 
-Kept free of imports: a process whose peak memory is measured imports ``errseg.benchmark.child``, and no more than that
-needs.
+This file imports nothing: a process whose peak memory is measured imports ``errseg.benchmark.child``, and must load
+nothing else.
 """

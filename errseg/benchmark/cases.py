@@ -1,4 +1,4 @@
-"""What is measured: one case for each form, vocabulary, precision and batch size."""
+"""The cases to measure: one for each form, vocabulary, precision and batch size."""
 
 import dataclasses
 import os
@@ -24,10 +24,10 @@ class Case:
     Attributes:
         kind: "predict", "train" (one step) or "set_vocabulary" (encoding the names).
         form: "plain" or "fast".
-        precision: "fp32", "bf16" or "fp16"; in training the last two are autocast.
+        precision: "fp32", "bf16" or "fp16"; in training the last two mean autocast.
         vocabulary: the names and K.
-        batch: images at a time.
-        compile_mode: of ``torch.compile``; empty: not compiled.
+        batch: the batch size.
+        compile_mode: the mode of ``torch.compile``; empty: not compiled.
     """
 
     kind: str
@@ -42,7 +42,7 @@ class Case:
         return f"{self.form} {self.precision}{compiled}, {self.vocabulary.label}, batch {self.batch}"
 
     def as_data(self) -> dict:
-        """What ``json`` can write; ``from_data`` reads it."""
+        """The case as data for ``json``; ``from_data`` reads it."""
         return dataclasses.asdict(self) | {"vocabulary": list(self.vocabulary)}
 
     @classmethod
@@ -60,13 +60,13 @@ def make_cases(
     compile_mode: str = "",
     device: str = "cpu",
 ) -> list[Case]:
-    """All combinations that make sense, the baseline of each vocabulary and batch size first.
+    """All combinations that make sense; the baseline of each vocabulary and batch size comes first.
 
-    The plain form is the float32 baseline, whatever the precisions, but in training, where both forms have autocast.
-    What is compiled is measured uncompiled too.
+    The plain form in float32 is the baseline. In predictions it runs in float32 only; in training, both forms run in
+    every precision. Each compiled case is also measured without compilation.
 
     Raises:
-        UsageError: an option has no meaning, or does not go with another.
+        UsageError: an option has an invalid value, or two options contradict each other.
     """
     check_options(kind, form, precisions, batches, compile_mode, device)
     cases = []
@@ -82,7 +82,7 @@ def make_cases(
 def check_options(
     kind: str, form: str, precisions: Sequence[str], batches: Sequence[int], compile_mode: str, device: str
 ) -> None:
-    """Raise UsageError where ``make_cases`` has no meaning."""
+    """Raise UsageError where ``make_cases`` cannot use the options."""
     for precision in precisions:
         if precision not in PRECISIONS:
             raise UsageError(f"--precision has {precision!r}; give {', '.join(PRECISIONS)}, with commas between.")
@@ -91,24 +91,24 @@ def check_options(
     if min(batches) < 1:
         raise UsageError(f"--batch has {min(batches)}; give 1 or more.")
     if form == "plain" and kind != "train" and "fp32" not in precisions:
-        raise UsageError("--form plain is for --precision fp32 alone; give that, or --form both.")
+        raise UsageError("--form plain needs --precision fp32; give that, or --form both.")
     if kind == "set_vocabulary" and set(precisions) != {"fp32"}:
-        raise UsageError("--set-vocabulary is for --precision fp32: the text tower stays in float32.")
+        raise UsageError("--set-vocabulary needs --precision fp32: the text tower stays in float32.")
     if kind == "train" and "fp16" in precisions and not device.startswith("cuda"):
-        raise UsageError("--train --precision fp16 needs loss scaling, which --device cuda has; give fp32 or bf16.")
+        raise UsageError("--train --precision fp16 needs loss scaling, which needs --device cuda; give fp32 or bf16.")
     if compile_mode and (kind != "predict" or form == "plain"):
-        raise UsageError("--compile is for predictions of the fast form; leave it, or --train, --set-vocabulary, out.")
+        raise UsageError("--compile is for predictions of the fast form; remove it, or --train and --set-vocabulary.")
     if compile_mode and compile_mode not in COMPILE_MODES:
         raise UsageError(f"--compile is {compile_mode!r}; give {', '.join(COMPILE_MODES)}.")
 
 
 def check_plain_fits(case: Case, size: tuple[int, int], memory: int | None = None) -> None:
-    """Raise UsageError where the plain form's dense scores would fill the machine's memory.
+    """Raise UsageError where the dense scores of the plain form do not fit into the machine's memory.
 
     Args:
-        case: of the plain form on the CPU.
+        case: a case of the plain form on the CPU.
         size: (H, W) of the picture.
-        memory: in bytes; None: this machine's.
+        memory: the machine's memory in bytes; None: that of this machine.
     """
     memory = memory or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     needed = 4 * case.batch * len(case.vocabulary.names) * size[0] * size[1]
@@ -128,7 +128,7 @@ def check_system(cases: Iterable[Case], cfg: CfgNode) -> None:
 
 
 def kept_classes(cfg: CfgNode, vocabulary: NameList) -> int:
-    """K that a model really keeps: all names where its system drops none, whatever K is asked for."""
+    """The number of names that a model keeps: K, or all names where its system drops none."""
     total = len(vocabulary.names)
     if system_of(cfg).num_kept(cfg, total, total) == 0:
         return total

@@ -14,17 +14,17 @@ from ..atomic import replacing
 from .rows import Row
 from .tables import form_of, heading, parts_of
 
-# Colours that the colour-blind can tell apart (Okabe and Ito, then Tol); black and grey for what is no stage
+# Colours that colour-blind readers can tell apart (Okabe and Ito, then Tol); black and grey for parts that are no stage
 COLOURS = {
     "input": "#b8b8b8", "text": "#56b4e9", "output": "#5f5f5f", "loss": "#5f5f5f", "backward": "#e69f00",
     "optimizer": "#222222",
 }  # fmt: skip
 STAGE_COLOURS = ("#0072b2", "#f0e442", "#cc79a7", "#d55e00", "#009e73", "#332288", "#999933", "#882255", "#44aa99")
-LEAST_LABELLED = 0.045  # share of the widest bar that a part needs for its label
+LEAST_LABELLED = 0.045  # a part gets a label from this share of the widest bar on
 
 
 def draw(rows: Sequence[Row], path: str | Path) -> None:
-    """Write a PNG: a bar for each row, split by parts; rows without parts are one grey bar."""
+    """Write a PNG with a bar for each row, split by parts; the bar of a row without parts is grey."""
     rows = [row for row in rows if row["latency_s"]]
     widest = max(row["latency_s"] for row in rows)
     unit, factor = ("s", 1.0) if widest >= 1 else ("ms", 1e3)
@@ -66,7 +66,7 @@ def draw(rows: Sequence[Row], path: str | Path) -> None:
 
 
 def colours_of(parts: Sequence[str]) -> dict[str, str]:
-    """A colour for each part: its own, or the stages' colours one after the other."""
+    """A colour for each part: its fixed one, or the next of the stages' colours."""
     stages = [name for name in parts if name not in COLOURS]
     given = dict(zip(stages, cycle(STAGE_COLOURS), strict=False))
     return {name: COLOURS.get(name) or given[name] for name in parts}
@@ -80,6 +80,6 @@ def _label(row: Row, with_batch: bool) -> str:
 
 
 def _ink(colour: str) -> str:
-    """Black or white, whichever is read better on a colour."""
+    """Black or white: the one with more contrast on a colour."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else "white"

@@ -1,7 +1,7 @@
-"""One case alone in its process, whose peak memory is then that of the case.
+"""Measure the peak memory of one case in a process of its own.
 
-The parent calls ``peak_memory``; the process itself is ``python -m errseg.benchmark.child``, which reads a request as
-JSON and writes its peak as the last line.
+The parent process calls ``peak_memory``. The child process is ``python -m errseg.benchmark.child``: it reads a request
+as JSON, and writes its peak memory as the last line.
 """
 
 import json
@@ -22,15 +22,15 @@ from .cases import Case
 from .models import build
 from .prepare import make_job
 
-RUNS = {"predict": 2, "train": 2, "set_vocabulary": 1}  # the optimizer's state is there from the second step on
+RUNS = {"predict": 2, "train": 2, "set_vocabulary": 1}  # the optimizer's state exists from the second step on
 STATUS = Path("/proc/self/status")
 
 
 def peak_memory(case: Case, cfg: CfgNode, files: Sequence[str] = ()) -> float | None:
-    """Peak memory of a process that does nothing but ``case``, in MB (10^6 bytes); None where memory runs out.
+    """Peak memory of a process that only runs ``case``, in MB (10^6 bytes); None where memory runs out.
 
-    On the CPU that is the process's resident memory, interpreter and libraries included; on a GPU what torch allocates
-    there in a run, the model included.
+    On the CPU, this is the resident memory of the process, with the interpreter and the libraries. On a GPU, it is the
+    memory that torch allocates there in a run, with the model.
     """
     request = {
         "case": case.as_data(),
@@ -50,14 +50,14 @@ def peak_memory(case: Case, cfg: CfgNode, files: Sequence[str] = ()) -> float | 
 
 
 def _environment() -> dict[str, str]:
-    """This process's environment, with this errseg importable."""
+    """The environment of this process, extended so that this errseg can be imported."""
     folder = str(Path(errseg.__file__).resolve().parents[1])
     paths = [folder, *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def main() -> None:
-    """Run the case that stdin asks for."""
+    """Run the case of the request on standard input."""
     request = json.load(sys.stdin)
     case = Case.from_data(request["case"])
     torch.set_num_threads(request["threads"])
@@ -68,7 +68,7 @@ def main() -> None:
     on_gpu = model.device.type == "cuda"
     job = make_job(case, cfg, model, request["files"])
     for left in reversed(range(RUNS[case.kind])):
-        # The choice of convolution algorithms, in the first run, takes memory once; a CUDA graph is recorded once
+        # The first run takes extra memory once, to choose convolution algorithms; a CUDA graph is recorded once
         if on_gpu and not (left == 0 and case.compile_mode):
             torch.cuda.reset_peak_memory_stats(model.device)
         job()
@@ -78,8 +78,8 @@ def main() -> None:
 
 
 def resident_peak() -> int:
-    """The most memory that this process ever held, in bytes."""
-    if STATUS.exists():  # getrusage counts what the parent held before this process began
+    """The peak resident memory of this process, in bytes."""
+    if STATUS.exists():  # getrusage also counts the parent's memory before this process began
         for line in STATUS.read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024

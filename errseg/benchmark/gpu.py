@@ -1,6 +1,7 @@
-"""The table of a GPU, from what ``errseg benchmark --json`` wrote: errseg benchmark --gpu-table PREDICT.json TRAIN.json
+"""The performance table of a GPU: errseg benchmark --gpu-table PREDICT.json TRAIN.json
 
-Predictions of one vocabulary at several batch sizes, and training steps, in several forms and precisions.
+The files are those of ``errseg benchmark --json``. They hold predictions of one vocabulary at several batch sizes, and
+training steps, in several forms and precisions.
 """
 
 import sys
@@ -14,15 +15,15 @@ MUST_PREDICT, MUST_MEMORY, MUST_TRAIN = 6.0, 1 / 3, 2.0
 
 
 def summary(predict: Sequence[Row], train: Sequence[Row], precision: str = "bf16") -> str:
-    """What must be reached and what was, as Markdown.
+    """The required and the measured figures, as Markdown.
 
     Args:
         predict: rows of predictions.
-        train: rows of training steps; those below float32 are autocast.
-        precision: of the fast form that is judged.
+        train: rows of training steps; those below float32 use autocast.
+        precision: the precision of the fast form in the comparison.
 
     Raises:
-        UsageError: a row that the table needs is missing, or its memory ran out.
+        UsageError: a row that the table needs is missing, or its case ran out of memory.
     """
     baselines = [row for row in predict if row["form"] == "plain" and row["latency_s"]]
     fast = [row for row in predict if row["form"] == "fast" and row["precision"] == precision and row["latency_s"]]
@@ -55,10 +56,10 @@ def _with_amp(row: Row) -> str:
 
 
 def _fastest(rows: Sequence[Row], what: str) -> Row:
-    """The row of the most images a second."""
+    """The row with the most images per second."""
     rows = [row for row in rows if row["images_per_second"]]
     if not rows:
-        raise UsageError(f"There is no figure of {what}; run errseg benchmark with it, or look for why it failed.")
+        raise UsageError(f"There is no figure of {what}; measure it with errseg benchmark, or find out why it failed.")
     return max(rows, key=lambda row: row["images_per_second"])
 
 

@@ -1,4 +1,4 @@
-"""What the model is given: images from files or drawn, and for training their labels.
+"""The inputs of the model: images from files or drawn scenes, and labels for training.
 
 Shapes: S the side of a drawn scene, T names.
 """
@@ -11,17 +11,17 @@ from torch import Tensor
 
 from ..data.files import read_rgb
 
-REGIONS = 12  # of a drawn scene; an image of COCO-Stuff has about as many classes
-IGNORED_ROWS = 8  # of a drawn label
+REGIONS = 12  # of a drawn scene; about the number of classes in an image of COCO-Stuff
+IGNORED_ROWS = 8  # ignored rows of a drawn label
 
 
 def image_batches(batch: int, files: Sequence[str], side: int) -> list[list[dict]]:
-    """Batches that hold every image at least once, the first ones again where the last batch lacks some.
+    """Batches that hold every image at least once; the first images fill up the last batch.
 
     Args:
-        batch: images in each.
-        files: of the images; none: one batch of drawn scenes.
-        side: of a drawn scene, in pixels.
+        batch: the batch size.
+        files: the image files; empty: one batch of drawn scenes.
+        side: the side of a drawn scene, in pixels.
     """
     if files:
         images = [torch.from_numpy(np.ascontiguousarray(read_rgb(str(path)).transpose(2, 0, 1))) for path in files]
@@ -33,7 +33,7 @@ def image_batches(batch: int, files: Sequence[str], side: int) -> list[list[dict
 
 
 def training_batch(batch: int, side: int, num_names: int, ignore_label: int) -> list[dict]:
-    """Drawn scenes with labels of a dozen classes each and some ignored pixels."""
+    """A batch of drawn scenes; each label has about a dozen classes and some ignored pixels."""
     inputs = []
     for seed in range(batch):
         image, regions = scene(side, seed)

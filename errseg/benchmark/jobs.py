@@ -1,4 +1,4 @@
-"""What is timed: callables that predict, train a step, or encode names, once.
+"""Jobs to time: each call predicts, trains one step, or encodes the names.
 
 Shapes: T names, H x W the picture.
 """
@@ -17,9 +17,9 @@ class Job:
     """One case, ready to run.
 
     Attributes:
-        case: what it is.
-        device: where it runs.
-        marks: between the modules; None where the model is compiled, or has none.
+        case: the case.
+        device: the device that it runs on.
+        marks: the marks of the model; None where the model is compiled, or has none.
     """
 
     marks: Marks | None = None
@@ -29,11 +29,11 @@ class Job:
         self.device = device
 
     def __call__(self) -> Any:
-        """One run."""
+        """Run once."""
         raise NotImplementedError
 
     def timed(self) -> tuple[float, dict[str, float]]:
-        """Seconds of one run until its result is there, and of its parts."""
+        """Run once; the seconds until the result is complete, and the seconds of each part."""
         clock = clock_of(self.device)
         self.synchronize()
         start = clock.read()
@@ -50,18 +50,18 @@ class Job:
             torch.cuda.synchronize(self.device)
 
     def passed(self, part: str) -> None:
-        """A part of the run is over."""
+        """Mark the end of a part of the run."""
         if self.marks:
             self.marks.pass_by(part)
 
 
 class Prediction(Job):
-    """From images to label maps, text embeddings at hand.
+    """From images to label maps, with precomputed text embeddings.
 
     Args:
         case: of kind "predict".
-        model: with a vocabulary and its text embeddings; this job's own.
-        batches: of test images; the first one is timed.
+        model: has a vocabulary and its text embeddings; used by this job only.
+        batches: batches of test images; the first one is timed.
     """
 
     def __init__(self, case: Case, model: nn.Module, batches: list[list[dict]]):
@@ -69,7 +69,7 @@ class Prediction(Job):
         self.batches = batches
         self._model = model
         if case.compile_mode:
-            # The full graph: else, after several models of one process, it would quietly run uncompiled
+            # Without fullgraph, torch may silently run uncompiled after several models of one process
             model.segment = torch.compile(model.segment, mode=case.compile_mode, dynamic=False, fullgraph=True)
         else:
             self.marks = Marks(model)
@@ -93,13 +93,13 @@ class Prediction(Job):
 
 
 class TrainingStep(Job):
-    """Forward, backward, gradient clipping and the optimizer's step, as ``errseg.engine.StepTrainer`` takes them.
+    """Forward, backward, gradient clipping and the optimizer's step, as ``errseg.engine.StepTrainer`` runs them.
 
     Args:
         case: of kind "train".
-        model: this job's own, in training mode, with its vocabulary.
-        optimizer: of the model's parameters.
-        clip_gradients: clips parameters' gradients in place.
+        model: in training mode, with its vocabulary; used by this job only.
+        optimizer: the optimizer of the model's parameters.
+        clip_gradients: clips the gradients of parameters in place.
         batch: images with labels.
     """
 
@@ -140,7 +140,7 @@ class Encoding(Job):
 
     Args:
         case: of kind "set_vocabulary".
-        model: this job's own.
+        model: used by this job only.
     """
 
     def __init__(self, case: Case, model: nn.Module):

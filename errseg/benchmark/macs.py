@@ -1,6 +1,6 @@
-"""Multiply-adds of a model, counted as papers do: attention products included, text embeddings precomputed.
+"""Count the multiply-adds of a model as papers do: with attention products, with precomputed text embeddings.
 
-Nothing is computed: the model runs on the ``meta`` device.
+The model runs on the ``meta`` device, so nothing is computed.
 """
 
 from collections import defaultdict
@@ -24,11 +24,11 @@ def count_macs(cfg: CfgNode, num_names: int, num_classes: int, form: str = "fast
         cfg: the configuration of the model.
         num_names: T.
         num_classes: K.
-        form: "fast", the model; "plain", its plain form, which is what ERR-Seg's paper counted.
+        form: "fast", the model; "plain", its plain form, as counted in ERR-Seg's paper.
 
     Returns:
-        "total", the whole model from pixels to scores; and what the system's paper counts apart (``System.counted``),
-        for ERR-Seg "escf_layers" (Table X).
+        "total": the whole model from pixels to scores. And the parts that the system's paper counts separately
+        (``System.counted``): for ERR-Seg "escf_layers" (Table X).
     """
     size, system = cfg.INPUT.RESOLUTION_TEST, system_of(cfg)
     model = build_on_meta(cfg)
@@ -43,7 +43,7 @@ def count_macs(cfg: CfgNode, num_names: int, num_classes: int, form: str = "fast
 
 
 def _count_apart(counter: FlopCounterMode, modules: Mapping[str, Iterable[nn.Module]]) -> dict[str, int]:
-    """Floating-point operations of the modules' calls, by name, which grow while the model runs."""
+    """The floating-point operations of the modules' calls, by name; the numbers grow while the model runs."""
     counts, before = dict.fromkeys(modules, 0), defaultdict(int)
 
     def start(module: nn.Module, *_: object) -> None:

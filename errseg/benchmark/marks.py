@@ -1,7 +1,7 @@
-"""Where the time of a run goes: marks that a model passes at the end of each stage of its system.
+"""Split a run into parts: the model passes a mark at the end of each stage of its system.
 
-A reading is taken where the run begins and at each mark; what lies between two readings belongs to the later mark. The
-same marks split time on the CPU, time on a GPU, and counts of work.
+The clock is read at the start of the run and at each mark. The difference between two readings belongs to the later
+mark. The same marks split time on the CPU, time on a GPU, and counts of work.
 """
 
 import time
@@ -17,13 +17,13 @@ AFTER = ("output", "loss", "backward", "optimizer")  # the parts that follow the
 
 
 class Clock(Protocol):
-    """What is read at marks."""
+    """A clock that is read at marks."""
 
     def read(self) -> Any:
         """A reading."""
 
     def between(self, start: Any, end: Any) -> Any:
-        """How much lies between two readings, once the run is over."""
+        """The difference between two readings; called after the run."""
 
 
 class CpuClock:
@@ -37,7 +37,7 @@ class CpuClock:
 
 
 class CudaClock:
-    """Seconds on a GPU: events in the stream, which do not hold it up. Read the split after a synchronisation."""
+    """Seconds on a GPU, from events in the stream, which do not stop it. Synchronise before ``Marks.split``."""
 
     def read(self) -> torch.cuda.Event:
         event = torch.cuda.Event(enable_timing=True)
@@ -54,10 +54,10 @@ def clock_of(device: torch.device) -> Clock:
 
 
 class Marks:
-    """The marks of one model; they cost nothing but while a clock runs.
+    """The marks of one model. They cost time only while a clock runs.
 
     Args:
-        model: of a system whose record has stages; without them, only what follows the model has marks.
+        model: the model; without stages in its system's record, only the parts after the model have marks.
         first: the part before the first stage: "input", or "text" in training.
     """
 
@@ -81,7 +81,7 @@ class Marks:
             self._readings.append((name, self._clock.read()))
 
     def split(self) -> dict[str, Any]:
-        """End the run; how much of it belongs to each part, in the order in which they run."""
+        """End the run, and return the amount of each part, in the order of the parts."""
         clock, readings, self._clock = self._clock, self._readings, None
         total: dict[str, Any] = {}
         for (_, start), (name, end) in zip(readings, readings[1:], strict=False):
@@ -91,6 +91,6 @@ class Marks:
 
 
 def stage_modules(model: nn.Module) -> dict[str, nn.Module]:
-    """By the name of a stage of the model's system, the module that ends it."""
+    """The module that ends each stage of the model's system, by the stage's name."""
     taps = taps_of(model)
     return {stage: taps[tap].module for stage, tap in system_of_model(model).stages.items() if tap in taps}

@@ -1,4 +1,4 @@
-"""The measurement: jobs take turns, so that whatever disturbs the machine disturbs all of them alike."""
+"""The measurement. The jobs take turns, so that a disturbance of the machine affects all of them equally."""
 
 import dataclasses
 import gc
@@ -31,19 +31,19 @@ WARM_UPS = {"cpu": 1, "cuda": 3}
 
 @dataclass
 class Result:
-    """What was measured of a case.
+    """The measured figures of a case.
 
     Attributes:
-        case: it.
-        seconds: of each run; none where memory ran out.
-        parts: seconds of each run's parts.
-        predictions: label maps, until they are compared.
-        agreement: share of pixels that are labelled as the reference does.
-        reference: what they are compared with, as ``str(case)``.
-        peak_mb: peak memory of a process that does this alone.
-        encode_s: seconds that encoding the names took, where they were encoded for a prediction.
-        work, part_work: of a run; None where it was not asked for, or is not seen.
-        rates: of the device in this precision.
+        case: the case.
+        seconds: the time of each run; empty where memory ran out.
+        parts: for each run, the seconds of its parts.
+        predictions: label maps, kept until they are compared.
+        agreement: share of the pixels with the same label as in the reference.
+        reference: the case of the reference, as ``str(case)``.
+        peak_mb: peak memory of a process that only runs this case.
+        encode_s: seconds that the encoding of the names took, where they were encoded for a prediction.
+        work, part_work: the work of a run; None where it was not requested, or cannot be counted.
+        rates: the rates of the device in this precision.
     """
 
     case: Case
@@ -78,26 +78,26 @@ def measure(
     memory: bool = True,
     floor: bool = False,
 ) -> list[Result]:
-    """Measure all cases, those of one batch size in turn.
+    """Measure all cases. The cases of one batch size take turns.
 
     Args:
-        cases: the baseline of each vocabulary first.
-        cfg: the model's, with its device.
-        repeats: runs of each case that count.
-        weights: a checkpoint, whose text tower then encodes the names; empty: random weights and embeddings.
-        files: test images; none: drawn scenes.
+        cases: the cases; the baseline of each vocabulary comes first.
+        cfg: the configuration of the model, with its device.
+        repeats: number of timed runs of each case.
+        weights: a checkpoint; its text tower encodes the names. Empty: random weights and embeddings.
+        files: test images; empty: drawn scenes.
         memory: measure peak memory, each case in a process of its own.
         floor: count work and measure the device's rates.
 
     Raises:
-        UsageError: something asked for is not there, such as the plain form of a system that has none, or does not fit
-            into memory.
+        UsageError: a requested part does not exist, such as the plain form of a system that has none, or it does not
+            fit into memory.
     """
     torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK
     check_system(cases, cfg)
     _check_memory(cases, cfg, files)
     results = [Result(case) for case in cases]
-    if memory:  # before this process grows
+    if memory:  # before the memory of this process grows
         for result in results:
             logger.info("memory: %s", result.case)
             result.peak_mb = peak_memory(result.case, cfg, files)
@@ -115,7 +115,7 @@ def _check_memory(cases: Sequence[Case], cfg: CfgNode, files: Sequence[str]) -> 
 
 
 class _Bench:
-    """Makes jobs that share weights, text embeddings and optimizer, and runs them."""
+    """Make and run jobs that share weights, text embeddings and the optimizer."""
 
     def __init__(self, cfg: CfgNode, weights: str, files: Sequence[str]):
         self._cfg = cfg
@@ -127,7 +127,7 @@ class _Bench:
         self._rates: dict[str, Rates] = {}
 
     def take_turns(self, results: list[Result], repeats: int, floor: bool) -> None:
-        """Warm all of them up, then run one after the other, again and again."""
+        """Warm up all jobs, then run them one after the other, ``repeats`` times."""
         ready = [(result, job) for result in results if (job := self._warm(result, floor))]
         _compare([result for result, _ in ready])
         _share_work(results)
@@ -144,7 +144,7 @@ class _Bench:
         _free_memory()
 
     def _warm(self, result: Result, floor: bool) -> Job | None:
-        """The job of a result after the runs that do not count; None where the GPU's memory runs out."""
+        """The job of a result, after the warm-up runs; None where the GPU's memory runs out."""
         case = result.case
         logger.info("warm-up: %s", case)
         try:
@@ -153,7 +153,7 @@ class _Bench:
                 job()
             if case.compile_mode or (case.kind == "predict" and not floor):
                 job()
-            else:  # of a compiled job, what was fused would not be seen; predictions are counted elsewhere too
+            else:  # not for a compiled job, whose fused operations are not seen; predictions are counted in rows.py
                 result.work, result.part_work = count_work(job)
             if floor and result.work:
                 result.rates = self._rates_of(job.device, case.precision)
@@ -161,7 +161,7 @@ class _Bench:
                 result.predictions = job.predict_all()
         except torch.cuda.OutOfMemoryError:
             job = None
-        if job is None:  # not sooner, for the error holds on to what was allocated
+        if job is None:  # not earlier: the error object keeps the allocated memory
             _give_up(result)
         return job
 
@@ -176,7 +176,7 @@ class _Bench:
         return make_job(case, self._cfg, model, self._files, embeddings, self._optimizer)
 
     def _encode(self, vocabulary: NameList) -> tuple[Tensor, float]:
-        """The names' embeddings, once for all cases, and how long that took."""
+        """The embeddings of the names, computed once for all cases, and the seconds that this took."""
         if vocabulary not in self._encoded:
             job = make_job(Case("set_vocabulary", "fast", "fp32", vocabulary), self._cfg, self._models.of("fp32"))
             start = time.perf_counter()
@@ -192,7 +192,7 @@ class _Bench:
 
 
 def _share_work(results: list[Result]) -> None:
-    """A compiled model has the work of the uncompiled one, though fusion may move fewer bytes."""
+    """Copy the work of an uncompiled model to the compiled one, although fusion may move fewer bytes."""
     for result in results:
         eager = next((e for e in results if e.case == dataclasses.replace(result.case, compile_mode="")), None)
         if result.case.compile_mode and eager:
@@ -200,7 +200,7 @@ def _share_work(results: list[Result]) -> None:
 
 
 def _time(result: Result, job: Job) -> bool:
-    """Add a run's times to a result; whether the GPU's memory was enough."""
+    """Run a job and add its times to a result; False where the GPU's memory is not enough."""
     try:
         seconds, parts = job.timed()
     except torch.cuda.OutOfMemoryError:
@@ -211,7 +211,7 @@ def _time(result: Result, job: Job) -> bool:
 
 
 def _give_up(result: Result) -> None:
-    """A case that does not fit into the GPU's memory has no times."""
+    """Remove the times of a case that does not fit into the GPU's memory."""
     logger.warning("out of GPU memory: %s", result.case)
     result.seconds, result.parts = [], []
     _free_memory()
@@ -219,11 +219,11 @@ def _give_up(result: Result) -> None:
 
 def _free_memory() -> None:
     gc.collect()
-    torch.cuda.empty_cache()  # nothing where there is no GPU
+    torch.cuda.empty_cache()  # does nothing without a GPU
 
 
 def _compare(results: list[Result]) -> None:
-    """Each prediction with the plain form's of its vocabulary, or where that is not there, the fast float32 one's."""
+    """Compare each prediction with that of the plain form on its vocabulary, or else of the fast form in float32."""
     for result in results:
         if result.predictions is None:
             continue

@@ -1,4 +1,4 @@
-"""The models of a benchmark: same weights in every form and precision, each case with an instance of its own."""
+"""The models of a benchmark: all forms and precisions have the same weights; each case has its own instance."""
 
 import copy
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ SEED = 0
 
 
 def build(cfg: CfgNode, weights: str = "", precision: str = "fp32") -> nn.Module:
-    """A model with the weights of a checkpoint, or random ones, the same at every call.
+    """A model with the weights of a checkpoint, or with random weights that are the same at every call.
 
     Args:
-        cfg: the configuration; CLIP's weights are not fetched.
-        weights: a checkpoint; empty: random.
-        precision: a key of ``PRECISIONS``; the weights are those of float32, rounded.
+        cfg: the configuration; CLIP's weights are not downloaded.
+        weights: a checkpoint; empty: random weights.
+        precision: a key of ``PRECISIONS``; the float32 weights are rounded to it.
     """
     cfg = cfg.clone()
     cfg.defrost()
@@ -41,14 +41,14 @@ class Models:
     """One set of weights in several precisions.
 
     Args:
-        cfg, weights: as ``build``'s.
+        cfg, weights: see ``build``.
     """
 
     def __init__(self, cfg: CfgNode, weights: str = ""):
         self._models = {"fp32": build(cfg, weights)}
 
     def of(self, precision: str) -> nn.Module:
-        """A new instance, with its own vocabulary and hooks, on weights that all instances of a precision share."""
+        """A new instance with its own vocabulary and hooks; all instances of a precision share their weights."""
         if precision not in self._models:
             lowered = copy.deepcopy(self._models["fp32"])
             lowered.set_precision(PRECISIONS[precision])
@@ -57,7 +57,7 @@ class Models:
 
 
 def set_embeddings(model: nn.Module, vocabulary: NameList, embeddings: Tensor) -> None:
-    """Give a model a vocabulary whose text embeddings are known: (T, D) of unit length."""
+    """Set the vocabulary of a model together with its text embeddings, (T, D) of unit length."""
     count = len(vocabulary.names)
     num_kept = min(vocabulary.num_classes or count, count)
     no_tokens = torch.zeros(0, 1, dtype=torch.long)
@@ -66,7 +66,7 @@ def set_embeddings(model: nn.Module, vocabulary: NameList, embeddings: Tensor) -
 
 
 def random_embeddings(model: nn.Module, names: Sequence[str]) -> Tensor:
-    """Unit vectors in random directions, in place of the names' embeddings: (T, D) on the model's device."""
+    """Random unit vectors in place of the names' embeddings: (T, D) on the model's device."""
     generator = torch.Generator().manual_seed(SEED)
     embeddings = torch.randn(text_shape(model, len(names)), generator=generator)
     return F.normalize(embeddings, dim=-1).to(model.device)
@@ -74,5 +74,5 @@ def random_embeddings(model: nn.Module, names: Sequence[str]) -> Tensor:
 
 @torch.no_grad()
 def text_shape(model: nn.Module, num_names: int) -> tuple[int, ...]:
-    """(T, D), the shape of the text embeddings of some names, from those of one name."""
+    """(T, D), the shape of the text embeddings of ``num_names`` names."""
     return (num_names, *model.encode_names(model.tokenize(["a"])).shape[1:])

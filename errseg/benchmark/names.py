@@ -1,4 +1,4 @@
-"""The vocabularies that a benchmark knows: those of the package, registered data sets', made-up names."""
+"""The vocabularies of a benchmark: packaged ones, those of registered data sets, and made-up names."""
 
 import random
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from ..errors import UsageError
 from ..modeling import system_of
 
 RANDOM = "random:"
-MADE_UP_NUM_CLASSES = 48  # K, as A-847's
+MADE_UP_NUM_CLASSES = 48  # K, the same as for A-847
 SYLLABLES = [c + v for c in "bdfgklmnprstvz" for v in "aeiou"]
 
 
@@ -23,19 +23,19 @@ class NameList(NamedTuple):
 
     label: str
     names: tuple[str, ...]
-    num_classes: int  # K; 0: all
+    num_classes: int  # K; 0: all names
 
 
 def name_list(
     label: str, num_classes: int | None = None, cfg: CfgNode | None = None, training: bool = False
 ) -> NameList:
-    """The vocabulary of a word of the command line.
+    """The vocabulary of a word on the command line.
 
     Args:
         label: a file of errseg/data/vocabularies, a registered data set, a data-set file, or ``random:N``.
-        num_classes: K; None: that of ``cfg``'s system, at test for the vocabulary's data set.
-        cfg: the configuration; None: the default.
-        training: None means K in training.
+        num_classes: K; None: the K at test that the system of ``cfg`` uses for the vocabulary's data set.
+        cfg: the configuration; None: the default one.
+        training: where ``num_classes`` is None, use the K of training.
 
     Raises:
         UsageError: there is no such vocabulary.
@@ -65,7 +65,7 @@ def _find(label: str) -> tuple[list[str] | tuple[str, ...], int | None]:
 
 
 def made_up_names(count: int) -> list[str]:
-    """Different names of two words that mean nothing, the same at every call."""
+    """Different names of two meaningless words, the same at every call."""
     draw, names = random.Random(0), {}  # a dict keeps the order
     while len(names) < count:
         words = ("".join(draw.choices(SYLLABLES, k=draw.randint(2, 3))) for _ in range(2))

@@ -1,4 +1,4 @@
-"""Tables III and X of the paper, our figures beside its own."""
+"""Tables III and X of the paper, with our figures beside the paper's."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -48,10 +48,10 @@ class Reduction(NamedTuple):
         """The configuration of this row.
 
         Raises:
-            UsageError: it is of another system.
+            UsageError: the configuration is of another system.
         """
         if system_of(cfg).name != TABLE3[-1].name:
-            raise UsageError(f"--paper-table 10 is {TABLE3[-1].name}'s; leave it out for {system_of(cfg).name}.")
+            raise UsageError(f"--paper-table 10 is for {TABLE3[-1].name}; leave it out for {system_of(cfg).name}.")
         cfg = cfg.clone()
         cfg.defrost()
         cfg.MODEL.ESCF.SSR_RATIO = 2 if self.ssr else 1
@@ -85,8 +85,8 @@ def table3(rows: Sequence[Row]) -> str:
         cells.append([name, *figures[0], *figures[1]])
     header = ["", "A-847 latency", "GFLOPs", "mIoU", "A-150 latency", "GFLOPs", "mIoU"]
     note = (
-        "The paper's GFLOPs are multiply-adds, as are ours; its latencies are of its own GPU, ours of the device "
-        "above; mIoU is not measured here."
+        "The paper's GFLOPs are multiply-adds, like ours. The paper's latencies were measured on its GPU, ours on the "
+        "device above. mIoU is not measured here."
     )
     return f"Table III\n\n{markdown(header, cells)}\n\n{note}"
 
@@ -95,7 +95,7 @@ def table10(rows_of: Sequence[tuple[Reduction, Sequence[Row]]]) -> str:
     """Multiply-adds, time and memory with and without the sequence reductions.
 
     Args:
-        rows_of: each row of the paper with ours.
+        rows_of: each row of the paper with our rows.
     """
     cells = [
         [
@@ -112,7 +112,7 @@ def table10(rows_of: Sequence[tuple[Reduction, Sequence[Row]]]) -> str:
         "peak memory",
     ]  # fmt: skip
     note = (
-        "GFLOPs are multiply-adds of ESCF's four layers, K = 32. The paper does not say of what its memory is; ours is "
-        "that of a process which predicts one image."
+        "GFLOPs are multiply-adds of ESCF's four layers, K = 32. The paper does not say which memory it means; ours is "
+        "the memory of a process that predicts one image."
     )
     return f"Table X\n\n{heading(rows_of[0][1][0])}\n\n{markdown(header, cells, words=4)}\n\n{note}"

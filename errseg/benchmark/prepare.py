@@ -1,4 +1,4 @@
-"""From a case to a job: the model's vocabulary, the images, and for training the optimizer."""
+"""Make the job of a case: set the model's vocabulary, load the images, and make the optimizer for training."""
 
 from collections.abc import Sequence
 
@@ -24,12 +24,12 @@ def make_job(
     """The job of a case.
 
     Args:
-        case: what to do.
-        cfg: of the model.
-        model: the job's own, which is changed; a case of the plain form runs that of the model.
-        files: test images; none: drawn scenes.
-        embeddings: (T, D) of the names; None: random ones.
-        optimizer: for training, of parameters that several models share; None: one of its own.
+        case: the case.
+        cfg: the configuration of the model.
+        model: used by this job only, and changed; a case of the plain form runs the plain form of this model.
+        files: test images; empty: drawn scenes.
+        embeddings: (T, D) of the names; None: random embeddings.
+        optimizer: for training, the optimizer of parameters that several models share; None: a new one.
     """
     if case.form == "plain":
         model = system_of(cfg).plain_form(model)
@@ -40,7 +40,7 @@ def make_job(
         return Prediction(case, model, image_batches(case.batch, files, cfg.INPUT.RESOLUTION_TEST))
     if case.kind == "set_vocabulary":
         return Encoding(case, model)
-    # Only here, for it brings libraries that a process which predicts does without
+    # Imported here: it loads libraries that a process that only predicts does not need
     from ..engine.optimizer import build_gradient_clipper, build_optimizer
 
     names = case.vocabulary.names

@@ -1,4 +1,4 @@
-"""Results as rows: plain numbers and words, for JSON and for tables."""
+"""Turn results into rows of plain numbers and words, for JSON and for tables."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,11 +14,11 @@ Row = dict[str, Any]
 
 
 def make_rows(results: Sequence[Result], cfg: CfgNode) -> list[Row]:
-    """A row for each result, in their order.
+    """A row for each result, in the order of the results.
 
-    Multiply-adds are in 10^9, times in seconds, memory in 10^6 bytes. ``gmacs`` is of one image (of all names where
-    names are encoded), ``ratio`` how many times faster than the plain form in float32 of the same vocabulary and batch
-    size, ``latency_over_smallest`` the time over that of the smallest vocabulary with the same K.
+    Multiply-adds are in 10^9, times in seconds, memory in 10^6 bytes. ``gmacs`` is for one image; where names are
+    encoded, for all of them. ``ratio`` is the speed relative to the plain form in float32 with the same vocabulary and
+    batch size. ``latency_over_smallest`` is the time divided by that of the smallest vocabulary with the same K.
     """
     counts: dict[tuple, dict[str, float]] = {}
     machine = describe_machine(cfg.MODEL.DEVICE)
@@ -32,7 +32,7 @@ def make_rows(results: Sequence[Result], cfg: CfgNode) -> list[Row]:
 
 
 def describe_machine(device: str) -> Row:
-    """What the figures hold for."""
+    """The machine and the software that the figures were measured with."""
     on_gpu = device.startswith("cuda")
     name = torch.cuda.get_device_name(device) if on_gpu else _cpu_name()
     return {"device": device, "device_name": name, "threads": torch.get_num_threads(), "torch": torch.__version__}

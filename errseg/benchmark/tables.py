@@ -7,26 +7,26 @@ from tabulate import tabulate
 from .rows import Row
 
 WHAT = {
-    "predict": "Prediction, text embeddings at hand",
+    "predict": "Prediction, text embeddings precomputed",
     "train": "One training step",
     "set_vocabulary": "Encoding the names of a vocabulary",
 }
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -> str:
-    """A table whose first ``words`` columns are on the left, and the others, numbers, on the right."""
+    """A table: the first ``words`` columns are aligned left, the others, which are numbers, right."""
     sides = ["left"] * words + ["right"] * (len(header) - words)
     return tabulate(rows, header, tablefmt="pipe", colalign=sides, disable_numparse=True)
 
 
 def report(rows: Sequence[Row]) -> str:
-    """Everything that the rows hold, a heading above it."""
+    """All tables of the rows, below a heading."""
     parts = [heading(rows[0]), main_table(rows), parts_table(rows), floor_table(rows)]
     return "\n\n".join(part for part in parts if part)
 
 
 def heading(row: Row) -> str:
-    """What was measured, and where."""
+    """A line that says what was measured, and on which machine."""
     size = "" if row["kind"] == "set_vocabulary" else f"; {row['resolution']} × {row['resolution']}"
     threads = "" if row["device"].startswith("cuda") else f", {count(row['threads'], 'thread')}"
     return (
@@ -60,7 +60,7 @@ def main_table(rows: Sequence[Row]) -> str:
 
 
 def parts_table(rows: Sequence[Row]) -> str:
-    """The time of each part, and what share of it the floor is; empty where there is none."""
+    """The time of each part, and the floor as a share of that time; empty where there are no parts."""
     rows = [row for row in rows if row["parts_s"]]
     names = parts_of(rows)
     if not names:
@@ -72,7 +72,7 @@ def parts_table(rows: Sequence[Row]) -> str:
 
 
 def parts_of(rows: Sequence[Row]) -> list[str]:
-    """The parts that the rows have, in the order in which they run."""
+    """The parts of the rows, in the order in which they run."""
     return list(dict.fromkeys(name for row in rows for name in row["parts_s"]))
 
 
@@ -83,7 +83,7 @@ def _part(row: Row, name: str) -> str:
 
 
 def floor_table(rows: Sequence[Row]) -> str:
-    """Time next to the least that multiply-adds and bytes allow; empty where that is not known."""
+    """The time next to the floor, the least time that the work allows; empty where the floor is not known."""
     rows = [row for row in rows if row["floor_macs_s"] is not None and row["latency_s"]]
     if not rows:
         return ""
@@ -116,7 +116,7 @@ def spread(row: Row) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Three digits and a unit."""
+    """A time with three digits and a unit."""
     if seconds is None:
         return ""
     unit, factor = ("s", 1.0) if seconds >= 1 else ("ms", 1e3) if seconds >= 1e-3 else ("µs", 1e6)
@@ -125,14 +125,14 @@ def duration(seconds: float | None) -> str:
 
 
 def memory(megabytes: float | None) -> str:
-    """In GB from 1 on."""
+    """Memory in MB, or in GB from 1 GB on."""
     if megabytes is None:
         return ""
     return f"{megabytes / 1e3:.2f} GB" if megabytes >= 1e3 else f"{megabytes:.0f} MB"
 
 
 def number(value: float | None, digits: int) -> str:
-    """A number, or nothing."""
+    """A number with ``digits`` decimals; empty for None."""
     return "" if value is None else f"{value:.{digits}f}"
 
 

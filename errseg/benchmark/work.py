@@ -1,6 +1,7 @@
-"""The least time that a run could take: its multiply-adds at the device's matrix rate, its bytes at its bandwidth.
+"""The floor of a run, the least time that its work allows on a device.
 
-Work is counted operation by operation as PyTorch runs them; fused by a compiler they would move fewer bytes.
+There are two floors: the multiply-adds at the device's rate for matrix products, and the bytes at its bandwidth. The
+work is counted for each operation that PyTorch runs. A compiler that fuses operations moves fewer bytes.
 """
 
 import time
@@ -33,7 +34,7 @@ class Work(NamedTuple):
 
 
 class Rates(NamedTuple):
-    """What a device was measured to do in a second."""
+    """The measured rates of a device, per second."""
 
     macs: float
     bytes: float
@@ -44,7 +45,7 @@ class Rates(NamedTuple):
 
 
 class WorkCounter(TorchDispatchMode):
-    """Counts the work of all operations within it; a clock for ``Marks`` too."""
+    """Count the work of all operations in this context; also a clock for ``Marks``."""
 
     def __init__(self):
         super().__init__()
@@ -77,12 +78,12 @@ def _convolution_backward(
     grad: Tensor, x: Tensor, weight: Tensor, _bias: Any, _stride: Any, _padding: Any, _dilation: Any, transposed: bool,
     _output_padding: Any, _groups: int, mask: list[bool], **__: Any,
 ) -> int:  # fmt: skip
-    """As much as the forward pass for the input's gradient, and again for the weight's."""
+    """The work of the forward pass once for the gradient of the input, and once for that of the weight."""
     forward = (x if transposed else grad).numel() * weight[0].numel()
     return 2 * forward * (mask[0] + mask[1])
 
 
-_COUNTS = flop_registry | {  # what the registry lacks, or has wrong for grouped convolutions
+_COUNTS = flop_registry | {  # functions that the registry lacks, or counts wrongly for grouped convolutions
     aten.convolution_backward: _convolution_backward,
     aten._scaled_dot_product_flash_attention_for_cpu: _cpu_attention,
     aten._scaled_dot_product_flash_attention_for_cpu_backward: _cpu_attention_backward,
@@ -90,14 +91,14 @@ _COUNTS = flop_registry | {  # what the registry lacks, or has wrong for grouped
 
 
 def _bytes(leaf: Any) -> int:
-    """Of a tensor, an expanded one's counted once."""
+    """The bytes of a tensor; repeated elements of an expanded tensor count once."""
     if not isinstance(leaf, Tensor) or leaf.layout != torch.strided:
         return 0
     return min(leaf.numel() * leaf.element_size(), leaf.untyped_storage().nbytes())
 
 
 def count_work(job: Job) -> tuple[Work, dict[str, Work]]:
-    """The work of one run, whole and by parts."""
+    """The work of one run: in total, and of each part."""
     with WorkCounter() as counter:
         if job.marks:
             job.marks.start(counter)
@@ -106,7 +107,7 @@ def count_work(job: Job) -> tuple[Work, dict[str, Work]]:
 
 
 def measure_rates(device: torch.device, precision: str) -> Rates:
-    """The best multiply-adds a second of a large matrix product, and the best bytes a second of a large copy."""
+    """The most multiply-adds per second of a large matrix product, and the most bytes per second of a large copy."""
     on_gpu = device.type == "cuda"
     side = 8192 if on_gpu else 2048
     a, b = (torch.randn(side, side, device=device, dtype=getattr(torch, PRECISIONS[precision])) for _ in range(2))
@@ -118,7 +119,7 @@ def measure_rates(device: torch.device, precision: str) -> Rates:
 
 
 def _best_seconds(device: torch.device, function: Any) -> float:
-    """Seconds of the fastest of several calls, after one that does not count."""
+    """Seconds of the fastest of several calls, after one warm-up call."""
     times = []
     for _ in range(REPEATS + 1):
         start = time.perf_counter()

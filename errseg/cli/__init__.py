@@ -1,7 +1,7 @@
-"""The command ``errseg``: a table of commands, and one module for each of them.
+"""The command ``errseg``: a table of commands, and one module for each command.
 
 A module has ``add_arguments(parser)``, which imports nothing large, and ``run(args)``, which returns the exit status.
-Its docstring is the command's help.
+The module's docstring is the help text of its command.
 """
 
 from .main import main

@@ -1,4 +1,4 @@
-"""Measure the model beside its plain form: time, multiply-adds, memory, agreement.
+"""Measure the model and its plain form: time, multiply-adds, memory, agreement.
 
   errseg benchmark --config errseg_convnext_base --vocabulary ade20k_150
 
@@ -31,36 +31,58 @@ def add_arguments(parser: Parser) -> None:
     """Declare the options."""
     add = parser.add_argument
     add_config(parser)
-    add("--vocabulary", type=_words, metavar="NAME,…", help="default: A-847's and A-150's; with --train, COCO-Stuff's")
-    add("--num-classes", type=int, metavar="K", help="names that CRM keeps (default: the vocabulary's own number)")
+    add(
+        "--vocabulary",
+        type=_words,
+        metavar="NAME,…",
+        help="(default: those of A-847 and A-150; with --train, COCO-Stuff)",
+    )
+    add(
+        "--num-classes",
+        type=int,
+        metavar="K",
+        help="names kept for each picture (default: as for the vocabulary's data set)",
+    )
     add("--device", default="cpu", metavar="DEVICE", help="cpu or cuda (default: cpu)")
     add(
         "--precision",
         type=_words,
         default=["float32"],
         metavar="P,…",
-        help=f"of {', '.join(PRECISIONS)}; plain: float32",
+        help=f"of {', '.join(PRECISIONS)}; the plain form: float32",
     )
     add("--form", default="both", metavar="FORM", help="fast, plain or both (default: both)")
     add("--batch", type=_numbers, default=[1], metavar="N,…", help="images at a time (default: 1)")
     add("--repeats", type=int, metavar="N", help="runs of each case (default: 5 on the CPU, 30 on a GPU)")
     add("--threads", type=int, metavar="N", help="threads of the CPU (default: torch's)")
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--train", action="store_true", help="measure a training step; below float32 with autocast")
+    what.add_argument("--train", action="store_true", help="measure a training step; lower precisions use autocast")
     what.add_argument("--set-vocabulary", action="store_true", help="measure the encoding of the names")
-    what.add_argument("--paper-table", type=int, choices=(3, 10), help="the paper's table, with our figures")
+    what.add_argument("--paper-table", type=int, choices=(3, 10), help="this table of the paper, with our figures")
     what.add_argument(
         "--gpu-table",
         nargs=2,
         type=Path,
         metavar=("PREDICT", "TRAIN"),
-        help="print the GPU's table of two --json files",
+        help="print a GPU's table from two --json files",
     )
-    add("--compile", nargs="?", const="", metavar="MODE", help="also the compiled fast form (default: fits the device)")
-    add("--weights", default="", metavar="FILE", help="a checkpoint; the names are then really encoded")
-    add("--image", nargs="+", default=[], metavar="FILE", help="pictures; agreement: of all, time: of the first batch")
-    add("--no-memory", action="store_true", help="leave out peak memory, which takes a process a case")
-    add("--floor", action="store_true", help="the least time that the work allows (always on a GPU)")
+    add(
+        "--compile",
+        nargs="?",
+        const="",
+        metavar="MODE",
+        help="also measure the compiled fast form (default MODE: by device)",
+    )
+    add("--weights", default="", metavar="FILE", help="a checkpoint; its text tower encodes the names")
+    add(
+        "--image",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="pictures; agreement is of all, time is of the first batch",
+    )
+    add("--no-memory", action="store_true", help="do not measure peak memory (one process for each case)")
+    add("--floor", action="store_true", help="also report the least time that the work allows (on a GPU: always)")
     add("--chart", type=Path, metavar="PNG", help="draw the time of each part as bars")
     add("--json", type=Path, metavar="FILE", help="write the rows")
     add("--quiet", action="store_true", help="do not report progress")
@@ -75,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     from errseg.benchmark.tables import report
     from errseg.evaluation.report import write_json
 
-    logging.basicConfig(format="%(message)s", level=logging.ERROR)  # to stderr: the tables are alone on stdout
+    logging.basicConfig(format="%(message)s", level=logging.ERROR)  # to stderr: stdout holds only the tables
     logging.getLogger("errseg.benchmark").setLevel(logging.WARNING if args.quiet else logging.INFO)
     if args.gpu_table:
         print(_gpu_table(args.gpu_table))
@@ -99,10 +121,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def configure(args: argparse.Namespace) -> "CfgNode":
-    """The configuration, its device and threads set.
+    """The configuration; also set the device and the number of threads.
 
     Raises:
-        UsageError: an option has a value that means nothing.
+        UsageError: an option has an invalid value.
     """
     import torch
 
@@ -115,7 +137,7 @@ def configure(args: argparse.Namespace) -> "CfgNode":
         if value is not None and value < 1:
             raise UsageError(f"--{option.replace('_', '-')} is {value}; give 1 or more.")
     if args.paper_table and args.vocabulary:
-        raise UsageError("--paper-table brings its own vocabularies; leave --vocabulary out.")
+        raise UsageError("--paper-table has its own vocabularies; leave --vocabulary out.")
     if args.device == "auto":
         args.device = "cuda" if torch.cuda.is_available() else "cpu"
     if args.device not in REPEATS:
@@ -133,7 +155,7 @@ def configure(args: argparse.Namespace) -> "CfgNode":
 
 
 def measured(args: argparse.Namespace, cfg: "CfgNode", vocabularies: Sequence[str]) -> "list[Row]":
-    """The rows of all cases that the options ask for."""
+    """The rows of all cases that the options select."""
     from errseg.benchmark.cases import make_cases
     from errseg.benchmark.measure import measure
     from errseg.benchmark.names import name_list

@@ -9,8 +9,8 @@ class Command(NamedTuple):
     """A row of the table."""
 
     name: str  # one word, or two: "data prepare"
-    summary: str  # a line of ``errseg --help``
-    module: str  # of errseg.cli
+    summary: str  # its line in ``errseg --help``
+    module: str  # the name of its module in errseg.cli
 
 
 COMMANDS = (
@@ -22,7 +22,7 @@ COMMANDS = (
     Command("evaluate", "score weights on data sets", "evaluate"),
     Command("data prepare", "convert a data set from its published files", "data_prepare"),
     Command("data check", "check the files and labels of data sets", "data_check"),
-    Command("data merge-label-studio", "make labels of Label Studio's masks", "data_merge"),
+    Command("data merge-label-studio", "make labels from Label Studio's masks", "data_merge"),
     Command("compare", "compare two evaluations", "compare"),
     Command("render", "draw saved predictions over their images", "render"),
     Command("benchmark", "measure time, memory and multiply-adds", "benchmark"),

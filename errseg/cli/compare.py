@@ -2,7 +2,7 @@
 
   errseg compare output/a output/b
 
-Differences are those of B from A. Warns where the two were not measured alike:
+A difference is B minus A. A warning names differences of the two measurements:
 other data, vocabularies, K or test options.
 """
 
@@ -17,8 +17,8 @@ from .parser import Parser
 def add_arguments(parser: Parser) -> None:
     """Declare the options."""
     parser.add_argument("a", type=Path, metavar="A", help="an evaluation.json, or the OUTPUT_DIR that holds it")
-    parser.add_argument("b", type=Path, metavar="B", help="another one")
-    help = "names that lost, and that gained, most; 0: all (default: 10)"
+    parser.add_argument("b", type=Path, metavar="B", help="the evaluation to compare with A")
+    help = "list the N names that gained most and that lost most; 0: all (default: 10)"
     parser.add_argument("--top", type=int, default=10, metavar="N", help=help)
 
 

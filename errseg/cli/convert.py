@@ -26,8 +26,8 @@ def add_arguments(parser: Parser) -> None:
     add = parser.add_argument
     add("source", metavar="IN", help="a checkpoint (*.pth, *.pt, *.bin, *.safetensors)")
     add("out", metavar="OUT", type=Path, help="the file to write (*.safetensors, *.pth)")
-    add("--to", choices=("ours", "released"), default="ours", help="whose names the weights get (default: ours)")
-    add("--overwrite", action="store_true", help="replace OUT if it is there")
+    add("--to", choices=("ours", "released"), default="ours", help="the names that the weights get (default: ours)")
+    add("--overwrite", action="store_true", help="replace OUT if it exists")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -35,9 +35,9 @@ def run(args: argparse.Namespace) -> int:
     from errseg.checkpoint import load_state_dict_file
 
     if args.out.suffix.lower() not in ENDINGS:
-        raise UsageError(f"OUT is {args.out}; end it with {' or '.join(ENDINGS)}, which chooses the kind of the file.")
+        raise UsageError(f"OUT is {args.out}; end it with {' or '.join(ENDINGS)}: the ending chooses the kind of file.")
     if args.out.exists() and not args.overwrite:
-        raise UsageError(f"{args.out} is there already; give another path, or add --overwrite.")
+        raise UsageError(f"{args.out} exists already; give another path, or add --overwrite.")
     weights, names = renamed(load_state_dict_file(args.source)["model"], args.source, args.to)
     try:
         write(weights, args.out)
@@ -49,22 +49,22 @@ def run(args: argparse.Namespace) -> int:
 
 
 def renamed(weights: "dict[str, Tensor]", source: str, to: str) -> "tuple[dict[str, Tensor], str]":
-    """Weights under our names or the released ones, and whose names these are.
+    """Weights under our names or the released ones, and a phrase that says which.
 
     Args:
-        weights: by released names or by ours.
-        source: their file, for messages.
+        weights: under released names or ours.
+        source: the path of their file, for messages.
         to: "ours" or "released".
 
     Raises:
-        UsageError: a released checkpoint is not whole, or there is no released model of this kind.
+        UsageError: a released checkpoint is incomplete, or there is no released model of this kind.
     """
     from errseg.checkpoint import from_official, is_official, to_official
     from errseg.modeling import systems
 
     try:
         if is_official(weights):
-            ours = from_official(weights)  # checks them
+            ours = from_official(weights)  # also checks them
             return (ours, "errseg's names") if to == "ours" else (weights, "the released names, as before")
         if to == "ours":
             return weights, "the names that they had"
@@ -72,12 +72,12 @@ def renamed(weights: "dict[str, Tensor]", source: str, to: str) -> "tuple[dict[s
             if system.released is not None:
                 released = {to_official(key, system.meta_architecture): value for key, value in weights.items()}
                 if is_official(released):
-                    from_official(released)  # says what differs from a released model
+                    from_official(released)  # raises UsageError with the differences from a released model
                     return released, f"the released names of {system.name}"
     except UsageError as error:
         raise UsageError(f"{source}: {error}") from error
     first = next(iter(weights), "none")
-    raise UsageError(f"{source} is no checkpoint of a system with released weights: its first key is {first}.")
+    raise UsageError(f"{source} is not a checkpoint of a system with released weights: its first key is {first}.")
 
 
 def write(weights: "dict[str, Tensor]", path: Path) -> None:

@@ -2,10 +2,11 @@
 
   errseg data check ade20k_150_test_sem_seg my.yaml --samples 8
 
-Without SETS, every registered set that is there is checked. Exit status 1:
-something would change a score, such as a number of images that is not the whole
-set's, a missing or unreadable file, sizes that disagree, an unknown id, labels
-of 8 bits where 16 are needed, one id in all labels, or images that EXIF turns.
+Without SETS, checks every registered set that is on disk. Exit status 1: a
+problem that would change a score, such as a wrong number of images, a missing
+or unreadable file, sizes that differ between image and label, an unknown id,
+8-bit labels where 16 bits are needed, one id in all labels, or images that EXIF
+rotates.
 """
 
 import argparse
@@ -29,14 +30,14 @@ def add_arguments(parser: Parser) -> None:
     add("names", nargs="*", metavar="SETS", help="registered names or data-set files (*.yaml)")
     add("--root", metavar="DIR", help="folder of the registered sets (default: $DETECTRON2_DATASETS, or datasets)")
     add("--workers", type=int, metavar="N", help="processes that read files (default: one for each CPU)")
-    add("--max-pixels", type=int, metavar="N", help="pixels of a file at most, as INPUT.MAX_PIXELS")
+    add("--max-pixels", type=int, metavar="N", help="most pixels of a file, as INPUT.MAX_PIXELS")
     add("--samples", type=int, default=0, metavar="N", help="draw a contact sheet of N images of each set")
     add_out(parser, "output/check_datasets", "folder of the contact sheets", metavar="DIR")
     add("--json", type=Path, metavar="FILE", help="also write everything to this file")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check the sets asked for; the exit status is 1 where one has a problem."""
+    """Check the requested sets; the exit status is 1 where one has a problem."""
     from errseg.config import MAX_PIXELS
     from errseg.data import register_all
     from errseg.data.check import check_dataset
@@ -55,17 +56,17 @@ def run(args: argparse.Namespace) -> int:
                 print(f"Samples: {draw(report.name, args.samples, args.out)}")
         if args.json:
             write_json(args.json, reports)
-    except OSError as error:  # of --out and --json: reading has sentences of its own
+    except OSError as error:  # of --out and --json; errors of reading are in the reports
         print(f"{args.program}: cannot write: {error}; correct --out or --json.", file=sys.stderr)
         return 2
     return 1 if any(report.problems for report in reports) else 0
 
 
 def choose(names: list[str]) -> tuple[list[str], list[str]]:
-    """The sets to check, and those that are registered but not there.
+    """The sets to check, and the registered sets that are not on disk.
 
     Raises:
-        UsageError: one that is asked for is not known or not errseg's, or none is there.
+        UsageError: a requested set is unknown or not one of errseg's, or no set is on disk.
     """
     from detectron2.data import DatasetCatalog, MetadataCatalog
 
@@ -75,9 +76,11 @@ def choose(names: list[str]) -> tuple[list[str], list[str]]:
     register_dataset_files(names)
     for name in names:
         if name not in DatasetCatalog.list():
-            require_dataset(name)  # says which there are
+            require_dataset(name)  # its message lists the known sets
         if not MetadataCatalog.get(name).get("paper_name"):
-            raise UsageError(f"{name} is none of errseg's data sets; describe it in a YAML file, and name that.")
+            raise UsageError(
+                f"{name} is not one of errseg's data sets; describe it in a YAML file, and give that file."
+            )
     if names:
         return list(dict.fromkeys(names)), []
     there: list[str] = []
@@ -88,14 +91,14 @@ def choose(names: list[str]) -> tuple[list[str], list[str]]:
         (there if all(Path(folder).is_dir() for folder in folders) else missing).append(name)
     if not there:
         raise UsageError(
-            f"None of the registered sets is there, not even {MetadataCatalog.get(missing[0]).image_root}; "
-            "datasets/README.md says how to get them, and DETECTRON2_DATASETS or --root where they are."
+            f"None of the registered sets is on disk; there is no {MetadataCatalog.get(missing[0]).image_root}; "
+            "see datasets/README.md for how to get them, or give their folder with --root or DETECTRON2_DATASETS."
         )
     return there, missing
 
 
 def print_reports(reports: "list[DatasetReport]", missing: list[str]) -> None:
-    """Print one table, and below it a sentence for each problem and each note."""
+    """Print a table, and below it a sentence for each problem and each note."""
     from tabulate import tabulate
 
     header = ["set", "images", "expected", "names", "seen", "ids", "ignored", "bits", "problems", "checksum"]
@@ -109,7 +112,7 @@ def print_reports(reports: "list[DatasetReport]", missing: list[str]) -> None:
 
 
 def row_of(report: "DatasetReport") -> list[str]:
-    """A report's cells in the table."""
+    """The cells of a report in the table."""
     seen = report.seen
     return [
         report.name,

@@ -1,9 +1,9 @@
-"""Make labels of Label Studio's masks, one file for each class of an image.
+"""Make labels from Label Studio's masks: one mask file for each class of an image.
 
   errseg data merge-label-studio MASKS EXPORT.json IMAGES --out LABELS
 
-Writes LABELS/<image>.png and LABELS/names.json, and prints the data-set file
-that goes with them.
+Writes LABELS/<image>.png and LABELS/names.json, and prints a data-set file for
+them.
 """
 
 import argparse
@@ -25,7 +25,11 @@ def add_arguments(parser: Parser) -> None:
     add("images", type=Path, metavar="IMAGES", help="folder of the images")
     add_out(parser, None, "folder of the labels", required=True, metavar="LABELS")
     add("--names", type=Path, metavar="FILE", help="names in the order of the ids (default: the export's, sorted)")
-    add("--background", metavar="NAME", help="id 0, of the pixels without a mask; without it they do not count")
+    add(
+        "--background",
+        metavar="NAME",
+        help="name of id 0, for pixels without a mask (default: these pixels are ignored)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:

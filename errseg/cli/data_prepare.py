@@ -2,7 +2,7 @@
 
   errseg data prepare ade20k_150 /path/to/datasets
 
-An interrupted command continues from where it was.
+If the command is interrupted, the same command continues.
 """
 
 import argparse
@@ -19,8 +19,8 @@ class Set(NamedTuple):
     """A row of the table of data sets."""
 
     parts: str  # the function of errseg.data.prepare that lists the splits: "module.function"
-    folder: str  # under the folder of all data sets
-    reads: str  # in that folder
+    folder: str  # in the folder of all data sets
+    reads: str  # files in that folder
     writes: str
 
 
@@ -72,13 +72,13 @@ def add_arguments(parser: Parser) -> None:
     )
     parser.description = "\n".join([(parser.description or "").rstrip(), "", *rows])
     add = parser.add_argument
-    add("set", choices=tuple(SETS), metavar="SET", help="one of those above")
+    add("set", choices=tuple(SETS), metavar="SET", help="one of the names above")
     add(
         "root", nargs="?", type=Path, metavar="ROOT", help="folder of all data sets ($DETECTRON2_DATASETS, or datasets)"
     )
     parser.alias("--root", "root_option", type=Path)
     add("--workers", type=positive, metavar="N", help="processes (default: one for each CPU)")
-    add("--force", action="store_true", help="convert again what was converted before")
+    add("--force", action="store_true", help="convert files that were converted before again")
 
 
 def run(args: argparse.Namespace) -> int:

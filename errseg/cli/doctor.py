@@ -1,10 +1,9 @@
-"""Report what this installation runs on, and what it lacks.
+"""Report the parts of this installation, and what it lacks.
 
   errseg doctor
 
 Reports versions, the Detectron2 that is used, GPUs and data sets. Exit status
-1: something that errseg needs is missing. A machine without a GPU or without
-data sets is sound.
+1: something that errseg needs is missing. A GPU and data sets are not needed.
 """
 
 import argparse
@@ -20,9 +19,9 @@ from pathlib import Path
 from .options import CHECKOUT
 from .parser import Parser
 
-NEEDS_MODELS = False  # it must work where errseg cannot be imported
-SHARED_MEMORY = 1 << 30  # bytes that a few data workers fill
-OPTIONAL = {  # packages, and what alone needs them
+NEEDS_MODELS = False  # this command must work even if errseg cannot be imported
+SHARED_MEMORY = 1 << 30  # bytes; a few data workers need this much
+OPTIONAL = {  # package: the only part that needs it
     **dict.fromkeys(("pytest", "pytest-xdist", "ruff", "playwright", "mypy", "setuptools"), "the tests need"),
     "pillow-heif": "pictures in HEIC and HEIF files need",
     **dict.fromkeys(("gradio", "starlette"), "errseg web needs"),
@@ -36,7 +35,7 @@ class Finding:
 
     name: str
     value: str
-    remedy: str = ""  # what to do about it, if anything can be
+    remedy: str = ""  # how to solve it; empty: nothing to do
     missing: bool = False  # errseg cannot run without it
 
     def lines(self, width: int) -> str:
@@ -46,7 +45,7 @@ class Finding:
 
 
 def add_arguments(parser: Parser) -> None:
-    """There are no options."""
+    """Declare the options: there are none."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -66,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def requirements(checkout: Path = CHECKOUT) -> dict[str, list[str]]:
-    """The packages that errseg uses, with the versions that it is tested with, which a checkout alone knows."""
+    """The packages that errseg uses, with the tested versions, which are known only in a checkout."""
     pins = checkout / "requirements.txt"
     if pins.is_file():
         return read_pins(pins.read_text(encoding="utf-8"))
@@ -78,7 +77,7 @@ def requirements(checkout: Path = CHECKOUT) -> dict[str, list[str]]:
 
 
 def read_pins(text: str) -> dict[str, list[str]]:
-    """The tested versions of each package in the text of a requirements file; several where they differ by Python."""
+    """The tested versions of each package in a requirements file: several where they depend on Python's version."""
     pins: dict[str, list[str]] = {}
     for name, version in re.findall(r"^([\w.-]+)==([^\s;]+)", text, flags=re.MULTILINE):
         pins.setdefault(name, []).append(version)
@@ -86,7 +85,7 @@ def read_pins(text: str) -> dict[str, list[str]]:
 
 
 def check_packages(pins: dict[str, list[str]]) -> list[Finding]:
-    """Python, and every package: its version, and the tested one where it is another."""
+    """The version of Python and of every package, and the tested version where it differs."""
     version = platform.python_version()
     old = sys.version_info < (3, 10)
     findings = [Finding("python", f"{version} ({sys.executable})", "use Python 3.10 or newer" if old else "", old)]
@@ -105,11 +104,13 @@ def check_packages(pins: dict[str, list[str]]) -> list[Finding]:
 
 
 def check_detectron2() -> list[Finding]:
-    """errseg itself, the Detectron2 that it found and how that one was chosen."""
+    """errseg itself, the Detectron2 that it uses, and why it uses that one."""
     try:
         import errseg.everything
-    except Exception as error:  # whatever keeps it from importing is the finding
-        remedy = "scripts/setup.sh" if isinstance(error, ImportError) and error.name else "mend what the message names"
+    except Exception as error:  # any error of the import is the finding
+        remedy = (
+            "scripts/setup.sh" if isinstance(error, ImportError) and error.name else "correct what the message names"
+        )
         return [Finding("errseg", f"{type(error).__name__}: {error}", remedy, missing=True)]
     import detectron2
 
@@ -134,7 +135,7 @@ def check_gpus() -> list[Finding]:
         built = f"CUDA {torch.version.cuda}" if torch.version.cuda else "the CPU alone"
         remedy = ""
         if os.path.exists("/proc/driver/nvidia/version"):
-            remedy = "there is an NVIDIA driver: update it to serve torch's CUDA, or unset CUDA_VISIBLE_DEVICES"
+            remedy = "update the NVIDIA driver to a version for torch's CUDA, or unset CUDA_VISIBLE_DEVICES"
         return [Finding("GPU", f"none (torch is built for {built}); everything runs on the CPU", remedy)]
     cards = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
     return [
@@ -144,12 +145,12 @@ def check_gpus() -> list[Finding]:
 
 
 def check_shared_memory(folder: str = "/dev/shm") -> list[Finding]:
-    """Whether data workers can hand over their images: containers often have 64 MB of shared memory."""
+    """The size of shared memory, which data workers need for their images; containers often have only 64 MB."""
     try:
         size = shutil.disk_usage(folder).total
     except OSError:
         return []  # a system without such a folder
-    remedy = "give the container more (docker run --shm-size=8g), or set DATALOADER.NUM_WORKERS 0"
+    remedy = "give the container more shared memory (docker run --shm-size=8g), or set DATALOADER.NUM_WORKERS 0"
     return [Finding("shared memory", f"{size / 2**30:.2f} GB ({folder})", remedy if size < SHARED_MEMORY else "")]
 
 
@@ -160,9 +161,9 @@ def check_datasets() -> list[Finding]:
     findings = []
     for name in sorted(DatasetCatalog.list()):
         metadata = MetadataCatalog.get(name)
-        if hasattr(metadata, "paper_name"):  # the others are Detectron2's own
+        if hasattr(metadata, "paper_name"):  # the other sets are Detectron2's
             absent = [path for path in (metadata.image_root, metadata.sem_seg_root) if not os.path.isdir(path)]
             findings.append(Finding(name, f"absent: no {absent[0]}" if absent else "present"))
     if any(finding.value != "present" for finding in findings):
-        findings[-1].remedy = "datasets/README.md says how to get those that are absent"
+        findings[-1].remedy = "see datasets/README.md for how to get the absent sets"
     return findings

@@ -2,9 +2,9 @@
 
   errseg evaluate --config errseg_convnext_base --weights errseg_base.pth
 
-Without --dataset, the five sets of the paper: A-847, PC-459, A-150, PC-59 and
-PAS-20. A set that is missing is an error, unless --available is given. The
-scores go to OUTPUT_DIR/evaluation.json.
+Without --dataset, evaluates on the five sets of the paper: A-847, PC-459,
+A-150, PC-59 and PAS-20. A missing set is an error, unless --available is given.
+The scores go to OUTPUT_DIR/evaluation.json.
 """
 
 import argparse
@@ -24,9 +24,13 @@ def add_arguments(parser: Parser) -> None:
     add_config(parser, help=help)
     add("--weights", metavar="FILE", help="a checkpoint, ours or a released one, or the folder of a training run")
     add("--dataset", nargs="+", metavar="SET", help="registered names or data-set files (*.yaml)")
-    add("--background", action="store_true", help="also VOC with background (PAS-20b)")
-    add("--available", action="store_true", help="only those sets that are there")
-    add("--save-predictions", metavar="DIR", help="write a label file for each image; those that are there are kept")
+    add("--background", action="store_true", help="also evaluate on VOC with background (PAS-20b)")
+    add("--available", action="store_true", help="evaluate only on the sets that are on disk")
+    add(
+        "--save-predictions",
+        metavar="DIR",
+        help="write a label file for each image; existing files are kept and scored",
+    )
     add("--gpus", type=int, default=0, metavar="N", help="processes, one on each GPU (default: one process)")
     parser.alias("--num-gpus", "gpus", type=int)
     add_device(parser)
@@ -53,7 +57,7 @@ def _model(args: argparse.Namespace) -> tuple[str, str | None]:
     """The configuration, and the weights as a file.
 
     Raises:
-        UsageError: one of them is not given, or a run has none.
+        UsageError: one of them is missing: it is not given, and not in the folder of the run.
     """
     from errseg.checkpoint import last_checkpoint
 

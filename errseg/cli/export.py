@@ -3,8 +3,8 @@
   errseg export --weights errseg_base.pth --vocabulary ade20k_150
 
 Input: images as uint8 RGB. Output: the label map and the confidences. The
-embeddings of the names are part of the file, unless --open-vocabulary makes
-them an input. The folder also holds the names, preprocessing.json and
+embeddings of the names are part of the file; with --open-vocabulary, they are
+an input. The folder also holds the names, preprocessing.json and
 example.py. The file is compared with the model before it is kept; --compare
 compares both on your pictures, with times.
 """
@@ -20,7 +20,7 @@ from .parser import Parser
 if TYPE_CHECKING:
     from errseg.api import Segmenter
 
-EXAMPLE_VOCABULARY = "ade20k_150"  # of an open vocabulary, where no names are given
+EXAMPLE_VOCABULARY = "ade20k_150"  # the example of an open vocabulary, if no names are given
 
 
 def add_arguments(parser: Parser) -> None:
@@ -28,11 +28,11 @@ def add_arguments(parser: Parser) -> None:
     add = parser.add_argument
     add("--format", choices=("onnx", "torch_export"), default="onnx", help="(default: onnx)")
     add_names(parser, required=False)
-    add("--open-vocabulary", action="store_true", help="embeddings are an input; names are then an example")
+    add("--open-vocabulary", action="store_true", help="make the embeddings an input; the names are an example")
     add("--resolution", type=int, metavar="R", help="side of the images in pixels (default: INPUT.RESOLUTION_TEST)")
     add_model(parser, device=False)
     add_out(parser, None, "the folder (default: output/export/FORMAT)", metavar="DIR")
-    add("--overwrite", action="store_true", help="write into a folder that holds something else; its files stay")
+    add("--overwrite", action="store_true", help="write into a folder that holds other files too; they stay")
     add("--compare", nargs="+", metavar="PICTURE", help="pictures to compare on: files, folders, patterns in quotes")
 
 
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     out = args.out or Path("output/export") / args.format
     pictures = [each.path for each in find_sources(args.compare, out) if not each.is_video] if args.compare else []
     if args.compare and not pictures:
-        raise UsageError("--compare has videos alone; give pictures.")
+        raise UsageError("--compare has only videos; give pictures.")
     segmenter = make_segmenter(args)
     done = export_model(segmenter, out, args.format, args.open_vocabulary, args.num_classes, args.overwrite, say=print)
     print(
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         f"labelled as the model labels them; {done.seconds:.0f} s. Try: python {done.folder / 'example.py'} PHOTO"
     )
     if pictures:
-        # An open vocabulary's K may exceed its example
+        # the K of an open vocabulary may be larger than its example
         if done.num_classes != segmenter.encoded.num_kept:
             segmenter.set_vocabulary(names_of(args) or EXAMPLE_VOCABULARY, done.num_classes)
         runner = runner_of(done.file, torch.get_num_threads())
@@ -70,13 +70,15 @@ def make_segmenter(args: argparse.Namespace) -> "Segmenter":
     """The model on the CPU, with its names.
 
     Raises:
-        UsageError: there are no names, or K means nothing.
+        UsageError: there are no names, or K is invalid.
     """
     names = names_of(args) or (EXAMPLE_VOCABULARY if args.open_vocabulary else None)
     if names is None:
         raise UsageError("no names are given; add --vocabulary, --classes, --classes-file, or --open-vocabulary.")
     if args.open_vocabulary and args.num_classes == 0:
-        raise UsageError("--num-classes 0 is all of a vocabulary, and an open one has no number; give 1 or more.")
+        raise UsageError(
+            "--num-classes 0 means all names, and an open vocabulary has no fixed number of names; give 1 or more."
+        )
     resolution = ["INPUT.RESOLUTION_TEST", str(args.resolution)] if args.resolution is not None else []
     segmenter = load_model(args, resolution)
     segmenter.set_vocabulary(names, args.num_classes)

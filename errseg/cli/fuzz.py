@@ -1,9 +1,9 @@
-"""Give errseg inputs that are wrong in many ways, and judge what it answers.
+"""Give errseg many kinds of wrong input, and judge the answers.
 
   errseg fuzz --minutes 30 --seed 5 --only picture --only weights
 
-Right answers: one sentence (UsageError), or a right result. Faults: code that
-runs, a connection that is tried, a crash, more than 5 s, more than 2 GB,
+Correct answers: one sentence (UsageError), or a correct result. Faults: code in
+the input is run, a connection is tried, a crash, more than 5 s, more than 2 GB,
 another exception, a wrong input that is accepted silently. The input of each
 fault is kept under --out. Exit status 1: there is a fault.
 """
@@ -21,10 +21,16 @@ def add_arguments(parser: Parser) -> None:
     """Declare the options."""
     add = parser.add_argument
     add("--seed", type=int, default=0, metavar="N", help="seed of the inputs (default: %(default)s)")
-    add("--inputs", type=int, default=1000, metavar="N", help="at most, of all kinds together (default: %(default)s)")
-    add("--minutes", type=float, default=60, metavar="X", help="at most (default: %(default)s)")
+    add(
+        "--inputs",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="most inputs, of all kinds together (default: %(default)s)",
+    )
+    add("--minutes", type=float, default=60, metavar="X", help="most minutes (default: %(default)s)")
     add("--only", action="append", metavar="KIND", help="a kind of input, such as picture; may be given several times")
-    add("--replay", type=Path, metavar="DIR", help="try the kept input of a fault again")
+    add("--replay", type=Path, metavar="DIR", help="repeat the kept input of a fault")
     add_out(parser, "output/fuzz", "the folder of the faults' inputs", metavar="DIR")
 
 

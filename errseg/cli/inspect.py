@@ -2,11 +2,11 @@
 
   errseg inspect photo.jpg --classes "cat, grass" --what attention --point 9,9
 
-cost: cost maps at both scales. crm: the names that CRM ranks, and the cut.
-attention: where SFM looks from a point, with and without CRM (Fig. 2 of the
-paper), and what CFM's names attend to. guidance: what guides ESCF and GUD. For
-several pictures, the means of the attention figures come last. Exit status 1:
-a picture could not be read.
+cost: cost maps at both scales. crm: CRM's ranking of the names, and the cut.
+attention: SFM's attention from a point, with and without CRM (Fig. 2 of the
+paper), and CFM's attention among the names. guidance: the features that guide
+ESCF and GUD. For several pictures, the means of the attention figures come
+last. Exit status 1: a picture could not be read.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def add_arguments(parser: Parser) -> None:
     add_names(parser)
     add_model(parser)
     add("--show", metavar="NAMES", default="", help="the names to show (default: those of the largest areas)")
-    add("--point", metavar="X,Y", help="where attention looks from, in pixels, or click (default: a confident pixel)")
+    add("--point", metavar="X,Y", help="query of the attention, in pixels, or click (default: a confident pixel)")
     add("--layer", type=int, metavar="N", help="layer of ESCF, from 1 (default: the last)")
     add("--head", default="mean", metavar="N", help="attention head, from 1, or mean (default)")
     add_out(parser, "output/visualize", metavar="DIR")
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     point = None if args.point in (None, "click") else read_point(args.point)
     sources = [each for each in find_sources(args.images, args.out, ENDINGS) if not each.is_video]
     if not sources:
-        raise UsageError("there are videos alone; give pictures.")
+        raise UsageError("there are only videos; give pictures.")
     segmenter = _segmenter(args)
     measures, broken = [], []
     for source, place in assign_places(sources, {}, ENDINGS).items():
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         looks_from = click_point(picture) if args.point == "click" else point
         try:
             inspection = inspect(segmenter, picture, args.what, show, looks_from, args.layer)
-        except UsageError as error:  # an option that does not fit this picture, or none
+        except UsageError as error:  # an option that does not fit this picture, or that fits none
             raise UsageError(problem(source.path, error) if len(sources) > 1 else str(error)) from error
         at_point = args.point is not None
         for path in save_inspection(inspection, args.out, place, args.format, head, at_point, args.arrays):
@@ -90,5 +90,5 @@ def _segmenter(args: argparse.Namespace) -> "Segmenter":
 
 def _head(text: str) -> int | None:
     if text != "mean" and not text.isdigit():
-        raise UsageError(f"--head {text!r} is no head; give its number, from 1, or mean.")
+        raise UsageError(f"--head {text!r} is not a head; give its number, from 1, or mean.")
     return None if text == "mean" else int(text)

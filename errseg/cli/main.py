@@ -1,4 +1,4 @@
-"""From the words of a command line to a command's exit status."""
+"""Run the command that a command line names."""
 
 import difflib
 import importlib
@@ -30,24 +30,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Args:
-        arguments: the words after ``errseg``; None: those that the process was started with.
+        arguments: the words after ``errseg``; None: those of the process.
 
     Returns:
-        The exit status: 0; 2 for a mistake of the user's, with one sentence on standard error; 130 after Ctrl-C; or
-        another one, which the command's help names.
+        The exit status. 0: success. 2: a mistake of the user, with one sentence on standard error. 130: Ctrl-C. Any
+        other status is explained in the command's help.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         status = _run(words)
         sys.stdout.flush()
         return status
-    except BrokenPipeError:  # a reader such as head has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python's exit does not complain
+    except BrokenPipeError:  # a reader such as head has closed the pipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise Python reports an error at exit
         return 141
 
 
 def _run(words: list[str]) -> int:
-    """The exit status of the command that the words ask for."""
+    """Run the command of the words, and return its exit status."""
     if not words or words[0] in ("-h", "--help", "help"):
         print(HELP)
         return 0 if words else 2
@@ -68,7 +68,7 @@ def _run(words: list[str]) -> int:
     module.add_arguments(parser)
     try:
         args = parser.parse(rest)
-    except SystemExit as end:  # of --help, or of a wrong option
+    except SystemExit as end:  # after --help or a wrong option
         return end.code if isinstance(end.code, int) else 2
     try:
         if getattr(module, "NEEDS_MODELS", True):

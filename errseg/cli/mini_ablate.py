@@ -2,9 +2,9 @@
 
   errseg mini ablate V 3
 
-TABLE is V to XI, or 5 to 11; SEEDS are the runs of each row. The table shows
-the paper's numbers too. The scenes and the pretrained CLIP are those of the
-quickstart; they are made if they are missing. What is done is not done again.
+TABLE is V to XI, or 5 to 11; SEEDS is the number of runs of each row. The table
+shows the paper's numbers too. The scenes and the pretrained CLIP are those of
+the quickstart; they are made if they are missing. Finished runs are kept.
 """
 
 import argparse
@@ -23,14 +23,21 @@ def add_arguments(parser: Parser) -> None:
     add = parser.add_argument
     add("table", metavar="TABLE", help=f"one of {', '.join(ROMAN)}, or its number")
     add("seeds", nargs="?", type=positive, default=1, metavar="SEEDS", help="runs of each row (default: 1)")
-    add_config(parser, default="mini/errseg_mini", help="of the full model (default: mini/errseg_mini)")
-    add("--configs", type=Path, metavar="DIR", help="folder of the rows' config files (default: errseg's ablations)")
+    add_config(
+        parser, default="mini/errseg_mini", help="the configuration of the full model (default: mini/errseg_mini)"
+    )
+    add(
+        "--configs",
+        type=Path,
+        metavar="DIR",
+        help="folder with the configuration of each row (default: errseg's ablations)",
+    )
     add_out(parser, "output/mini", "the folder of clip.pt and the results", metavar="DIR")
     parser.alias("--output", "out", type=Path)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run what is missing of a table, and print it."""
+    """Run the missing rows of a table, and print the table."""
     from errseg.mini.ablate import rows_of, run, table_of
     from errseg.mini.generate import generate
     from errseg.mini.layout import data_root

@@ -2,7 +2,7 @@
 
   errseg mini draw
 
-Scenes that are there already stay.
+Existing scenes are kept.
 """
 
 import argparse
@@ -25,5 +25,5 @@ def run(args: argparse.Namespace) -> int:
 
     root = args.root or data_root()
     drawn = generate(root, seed=args.seed)
-    print(f"{root / 'mini'}: {drawn} scenes drawn, {sum(COUNTS.values()) - drawn} were there")
+    print(f"{root / 'mini'}: {drawn} scenes drawn, {sum(COUNTS.values()) - drawn} existed")
     return 0

@@ -2,7 +2,7 @@
 
   errseg mini pretrain --out output/mini/clip.pt
 
-The configuration takes the file as MODEL.CLIP.PRETRAINED.
+Give the file to the configuration as MODEL.CLIP.PRETRAINED.
 """
 
 import argparse
@@ -24,12 +24,12 @@ def add_arguments(parser: Parser) -> None:
     )
     add("--contrastive-steps", type=int, default=900, metavar="N", help="(default: %(default)s)")
     add("--dense-steps", type=int, default=1200, metavar="N", help="(default: %(default)s)")
-    add("--probe-scenes", type=int, default=100, metavar="N", help="scenes of each set to try it on (default: 100)")
+    add("--probe-scenes", type=int, default=100, metavar="N", help="scenes of each set to test it on (default: 100)")
     add("--seed", type=int, default=0, metavar="N", help="(default: 0)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, save, print how good it is."""
+    """Train, save, and print the test's scores."""
     from detectron2.utils.logger import setup_logger
 
     from errseg.mini.layout import data_root

@@ -19,7 +19,7 @@ def add_arguments(parser: Parser) -> None:
         "output", type=Path, metavar="OUTPUT", help="folder of the run: clip.pt, and errseg/ of training and evaluation"
     )
     add_config(parser, default="mini/errseg_mini", help="the configuration of the run (default: mini/errseg_mini)")
-    add("--seconds", type=float, required=True, metavar="N", help="how long everything took before")
+    add("--seconds", type=float, required=True, metavar="N", help="total time of the earlier steps")
 
 
 def run(args: argparse.Namespace) -> int:

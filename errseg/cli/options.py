@@ -1,4 +1,4 @@
-"""The options that commands share: which model, which names, where results go."""
+"""The options that commands share: the model, the names, the place of the results."""
 
 import argparse
 import sys
@@ -37,16 +37,18 @@ CHECKOUT = PACKAGE.parent
 def add_config(parser: Parser, required: bool = False, default: str | None = None, help: str = "") -> None:
     """Add ``--config``, and KEY VALUE pairs at the end."""
     help = help or "a YAML file, or the name of a packaged configuration such as errseg_convnext_base"
-    options = parser.add_mutually_exclusive_group(required=required)  # one of two spellings is given
+    options = parser.add_mutually_exclusive_group(required=required)  # one of the two spellings
     options.add_argument("--config", default=default, metavar="CONFIG", help=help)
     options.add_argument("--config-file", dest="config", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     parser.add_keys()
 
 
 def add_names(parser: Parser, required: bool = True) -> None:
-    """Add ``--classes``, ``--classes-file`` and ``--vocabulary``, of which one is given, and ``--num-classes``."""
+    """Add ``--classes``, ``--classes-file`` and ``--vocabulary``, which exclude each other, and ``--num-classes``."""
     names = parser.add_mutually_exclusive_group(required=required)
-    names.add_argument("--classes", metavar="NAMES", help="such as 'cat, grass'; quote synonyms: 'sea, \"sky, air\"'")
+    names.add_argument(
+        "--classes", metavar="NAMES", help="such as 'cat, grass'; quotes join synonyms: 'sea, \"sky, air\"'"
+    )
     names.add_argument(
         "--classes-file", metavar="FILE", help='one name a line; or .json: a list, or {"name": ["synonym"]}'
     )
@@ -55,12 +57,12 @@ def add_names(parser: Parser, required: bool = True) -> None:
         "--vocabulary", metavar="NAME", help=f"{known}; or a data set: a registered name or a .yaml file"
     )
     parser.add_argument(
-        "--num-classes", type=int, metavar="K", help="names that CRM keeps, 0 for all (default: as in the paper)"
+        "--num-classes", type=int, metavar="K", help="names kept for each picture, 0 for all (default: as in the paper)"
     )
 
 
 def add_model(parser: Parser, device: bool = True) -> None:
-    """Add ``--weights``, ``--config``, ``--device`` unless that is the CPU, ``--precision``, and KEY VALUE pairs."""
+    """Add ``--weights``, ``--config``, ``--precision`` and KEY VALUE pairs, and ``--device`` if ``device``."""
     parser.add_argument(
         "--weights",
         metavar="FILE",
@@ -97,22 +99,22 @@ def vocabulary_names() -> list[str]:
 
 
 def listed(text: str) -> list[str]:
-    """``a,b`` -> the parts, each once."""
+    """``a,b`` -> the parts, without repetitions."""
     return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
 def positive(text: str) -> int:
-    """A whole number from 1 on."""
+    """A whole number of 1 or more."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
     return int(text)
 
 
 def names_of(args: argparse.Namespace) -> "Names | None":
-    """The names that one of the options gives; None where none is given.
+    """The names that one of the options gives; None where no such option is given.
 
     Raises:
-        UsageError: they cannot be read.
+        UsageError: the names cannot be read.
     """
     from errseg.api.names import names_from_file, names_from_text
 
@@ -122,15 +124,15 @@ def names_of(args: argparse.Namespace) -> "Names | None":
 
 
 def load_model(args: argparse.Namespace, overrides: Sequence[Any] = (), verbose: bool = True) -> "Segmenter":
-    """The model that the options ask for, without a vocabulary.
+    """The model that the options name, without a vocabulary.
 
     Args:
-        args: of ``add_model``.
-        overrides: configuration keys and values before those of the command line.
-        verbose: as ``errseg.load``'s.
+        args: the options of ``add_model``.
+        overrides: configuration keys and values, applied before those of the command line.
+        verbose: see ``errseg.load``.
 
     Raises:
-        UsageError: as ``errseg.load``, and where no model is given and there is no quickstart's.
+        UsageError: see ``errseg.load``; or no model is given, and there is no model of the quickstart.
     """
     from errseg.api import load
 
@@ -141,10 +143,10 @@ def load_model(args: argparse.Namespace, overrides: Sequence[Any] = (), verbose:
 def model_of(weights: str | None, config: str | None) -> tuple[str, str | None]:
     """The first two arguments of ``errseg.load`` for ``--weights`` and ``--config``.
 
-    With neither, they are the quickstart's model, and a line says so.
+    If neither is given, use the quickstart's model, and print a line about it.
 
     Raises:
-        UsageError: there is neither, and no quickstart's model.
+        UsageError: neither is given, and there is no model of the quickstart.
     """
     if config:
         return config, weights or None

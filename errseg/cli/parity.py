@@ -21,12 +21,12 @@ def add_arguments(parser: Parser) -> None:
         "--key-tables",
         type=Path,
         metavar="DIR",
-        help="folder of official_state_dict_{base,large}.json (default: the fixture's, or that of the checkout)",
+        help="folder of official_state_dict_{base,large}.json (default: that of the fixture, or the checkout's)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print each measure, and those that are above their limits."""
+    """Print each measure, then the measures above their limits."""
     from errseg.parity import LIMITS, measures_of, passes, read_fixture
 
     failed = []

@@ -1,4 +1,4 @@
-"""The parser of a command's words: hidden old spellings, KEY VALUE pairs at the end, one sentence for a mistake."""
+"""The parser of a command line: old spellings, KEY VALUE pairs at the end, one sentence for a mistake."""
 
 import argparse
 import difflib
@@ -21,7 +21,7 @@ class Parser(argparse.ArgumentParser):
     """A parser of one command.
 
     Args:
-        program: such as "errseg predict".
+        program: the name for messages, such as "errseg predict".
         description: the docstring of the command's module.
     """
 
@@ -30,11 +30,11 @@ class Parser(argparse.ArgumentParser):
         self.takes_keys = False
 
     def alias(self, old: str, dest: str, **options: Any) -> None:
-        """Add an old spelling of an option, which the help does not show."""
+        """Add an old spelling of an option. The help does not show it."""
         self.add_argument(old, dest=dest, default=argparse.SUPPRESS, help=argparse.SUPPRESS, **options)
 
     def add_keys(self) -> None:
-        """Take KEY VALUE pairs at the end, as ``args.opts``."""
+        """Accept KEY VALUE pairs at the end, as ``args.opts``."""
         self.takes_keys = True
         self.epilog = "KEY VALUE pairs at the end change the configuration, as in TEST.FLIP True."
         self.add_argument("--opts", nargs="*", default=[], help=argparse.SUPPRESS)
@@ -43,11 +43,11 @@ class Parser(argparse.ArgumentParser):
         """The options and positional arguments of a command line, and ``program``, the name for messages.
 
         Raises:
-            SystemExit: the help was asked for (status 0), or something is wrong (status 2); it has been printed.
+            SystemExit: after the help (status 0), or after a sentence about a mistake (status 2).
         """
         self.usage = self._short_usage()
         words, pairs = self._split(list(words)) if self.takes_keys else (list(words), [])
-        for word in words:  # before argparse says what is required
+        for word in words:  # before argparse reports missing options
             if word.startswith("--") and len(word) > 2 and not self._meant(word.partition("=")[0]):
                 self.error(f"unrecognized arguments: {word}")
         args = self.parse_intermixed_args(words)
@@ -77,18 +77,18 @@ class Parser(argparse.ArgumentParser):
             hint = f"did you mean {near[0]}?" if near else f"{self.prog} --help lists the options."
             message = f"There is no option {short(unknown[1])}; {hint}"
         elif unknown and self.takes_keys:
-            message = f"{short(unknown[1])} is no configuration key, such as TEST.FLIP; see {self.prog} --help."
+            message = f"{short(unknown[1])} is not a configuration key, such as TEST.FLIP; see {self.prog} --help."
         elif not message.endswith((".", "?")):
             message = f"{' '.join(message.split())}; see {self.prog} --help."
         print(f"{self.prog}: {message}", file=sys.stderr)
         sys.exit(2)
 
     def _split(self, words: list[str]) -> tuple[list[str], list[str]]:
-        """The words before the first configuration key, and those from it on. Values of options are no keys."""
+        """The words before the first configuration key, and the words from it on. An option's value is not a key."""
         place = 0
         while place < len(words):
             word = words[place]
-            if word == "--opts":  # the old spelling takes the pairs itself
+            if word == "--opts":  # the old spelling is followed by the pairs
                 return words, []
             if word.startswith("--") and "=" not in word:
                 place += 1 + self._takes_one_value(word)
@@ -103,20 +103,20 @@ class Parser(argparse.ArgumentParser):
         return len(actions) == 1 and actions[0].nargs is None
 
     def _meant(self, word: str) -> list[argparse.Action]:
-        """The options that a word, which may be the beginning of a name, stands for."""
+        """The options whose name is the word, or begins with it."""
         exact = [action for action in self._actions if word in action.option_strings]
         return exact or [a for a in self._actions if any(name.startswith(word) for name in a.option_strings)]
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Keeps the lines of the description; puts the help of an option beside it where there is room."""
+    """Keep the lines of the description; put the help of an option on its line where there is room."""
 
     def __init__(self, prog: str):
         super().__init__(prog, max_help_position=26)
 
 
 def _is_key(word: str) -> bool:
-    """Whether a word is a configuration key, rather than a picture such as IMG_1.JPG."""
+    """Whether a word is a configuration key, and not a picture such as IMG_1.JPG."""
     if word in TOP_LEVEL or SECTIONED.fullmatch(word):
         return not (os.path.lexists(word) or word.rpartition(".")[2] in FILES)
     return False

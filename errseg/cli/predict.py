@@ -3,10 +3,10 @@
   errseg predict photos/ clip.mp4 --classes "cat, grass" --weights FILE
 
 PICTURES are files, folders with their sub-folders, patterns in quotes, and
-videos. The results lie in --out as the inputs lie in their folder:
+videos. --out has the same sub-folders as the inputs. For a picture it holds
 NAME_overlay.png, NAME_labels.png (indices of the names), NAME.json and
-NAME_rle.json; of a video, NAME_overlay.mp4 and NAME_frames/. The same command
-continues after an interruption. Exit status 1: an input failed.
+NAME_rle.json; for a video, NAME_overlay.mp4 and NAME_frames/. After an
+interruption, the same command continues. Exit status 1: an input failed.
 """
 
 import argparse
@@ -37,10 +37,10 @@ def add_arguments(parser: Parser) -> None:
         help="of overlay,labels,json,rle (default: %(default)s)",
     )
     add("--batch", type=int, default=1, metavar="N", help="images at a time (default: 1)")
-    add("--background", metavar="NAME", help="name of the pixels below --min-confidence (default: none is below)")
-    add("--min-confidence", type=float, metavar="X", help="0 to 1, with --background (default: 0.5)")
+    add("--background", metavar="NAME", help="name for pixels below --min-confidence (default: no such pixels)")
+    add("--min-confidence", type=float, metavar="X", help="0 to 1, needs --background (default: 0.5)")
     add("--every", type=int, default=1, metavar="N", help="take one of N frames of a video (default: 1)")
-    add("--overwrite", action="store_true", help="segment again what is done")
+    add("--overwrite", action="store_true", help="segment finished inputs again")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,8 +56,8 @@ def run(args: argparse.Namespace) -> int:
 
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # names in any script, on any terminal
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # a large picture of the user's is no bomb
+            stream.reconfigure(errors="backslashreplace")  # names in any script work on any terminal
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # a large picture of the user is no attack
     settings = check(args)
     sources = find_sources(args.images, args.out)
     names = names_of(args)
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     model.set_vocabulary(vocabulary, args.num_classes)
     odd = letters_of_no_font(model.names) if "overlay" in settings.formats else ""
     if odd:
-        note = f"No font here has the letters {odd[:20]}: legends show codes; install one that has them, such as Noto."
+        note = f"No installed font has the letters {odd[:20]}: legends show their codes; install a font such as Noto."
         print(note, file=sys.stderr)
     outcome = predict(model, sources, settings)
     if len(sources) == 1 and outcome.last:
@@ -76,16 +76,16 @@ def run(args: argparse.Namespace) -> int:
     for problem in outcome.problems:
         print(f"  {problem}", file=sys.stderr)
     if outcome.stopped:
-        print("Interrupted: the same command goes on from here.", file=sys.stderr)
+        print("Interrupted: the same command continues from here.", file=sys.stderr)
         return 130
     return 1 if outcome.problems else 0
 
 
 def check(args: argparse.Namespace) -> "Settings":
-    """The settings of a request, before anything expensive starts.
+    """Check the options before anything expensive starts, and return the settings.
 
     Raises:
-        UsageError: an option has a value that means nothing.
+        UsageError: an option has an invalid value.
     """
     from errseg.api.names import clean_name
     from errseg.api.result import FORMATS
@@ -100,7 +100,7 @@ def check(args: argparse.Namespace) -> "Settings":
         if value is not None and value < least:
             raise UsageError(f"--{option.replace('_', '-')} is {value}; give {least} or more.")
     if args.min_confidence is not None and args.background is None:
-        raise UsageError("--min-confidence counts with --background NAME, the name of the pixels below it; give both.")
+        raise UsageError("--min-confidence needs --background NAME, the name of the pixels below it; give both.")
     confidence = 0.5 if args.min_confidence is None else args.min_confidence
     if not 0 <= confidence <= 1:
         raise UsageError(f"--min-confidence is {confidence}; give a confidence from 0 to 1.")

@@ -2,8 +2,8 @@
 
   errseg render output/predictions --dataset ade20k_150_test_sem_seg
 
-DIR is the folder of errseg evaluate --save-predictions. Overlays that are there
-already stay. Exit status 1: a file could not be used.
+DIR is the folder of errseg evaluate --save-predictions. Existing overlays are
+kept. Exit status 1: a file could not be used.
 """
 
 import argparse
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
 
     done = render_predictions(args.predictions, args.dataset, args.out, args.workers)
     print(
-        f"{done.folder}: {done.written} overlays written, {done.kept} were there; "
+        f"{done.folder}: {done.written} overlays written, {done.kept} existed; "
         f"{done.absent} images have no prediction, {len(done.problems)} files could not be used."
     )
     for problem in done.problems:

@@ -4,7 +4,7 @@
 
 The results go to OUTPUT_DIR. After an interruption, the same command with
 --resume continues from the last checkpoint. Several machines, torchrun and
-SLURM: scripts/train.sh of the checkout.
+SLURM: see scripts/train.sh of the checkout.
 """
 
 import argparse
@@ -21,7 +21,7 @@ def add_arguments(parser: Parser) -> None:
     add("--gpus", type=int, default=0, metavar="N", help="processes, one on each GPU (default: one process)")
     parser.alias("--num-gpus", "gpus", type=int)
     add("--resume", action="store_true", help="continue from the last checkpoint of OUTPUT_DIR")
-    add("--weights", metavar="FILE", help="the weights to begin with (MODEL.WEIGHTS)")
+    add("--weights", metavar="FILE", help="the weights at the start (MODEL.WEIGHTS)")
     add_device(parser)
     add_out(parser, None, "the folder of the results (OUTPUT_DIR)", metavar="DIR")
 

@@ -1,4 +1,4 @@
-"""Training and evaluation as processes: what ``errseg train``, ``errseg evaluate`` and tools/train_net.py share."""
+"""Start training and evaluation: the shared part of ``errseg train``, ``errseg evaluate`` and tools/train_net.py."""
 
 import argparse
 import multiprocessing
@@ -26,14 +26,14 @@ from errseg.modeling import build
 
 __all__ = ["DEFAULTS", "start"]
 
-# What the options of tools/train_net.py are called by errseg train and errseg evaluate
+# Options of tools/train_net.py in messages, and their names in errseg train and errseg evaluate
 SPELLINGS = (
     (r"\badd --eval-only", "use errseg evaluate"),
     (r"--eval-only", "errseg evaluate"),
     (r"--num-gpus", "--gpus"),
     (r"--config-file", "--config"),
 )
-DEFAULTS = {  # of a request's options
+DEFAULTS = {  # default values of the options of a request
     "num_gpus": 0,  # one process, on a GPU if there is one
     "num_machines": 1,
     "machine_rank": 0,
@@ -50,7 +50,7 @@ def start(args: argparse.Namespace) -> int:
     """Check a request, then run it in one process for each GPU.
 
     Args:
-        args: ``config_file``, ``opts`` (KEY VALUE pairs), ``program`` (the name for messages), and those of DEFAULTS.
+        args: ``config_file``, ``opts`` (KEY VALUE pairs), ``program`` (a name for messages), and the keys of DEFAULTS.
 
     Returns:
         The exit status.
@@ -67,15 +67,15 @@ def start(args: argparse.Namespace) -> int:
     except UsageError as error:
         return refuse(error, args.program) if is_first_here() else 2
     except KeyboardInterrupt:
-        print(f"{args.program}: interrupted; --resume goes on from the last checkpoint.", file=sys.stderr)
+        print(f"{args.program}: interrupted; --resume continues from the last checkpoint.", file=sys.stderr)
         return 130
-    except ProcessExitedException as error:  # one of several processes has said why
+    except ProcessExitedException as error:  # the failed process has printed the reason
         return error.exit_code
     return 0
 
 
 def refuse(error: UsageError, program: str) -> int:
-    """Print an error's sentence, without the traceback that a data worker puts before it; returns the exit status."""
+    """Print the sentence of an error, without the traceback of a data worker, and return the exit status."""
     sentence = str(error).rpartition("UsageError: ")[2].strip()
     if not program.endswith(".py"):
         for old, new in SPELLINGS:
@@ -85,7 +85,7 @@ def refuse(error: UsageError, program: str) -> int:
 
 
 def run(cfg: CfgNode, args: argparse.Namespace) -> None:
-    """The work of one process, which ends it with status 2 where the user can help."""
+    """The work of one process; it ends with status 2 after a mistake that the user can correct."""
     try:
         with explained(cfg.OUTPUT_DIR), hold(cfg.OUTPUT_DIR):
             work(cfg, args)
@@ -96,7 +96,7 @@ def run(cfg: CfgNode, args: argparse.Namespace) -> None:
 def work(cfg: CfgNode, args: argparse.Namespace) -> None:
     """Train or evaluate."""
     if sys.platform == "linux":
-        # Data workers of the launcher's processes would start afresh, import everything and copy the lists of files.
+        # Without fork, data workers would start as new interpreters, import everything and copy the lists of files.
         multiprocessing.set_start_method("fork", force=True)
     default_setup(cfg, args)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="errseg")
@@ -110,10 +110,10 @@ def work(cfg: CfgNode, args: argparse.Namespace) -> None:
         trainer.train()
     comm.synchronize()
     if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()  # a process that ends with its group open may abort
+        torch.distributed.destroy_process_group()  # a process that exits with an open group may abort
 
 
 def evaluate_only(cfg: CfgNode, args: argparse.Namespace) -> None:
-    """Evaluate the weights of the last checkpoint, if --resume asks for it and there is one, or MODEL.WEIGHTS."""
+    """Evaluate the last checkpoint if --resume is given and there is one; otherwise evaluate MODEL.WEIGHTS."""
     weights = (last_checkpoint(cfg.OUTPUT_DIR) if args.resume else "") or cfg.MODEL.WEIGHTS
     evaluate(cfg, build(cfg, weights), cfg.DATASETS.TEST, weights=weights, save_predictions=args.save_predictions)

@@ -2,10 +2,10 @@
 
   errseg web --weights errseg_base.pth
 
-The page is at http://127.0.0.1:7860. To let others in:
+The page is at http://127.0.0.1:7860. To open it to other machines:
   errseg web --host 0.0.0.0 --allow-host example.org --auth lab:password.txt
-What visitors send is kept in a temporary folder for some minutes. /healthz
-answers that the page runs. The page needs gradio: pip install 'errseg[web]'.
+Uploads are kept in a temporary folder for some minutes. /healthz tells whether
+the page runs. The page needs gradio: pip install 'errseg[web]'.
 """
 
 import argparse
@@ -15,27 +15,27 @@ from .parser import Parser
 
 
 def add_arguments(parser: Parser) -> None:
-    """Declare the options; those of ``Limits`` have its defaults."""
+    """Declare the options; the options of ``Limits`` have its defaults."""
     add = parser.add_argument
     add_model(parser)
-    add("--host", default="127.0.0.1", help="the address to listen at (default: %(default)s, this machine alone)")
+    add("--host", default="127.0.0.1", help="the address to listen at (default: %(default)s, only this machine)")
     add("--port", type=positive, default=7860, help="(default: %(default)s)")
     add(
         "--allow-host",
         action="append",
         default=[],
         metavar="NAME",
-        help="a further name of the page, such as that of a proxy; may be given several times",
+        help="a further host name of the page, such as that of a proxy; may be given several times",
     )
     add(
         "--auth",
         metavar="USER:FILE",
         help="ask for a user and a password (HTTP Basic: on a network, put a proxy with TLS before the page); FILE "
-        "holds the password in one line, and other users of the machine cannot read it (chmod 600)",
+        "holds the password in one line, and must not be readable by other users of the machine (chmod 600)",
     )
     limits = parser.add_argument_group("limits of a request")
-    limits.add_argument("--max-pixels", type=positive, metavar="N", help="pixels of a picture")
-    limits.add_argument("--max-names", type=positive, metavar="N", help="names of a vocabulary")
+    limits.add_argument("--max-pixels", type=positive, metavar="N", help="most pixels of a picture")
+    limits.add_argument("--max-names", type=positive, metavar="N", help="most names of a vocabulary")
     limits.add_argument("--keep-seconds", type=positive, metavar="N", help="seconds until an upload is deleted")
 
 

@@ -140,6 +140,6 @@ def _explain_parts(owner: str, labels: Sequence[str]) -> None:
     if parts:
         raise UsageError(
             f"{len(parts)} labels of the data set {owner} are masks of one class each, as Label Studio exports them "
-            f"(the first is {parts[0]}); python datasets/merge_label_studio.py MASKS EXPORT.json IMAGES --out LABELS "
+            f"(the first is {parts[0]}); errseg data merge-label-studio MASKS EXPORT.json IMAGES --out LABELS "
             "makes labels of them."
         )

@@ -1,4 +1,4 @@
-"""Models as files that run without errseg: ONNX, or torch.export's (tools/export.py)."""
+"""Export models to files that run without errseg: ONNX, or torch.export's format (``errseg export``)."""
 
 from .exporting import Exported, export_model
 from .formats import FORMATS, runner_of
@@ -6,4 +6,4 @@ from .pictures import PictureAgreement, agreement_on_pictures
 
 __all__ = ["FORMATS", "Exported", "PictureAgreement", "agreement_on_pictures", "export_model", "runner_of"]
 
-compare = agreement_on_pictures  # the former name
+compare = agreement_on_pictures  # the old name

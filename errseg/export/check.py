@@ -1,6 +1,6 @@
-"""The check of a written file: its labels of drawn pictures beside the model's, one and two pictures at a time.
+"""Check a written file: compare its labels of drawn pictures with the model's, for batches of one and two pictures.
 
-Shapes: N pictures of R x R pixels, T names that are asked for, D text dimension.
+Shapes: N pictures of R x R pixels, T names of the vocabulary, D text dimension.
 """
 
 import numpy as np
@@ -19,12 +19,12 @@ from .formats import Runner
 
 __all__ = ["LEAST_AGREEMENT", "agreement_on_drawings", "drawn_pictures", "labels_of_model"]
 
-LEAST_AGREEMENT = 0.999  # of the pixels
-OBJECTS = (3, 5)  # of each picture
+LEAST_AGREEMENT = 0.999  # share of the pixels
+OBJECTS = (3, 5)  # number of objects in each of the two pictures
 
 
 def drawn_pictures(resolution: int) -> np.ndarray:
-    """Two scenes of different content: (2, 3, R, R) uint8."""
+    """Two different scenes: (2, 3, R, R) uint8."""
     random = np.random.default_rng(0)
     scenes = [draw_scene(list(random.choice(SEEN, count, replace=False)), random).image for count in OBJECTS]
     sized = [Image.fromarray(scene).resize((resolution, resolution), Image.BILINEAR) for scene in scenes]
@@ -35,11 +35,11 @@ def drawn_pictures(resolution: int) -> np.ndarray:
 def labels_of_model(
     model: OpenVocabularySegmenter, images: np.ndarray, text: Tensor, num_classes: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The model's own labels and confidences, of one picture at a time.
+    """The labels and confidences of the model, for one picture at a time.
 
     Args:
         model: in evaluation mode.
-        images: (N, 3, R, R) uint8, of the size that the model is to see.
+        images: (N, 3, R, R) uint8, at the model's input size.
         text: (T, D) embeddings.
         num_classes: K.
 
@@ -64,20 +64,21 @@ def agreement_on_drawings(
     classes: tuple[int, ...] | None,
     resolution: int,
 ) -> float:
-    """The share of pixels that the file labels as the model does, the worst of several runs.
+    """The share of pixels to which the file and the model give the same label: the smallest of several runs.
 
-    The runs: two pictures at once, and one of them; for an open vocabulary, each with more than K names and with fewer.
+    The runs use a batch of two pictures, and a batch of one. With an open vocabulary, each is run with more than K
+    names and with at most K names.
 
     Args:
         run: the written file.
-        model: what it was made from.
-        text: (T, D) embeddings of the vocabulary, or of an example.
+        model: the model that the file was made from.
+        text: (T, D) embeddings of the vocabulary, or of an example vocabulary.
         num_classes: K.
         classes: the name of each row of ``text``; None where the file takes ``text`` as an input.
         resolution: R.
 
     Raises:
-        UsageError: it is less than ``LEAST_AGREEMENT``.
+        UsageError: the share is less than ``LEAST_AGREEMENT``.
     """
     images = drawn_pictures(resolution)
     texts = [text] if classes else _vocabularies(text, num_classes)
@@ -91,14 +92,14 @@ def agreement_on_drawings(
             shares.append(share_of_equal_pixels([labels], [expected[:count]]))
     if min(shares) < LEAST_AGREEMENT:
         raise UsageError(
-            f"the file labels only {min(shares):.2%} of the pixels as the model does ({LEAST_AGREEMENT:.1%} are asked "
-            "for), and was removed; give trained weights, float32, or another --format."
+            f"the file labels only {min(shares):.2%} of the pixels as the model does ({LEAST_AGREEMENT:.1%} are "
+            "required), and was removed; give trained weights, float32, or another --format."
         )
     return min(shares)
 
 
 def _vocabularies(text: Tensor, num_classes: int) -> list[Tensor]:
-    """Of the given rows and random ones: the given, then more than K and no more than K, where they are not that."""
+    """The given rows, and a second set: with random rows added, more than K; or with rows left out, fewer than K."""
     generator = torch.Generator().manual_seed(0)
     more = torch.nn.functional.normalize(torch.randn(num_classes + 3, text.shape[1], generator=generator), dim=-1)
     other = torch.cat([text, more]) if len(text) <= num_classes else text[: max(num_classes - 1, 2)]

@@ -1,4 +1,4 @@
-"""What is said of an exported model: preprocessing.json."""
+"""The description of an exported model: preprocessing.json."""
 
 import datetime
 from pathlib import Path
@@ -22,14 +22,14 @@ PIXELS = "0 to 255; planes of red, green and blue, each row by row from the top 
 def describe(
     model: OpenVocabularySegmenter, cfg: CfgNode, module: ExportModule, num_names: int, file: dict[str, Any]
 ) -> dict[str, Any]:
-    """Everything that a user of the file has to know, and where it came from.
+    """All that a user of the file needs to know, and the origin of the file.
 
     Args:
-        model: what was exported.
+        model: the exported model.
         cfg: its configuration.
-        module: what was traced.
-        num_names: of names.json.
-        file: what is known of the file: its format, name, opset, digest, agreement.
+        module: the traced module.
+        num_names: the number of names in names.json.
+        file: facts about the file: its format, name, opset, digest, agreement.
     """
     side, is_open = model.views.resolution, module.text is None
     return {
@@ -103,7 +103,7 @@ def _outputs(module: ExportModule, side: int) -> list[dict[str, Any]]:
 
 
 def _weights(model: OpenVocabularySegmenter, cfg: CfgNode) -> dict[str, str | None]:
-    """The file, without its folder, its digest, and that of the model's parameters themselves."""
+    """The name of the weight file without its folder, its digest, and the digest of the model's parameters."""
     path, clip = cfg.MODEL.WEIGHTS, cfg.MODEL.CLIP.PRETRAINED
     is_file = bool(path) and Path(path).is_file()
     random = f"none: random weights, and CLIP's {Path(clip).name}" if clip else "none: random weights"
@@ -115,7 +115,7 @@ def _weights(model: OpenVocabularySegmenter, cfg: CfgNode) -> dict[str, str | No
 
 
 def _config(cfg: CfgNode) -> dict[str, Any]:
-    """The keys that make the model, without anybody's folders."""
+    """The keys that define the model, without paths of folders."""
     content = as_data(cfg)
     model = {**content["MODEL"], "WEIGHTS": Path(cfg.MODEL.WEIGHTS).name}
     model["CLIP"] = {**model["CLIP"], **{key: Path(model["CLIP"][key]).name for key in ("NAME", "PRETRAINED")}}

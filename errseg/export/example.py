@@ -1,4 +1,4 @@
-"""The example beside an exported model: short, and without errseg."""
+"""The example program beside an exported model. It is short and does not need errseg."""
 
 from .formats import FORMATS
 from .graph import IMAGES, TEXT
@@ -38,7 +38,7 @@ RUN = {
     "    labels, scores = map(np.asarray, model(torch.from_numpy(images){text}))",
 }
 TEXT_ARGUMENT = {"onnx": f', "{TEXT}": text', "torch_export": ", torch.from_numpy(text)"}
-# Lines of an open vocabulary
+# Lines for an open vocabulary
 LOAD_TEXT = f'\ntext = np.load(folder / "{TEXT}.npy")  # float32, a row for each name; any two or more will do'
 MERGE = "\nlabels = np.array([names.index(name) for name in names])[labels]  # of synonyms, the first row"
 

@@ -1,4 +1,4 @@
-"""From a model with a vocabulary to a folder that runs without errseg: trace, write, compare, describe."""
+"""Export a model with a vocabulary to a folder that runs without errseg: trace, write, compare, describe."""
 
 import time
 from collections.abc import Callable
@@ -23,16 +23,16 @@ from .graph import TEXT, ExportModule, trace
 
 __all__ = ["Exported", "export_model"]
 
-LEAST_CLASSES = 16  # K of an open vocabulary whose example has few names: the paper's least
+LEAST_CLASSES = 16  # least K of an open vocabulary, for an example with few names; the smallest K of the paper
 
 
 class Exported(NamedTuple):
-    """What was written."""
+    """A written export."""
 
     folder: Path
     file: Path  # the model
-    size: int  # bytes, of the model's files
-    agreement: float  # share of the pixels that it labels as the model does
+    size: int  # bytes of the model's files
+    agreement: float  # share of the pixels with the same label as the model's
     seconds: float
     num_classes: int  # K
 
@@ -46,24 +46,25 @@ def export_model(
     overwrite: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> Exported:
-    """Write a model into a folder that needs no errseg: bytes of images in, label map and confidences out.
+    """Write a model into a folder that runs without errseg. Input: uint8 images. Output: label map and confidences.
 
-    The folder holds the model, names.json, preprocessing.json, example.py, and for an open vocabulary the segmenter's
-    own as an example, text_embeddings.npy. It is written whole, after the file has been compared with the model, or
-    not at all.
+    The folder holds the model, names.json, preprocessing.json and example.py. For an open vocabulary, it also holds
+    text_embeddings.npy, the segmenter's vocabulary as an example. The file is compared with the model first; the folder
+    is written completely or not at all.
 
     Args:
         segmenter: on the CPU, its vocabulary set; ``INPUT.RESOLUTION_TEST`` is the side of the images.
-        folder: a new one, or that of an earlier export, whose files are replaced.
+        folder: a new folder, or one with an earlier export, whose files are replaced.
         format: "onnx" or "torch_export".
-        open_vocabulary: text embeddings are an input, and labels are their rows; else the vocabulary is baked in.
-        num_classes: K of an open vocabulary; None for the segmenter's, or 16 where that is less.
-        overwrite: write into a folder that holds something else too; its other files stay.
-        say: takes a line on every step.
+        open_vocabulary: the text embeddings are an input, and labels are their rows. False: the vocabulary is part of
+            the file.
+        num_classes: K of an open vocabulary; None for the segmenter's K, but at least 16.
+        overwrite: write into a folder that holds other files too; they stay.
+        say: is called with a line of text at every step.
 
     Raises:
-        UsageError: the system cannot be exported, the format cannot hold this model, the folder is somebody else's, or
-            the file does not agree.
+        UsageError: the system cannot be exported, the format cannot hold this model, the folder holds other files, or
+            the labels of the file differ from the model's.
     """
     folder, start = Path(folder), time.perf_counter()
     model, vocabulary = segmenter.model, segmenter.vocabulary
@@ -107,7 +108,7 @@ def export_model(
 
 
 def _check_model(model: OpenVocabularySegmenter, format: str) -> None:
-    """Raise UsageError where the exported file could not be what the model is."""
+    """Raise UsageError where an exported file could not compute the same as the model."""
     if model.device.type != "cpu":
         raise UsageError(f"The model is on {model.device}; load it with device 'cpu' to export it.")
     if model.precision == "float16":

@@ -1,4 +1,4 @@
-"""An export is one folder, written beside its place first and moved there whole."""
+"""Write the folder of an export: first to a temporary folder, then moved to its place."""
 
 import json
 import os
@@ -11,14 +11,14 @@ from errseg.errors import UsageError
 
 __all__ = ["DESCRIPTION", "check_folder", "new_folder"]
 
-DESCRIPTION = "preprocessing.json"  # written last, so that a folder that has it is whole
+DESCRIPTION = "preprocessing.json"  # written last: a folder that has it is complete
 TEMPORARY = ".export.tmp"
-# Every file that an export may hold, whatever its kind
+# Every file that an export of any kind may hold
 FILES = ("model.onnx", "model.onnx.data", "model.pt2", "names.json", "text_embeddings.npy", "example.py", DESCRIPTION)
 
 
 def check_folder(folder: Path, overwrite: bool) -> None:
-    """Raise UsageError where a folder cannot be read, is a file, or holds something else than an export."""
+    """Raise UsageError where a folder cannot be read, is a file, or holds files that are not an export."""
     try:
         if folder.exists() and not folder.is_dir():
             raise UsageError(f"--out {folder} is a file; give a folder.")
@@ -31,18 +31,18 @@ def check_folder(folder: Path, overwrite: bool) -> None:
 
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
-    """Give a temporary folder whose files are in ``folder`` where all went well, and nowhere else.
+    """Give a temporary folder. At the end its files are moved to ``folder``; after an error they are deleted.
 
-    What an earlier export has left in ``folder`` goes; files that no export writes stay.
+    Files of an earlier export in ``folder`` are deleted; other files stay.
 
     Raises:
         UsageError: the folder cannot be written.
     """
     place = folder.resolve()
-    # Within a folder that is there, which may be a file system of its own, across which nothing is renamed
+    # Inside an existing folder: it may be a mounted file system, and a rename works only within one file system
     temporary = place / TEMPORARY if place.is_dir() else place.with_name(f".{place.name}{TEMPORARY}")
     try:
-        shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed
+        shutil.rmtree(temporary, ignore_errors=True)  # left by a killed process
         temporary.mkdir(parents=True)
         yield temporary
         _move(temporary, place)
@@ -61,7 +61,7 @@ def _move(temporary: Path, folder: Path) -> None:
     if not folder.exists():
         os.replace(temporary, folder)
         return
-    (folder / DESCRIPTION).unlink(missing_ok=True)  # a folder without it is no whole export
+    (folder / DESCRIPTION).unlink(missing_ok=True)  # a folder without it is an incomplete export
     for name in FILES:
         if (temporary / name).exists():
             os.replace(temporary / name, folder / name)

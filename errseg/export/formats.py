@@ -1,4 +1,4 @@
-"""The two formats: writing a traced program to a file, and running the file, each without errseg's help."""
+"""The two formats: write a traced program to a file, and run the file without errseg's code."""
 
 import importlib.util
 import logging
@@ -18,9 +18,9 @@ from .graph import IMAGES, LABELS, SCORES, TEXT
 
 __all__ = ["FORMATS", "Runner", "check_packages", "runner_of", "write_program"]
 
-FORMATS = {"onnx": "model.onnx", "torch_export": "model.pt2"}  # and the name of the file
+FORMATS = {"onnx": "model.onnx", "torch_export": "model.pt2"}  # format: name of the file
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
-ONE_FILE = 1_900_000_000  # bytes of weights that still fit into an ONNX file, whose limit is 2 GiB
+ONE_FILE = 1_900_000_000  # most bytes of weights in one ONNX file; the limit of the file is 2 GiB
 
 # (B, 3, R, R) uint8, and (T, D) float32 of an open vocabulary -> (B, R, R) labels and scores
 Runner = Callable[..., list[np.ndarray]]
@@ -39,19 +39,19 @@ def check_packages(format: str) -> None:
 
 
 def write_program(program: ExportedProgram, format: str, folder: Path) -> int | None:
-    """Write a program into a folder, under the format's name; weights that ONNX's one file cannot hold go beside it.
+    """Write a program into a folder, under the format's file name; weights too large for an ONNX file go beside it.
 
     Returns:
         The ONNX opset; None for torch.export.
 
     Raises:
-        UsageError: the converter to ONNX does not know a part of it.
+        UsageError: the ONNX converter cannot convert a part of the program.
     """
     path = folder / FORMATS[format]
     if format == "torch_export":
         try:
             torch.export.save(program, path)
-        except RuntimeError as error:  # what torch makes of a full disk
+        except RuntimeError as error:  # torch raises this for a full disk
             raise OSError(" ".join(str(error).split())[:200]) from error
         return None
     size = sum(tensor.nbytes for tensor in (*program.state_dict.values(), *program.constants.values()))
@@ -66,7 +66,7 @@ def write_program(program: ExportedProgram, format: str, folder: Path) -> int | 
                 custom_translation_table={torch.ops.aten.sort.stable: _stable_sort},
                 **names,
             )
-    except Exception as error:  # the converter's own kinds are many
+    except Exception as error:  # the converter raises many types
         reason = " ".join(str(error).split())[:300]
         raise UsageError(
             f"torch {torch.__version__} cannot turn this model into ONNX ({type(error).__name__}: {reason}); "
@@ -74,7 +74,7 @@ def write_program(program: ExportedProgram, format: str, folder: Path) -> int | 
         ) from error
     graph = converted.model.graph
     for part in (*graph, *graph.inputs, *graph.outputs, *(value for node in graph for value in node.outputs)):
-        part.metadata_props.clear()  # the exporter's notes on the source
+        part.metadata_props.clear()  # notes of the exporter on the source code
     converted.save(path, external_data=size > ONE_FILE)
     return converted.model.opset_imports[""]
 
@@ -100,7 +100,7 @@ def runner_of(path: Path, threads: int) -> Runner:
 
 
 def _stable_sort(x: Any, *, stable: bool | None = None, dim: int = -1, descending: bool = False) -> tuple[Any, Any]:
-    """torch.sort in ONNX, whose TopK puts the lower index first where values are equal."""
+    """torch.sort in ONNX; ONNX's TopK puts the lower index first where values are equal."""
     from onnxscript import opset18 as op
 
     size = op.Gather(op.Shape(x), op.Constant(value_ints=[dim]))
@@ -109,7 +109,7 @@ def _stable_sort(x: Any, *, stable: bool | None = None, dim: int = -1, descendin
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the converter's words on its own deprecations and rewritings."""
+    """Suppress the converter's messages about its own deprecations and rewriting."""
     logger = logging.getLogger("onnxscript")
     level = logger.level
     try:

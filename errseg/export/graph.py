@@ -1,6 +1,6 @@
-"""What is exported: from bytes to a label map, as one module that torch.export can trace, for any system.
+"""The exported module of any system: from uint8 images to label maps, in a form that torch.export can trace.
 
-Shapes: B images of R x R pixels, T names that are asked for, K of them kept, D text dimension.
+Shapes: B images of R x R pixels, T names of the vocabulary, K of them kept, D text dimension.
 """
 
 import torch
@@ -18,17 +18,17 @@ __all__ = ["IMAGES", "LABELS", "MOST_NAMES", "SCORES", "TEXT", "ExportModule", "
 
 IMAGES, TEXT = "images", "text_embeddings"  # inputs
 LABELS, SCORES = "labels", "scores"  # outputs
-MOST_NAMES = 1 << 20  # of an open vocabulary; int32 labels hold more, but nobody's memory does
+MOST_NAMES = 1 << 20  # limit of T with an open vocabulary; int32 labels could hold more, but memory cannot
 
 
 class ExportModule(nn.Module):
-    """Bytes in, labels and confidences out.
+    """Input: uint8 images. Output: labels and confidences.
 
     Args:
         model: in evaluation mode, its vocabulary set; its weights are shared.
         num_kept: K.
-        text: (T, D) embeddings that are baked in; None: they are an input, of any number of names.
-        classes: the class that each row of ``text`` stands for; labels are these. None: labels are rows.
+        text: (T, D) embeddings that become part of the module; None: they are an input, of any number of names.
+        classes: the class that each row of ``text`` belongs to; labels are classes. None: labels are rows.
     """
 
     def __init__(
@@ -60,12 +60,12 @@ class ExportModule(nn.Module):
 
 
 def label_dtype(num_names: int) -> torch.dtype:
-    """The smallest integers that images of labels come in."""
+    """The smallest integer type for label images of this many names."""
     return torch.uint8 if num_names <= 1 << 8 else torch.uint16 if num_names <= 1 << 16 else torch.int32
 
 
 def trace(module: ExportModule, resolution: int) -> ExportedProgram:
-    """The program of a module: any number of images, and of names where they are an input.
+    """Trace a module, for any number of images, and for any number of names where they are an input.
 
     Raises:
         UsageError: torch's exporter cannot trace it.
@@ -75,11 +75,11 @@ def trace(module: ExportModule, resolution: int) -> ExportedProgram:
     if module.text is None:
         text = torch.ones(module.num_kept + 5, module.embed_dim)
         arguments, shapes = (images, text), (*shapes, {0: Dim("names", min=2, max=MOST_NAMES)})
-        options["prefer_deferred_runtime_asserts_over_guards"] = True  # T <= K and T > K in one program
+        options["prefer_deferred_runtime_asserts_over_guards"] = True  # so that one program serves T <= K and T > K
     try:
         with torch.no_grad():
             program = torch.export.export(module, arguments, dynamic_shapes=shapes, strict=False, **options)
-    except Exception as error:  # the exporter's own kinds are many
+    except Exception as error:  # the exporter raises many types
         reason = " ".join(str(error).split())[:300]
         raise UsageError(
             f"torch {torch.__version__} cannot export this model ({type(error).__name__}: {reason}); use torch 2.11."

@@ -1,4 +1,4 @@
-"""An exported file beside its model on a user's pictures: the share of equal labels, and the time of both."""
+"""Compare an exported file with its model on a user's pictures: the share of equal labels, and the times."""
 
 import statistics
 import time
@@ -15,15 +15,15 @@ from .formats import Runner
 
 __all__ = ["PictureAgreement", "agreement_on_pictures"]
 
-PAUSE = 0.1  # seconds, in which the threads of onnxruntime stop waiting actively for more to do
+PAUSE = 0.1  # seconds; onnxruntime's threads stop their busy waiting in that time
 
 
 class PictureAgreement(NamedTuple):
-    """How a written file labels some pictures, beside its model."""
+    """The agreement of a written file with its model on some pictures, and the times."""
 
-    agreement: list[float]  # of each picture, the share of its pixels that the file labels as the segmenter does
-    file_seconds: list[float]  # from each picture in memory to its label map
-    own_seconds: list[float]  # the segmenter's, taken in turns with the file's
+    agreement: list[float]  # for each picture, the share of pixels with the same label as the segmenter's
+    file_seconds: list[float]  # from a picture in memory to its label map, for each picture
+    own_seconds: list[float]  # of the segmenter; both take turns
 
     def __str__(self) -> str:
         count = len(self.agreement)
@@ -38,16 +38,16 @@ class PictureAgreement(NamedTuple):
 def agreement_on_pictures(
     run: Runner, segmenter: Segmenter, pictures: Iterable[Any], open_vocabulary: bool = False
 ) -> PictureAgreement:
-    """Label pictures by a written file, used as its example.py does, and by the model that it was made from.
+    """Label pictures with a written file, used as in its example.py, and with the model that it was made from.
 
-    The file sees a plain resize to R x R, and its labels are resized by nearest neighbour; the segmenter resizes as an
-    evaluation does, and scores rather than labels. The first picture goes through both once more, untimed.
+    The file gets the picture resized to R x R, and its labels are resized by nearest neighbour. The segmenter resizes
+    as in an evaluation, and it resizes scores, not labels. Both label the first picture once more before it is timed.
 
     Args:
         run: the written file.
-        segmenter: with the vocabulary, and the K, of the file.
-        pictures: at least one, each as ``Segmenter`` takes it.
-        open_vocabulary: the file takes the embeddings of the segmenter's vocabulary beside the images.
+        segmenter: has the vocabulary and the K of the file.
+        pictures: at least one, in a form that ``Segmenter`` accepts.
+        open_vocabulary: the file takes the embeddings of the segmenter's vocabulary as a second input.
 
     Raises:
         UsageError: a picture cannot be read.
@@ -82,5 +82,5 @@ def _timed(call: Callable[[Any], Any], picture: Any) -> tuple[Any, float]:
 
 
 def _seconds(times: list[float]) -> str:
-    """Median and range."""
+    """The median and the range of times."""
     return f"{statistics.median(times):.3g} s ({min(times):.3g} – {max(times):.3g})"

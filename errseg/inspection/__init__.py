@@ -1,4 +1,4 @@
-"""What the model does with a picture: arrays first, figures second."""
+"""Look inside a model while it segments a picture: compute arrays, then draw figures from them."""
 
 from .arrays import Attention, ClassAttention, Guidance, Inspection, Ranking, SpatialAttention
 from .files import save_inspection

@@ -1,4 +1,4 @@
-"""The figures of an inspection, and the arrays behind them, as files."""
+"""Write the figures of an inspection, and the arrays behind them, to files."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -34,29 +34,29 @@ def save_inspection(
     at_point: bool = False,
     arrays: bool = False,
 ) -> list[Path]:
-    """Write ``<stem>_cost.png``, ``_crm``, ``_attention``, ``_class_attention`` and ``_guidance``, those there are.
+    """Write ``<stem>_cost.png``, ``_crm``, ``_attention``, ``_class_attention`` and ``_guidance``, where there is one.
 
     Args:
         inspection: what to draw.
-        folder: made where it is missing; files of these names are replaced.
-        stem: of the file names.
-        formats: of "png", "pdf" and "svg".
-        head: of the attention, from 1; None for the mean of all.
-        at_point: CFM's attention at the inspection's point; else the mean over all locations.
+        folder: is made if it is missing; files of these names are replaced.
+        stem: the beginning of the file names.
+        formats: one or several of "png", "pdf" and "svg".
+        head: the attention head, from 1; None for the mean of all heads.
+        at_point: draw CFM's attention at the inspection's point; False: the mean over all locations.
         arrays: write the arrays behind each figure as ``.npz`` too.
 
     Returns:
         The files.
 
     Raises:
-        UsageError: an unknown format, no such head, or a folder that cannot be written.
+        UsageError: a format is unknown, there is no such head, or the folder cannot be written.
     """
     for ending in formats:
         if ending not in FORMATS:
-            raise UsageError(f"format {ending!r} is none of {', '.join(FORMATS)}; give one or some of these.")
+            raise UsageError(f"format {ending!r} is not one of {', '.join(FORMATS)}; give one or several of these.")
     folder, written = Path(folder), []
     with plain_style(inspection.names):
-        for name, figure in list(figures_of(inspection, head, at_point)):  # all are drawn before one is written
+        for name, figure in list(figures_of(inspection, head, at_point)):  # draw all figures before any file is written
             for ending in formats:
                 save_figure(figure, folder / f"{stem}_{name}.{ending}")
                 written.append(folder / f"{stem}_{name}.{ending}")
@@ -68,9 +68,9 @@ def save_inspection(
 
 
 def figures_of(inspection: Inspection, head: int | None = None, at_point: bool = False) -> Iterator[tuple[str, Figure]]:
-    """Name and figure of each part of an inspection; see ``save_inspection``. To be used within ``plain_style``."""
+    """Name and figure of each part of an inspection; see ``save_inspection``. Call it within ``plain_style``."""
     attention = inspection.attention
-    if attention is not None:  # a head that is not there is refused before anything is drawn
+    if attention is not None:  # refuse a missing head before anything is drawn
         of_head(attention.spatial.weights if attention.spatial else attention.classes.mean, head)
     if inspection.cost is not None:
         yield "cost", draw_cost(inspection)
@@ -85,7 +85,7 @@ def figures_of(inspection: Inspection, head: int | None = None, at_point: bool =
 
 
 def arrays_of(inspection: Inspection) -> dict[str, dict[str, np.ndarray]]:
-    """For each figure's name its arrays by name, with "names" (T,), "labels" (H, W) and "kept" (K,) in each."""
+    """The arrays of each figure, by the figure's name; each has "names" (T,), "labels" (H, W) and "kept" (K,)."""
     found: dict[str, dict[str, np.ndarray]] = {}
     if inspection.cost is not None:
         found["cost"] = {**inspection.cost, "shown": np.array(inspection.shown)}

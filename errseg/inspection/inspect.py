@@ -21,8 +21,8 @@ from .arrays import Attention, ClassAttention, Guidance, Inspection, Ranking, Sp
 
 __all__ = ["PARTS", "inspect"]
 
-PARTS = ("cost", "crm", "attention", "guidance")  # the panels that there are figures of
-SHOWN = 4  # names, where nobody asks for some
+PARTS = ("cost", "crm", "attention", "guidance")  # the panels that have figures
+SHOWN = 4  # number of names shown by default
 
 
 class Run(NamedTuple):
@@ -43,22 +43,22 @@ def inspect(
     point: tuple[int, int] | None = None,
     layer: int | None = None,
 ) -> Inspection:
-    """Look into a model while it segments a picture. The model stays as it is, and so do its predictions.
+    """Look into a model while it segments a picture. The model and its predictions do not change.
 
-    The model sees the whole picture once, whatever ``TEST.*`` says of scales, mirrors and windows.
+    The model sees the whole picture once: scales, mirrors and windows of ``TEST.*`` are ignored.
 
     Args:
-        segmenter: with a vocabulary.
+        segmenter: has a vocabulary.
         image: a path, PIL image, or (H, W, 3) uint8 RGB.
-        what: of "cost", "crm", "attention" and "guidance"; None for all that the model has.
-        show: names to show; none: the largest, and for spatial attention the name that wins at the point.
-        point: (x, y) in pixels of the picture, from where attention looks; None for the most confident pixel of the
-            largest name, of the first in ``show`` where that wins pixels.
-        layer: of those with attention (ERR-Seg: of ESCF), from 1; None for the last.
+        what: some of "cost", "crm", "attention" and "guidance"; None for all that the model has.
+        show: names to show; empty: the largest, and for spatial attention the name that wins at the point.
+        point: (x, y) in pixels of the picture, the query of the attention; None for the most confident pixel of the
+            first name of ``show`` that wins pixels, or else of the name with the largest area.
+        layer: the number of a layer with attention (ERR-Seg: of ESCF), from 1; None for the last.
 
     Raises:
-        UsageError: the system cannot be inspected, the model has no such part, the vocabulary no such name, or the
-            picture no such point.
+        UsageError: the system cannot be inspected, or the model does not have the part, the vocabulary a name, or the
+            picture the point.
     """
     model = segmenter.model
     system = system_of_model(model)
@@ -103,14 +103,14 @@ def _wanted(model: nn.Module, panels: Mapping[str, Panel], what: Sequence[str] |
     absent = {name: panel.absent(model) for name, panel in known.items()}
     for name in what or ():
         if name not in known:
-            raise UsageError(f"what = {name!r} is nothing that can be shown; give some of {', '.join(known)}.")
+            raise UsageError(f"what = {name!r} cannot be shown; give some of {', '.join(known)}.")
         if absent[name]:
             raise UsageError(f"what = {name!r}: {absent[name]}; leave it out.")
     return {name: known[name] for name in what or known if not absent[name]}
 
 
 def _layer(model: nn.Module, panel: Panel, number: int | None) -> int:
-    """The number of the layer that was asked for, from 1; None: the last."""
+    """The number of the requested layer, from 1; None: the last."""
     count = panel.num_layers(model)
     if number is not None and not 1 <= number <= count:
         raise UsageError(f"layer {number}: the model has the layers 1 to {count}; give one of them.")
@@ -118,7 +118,7 @@ def _layer(model: nn.Module, panel: Panel, number: int | None) -> int:
 
 
 def _run(model: OpenVocabularySegmenter, encoded: EncodedNames, inputs: dict, panels: Mapping[str, Panel]) -> Run:
-    """Run the model on one image, seen as a whole, and keep what passes at the taps of the panels."""
+    """Run the model on one image, seen as a whole, and keep the values at the taps of the panels."""
     view, taps = _whole_view(model, inputs), taps_of(model)
     with watch(model, {tap for panel in panels.values() for tap in panel.taps if tap in taps}) as seen:
         prediction = model.segment(model.see(inputs["image"], view), encoded.text, encoded.num_kept)
@@ -133,7 +133,7 @@ def _whole_view(model: OpenVocabularySegmenter, inputs: dict) -> View:
 
 
 def _ids(segmenter: Segmenter, show: Sequence[str]) -> tuple[int, ...]:
-    """Ids of names among those that the model is asked for; a class with synonyms stands for all of them."""
+    """The ids of names in the vocabulary; a class with synonyms gives the ids of all of them."""
     prompts = {name.strip().lower(): (index,) for index, name in enumerate(segmenter.encoded.names)}
     for index, name in enumerate(segmenter.names):
         own = tuple(i for i, owner in enumerate(segmenter.vocabulary.prompt_classes) if owner == index)
@@ -164,7 +164,7 @@ def _largest(labels: np.ndarray) -> tuple[int, ...]:
 
 
 def _most_confident(run: Run, shown: Sequence[int]) -> tuple[int, int]:
-    """(x, y) of the most confident pixel of the first name shown that wins pixels, else of the largest."""
+    """(x, y) of the most confident pixel of the first shown name that wins pixels, else of the largest name."""
     largest = _largest(run.labels)
     name = next((index for index in shown if index in largest), largest[0])
     inside = np.where(run.labels == name, run.confidence, -1)
@@ -181,7 +181,7 @@ def _guidance(image: Tensor | None, text: Tensor | None, decoder: Mapping[str, T
 
 
 def _attention(model: nn.Module, panel: Panel, run: Run, request: Request) -> Attention:
-    """With the names kept, and with every name, unless that is the same."""
+    """The attention with the names kept, and with every name where CRM drops some."""
     num_names, (height, width) = len(request.text), run.labels.shape
     runs = [panel.show(model, run.seen, request)]
     if request.num_kept < num_names:
@@ -211,5 +211,5 @@ def _classes(layer: LayerAttention) -> ClassAttention | None:
 
 
 def _array(x: Tensor) -> np.ndarray:
-    """A tensor as numpy; floating-point ones in float32."""
+    """A tensor as a numpy array; floating-point numbers become float32."""
     return (x.float() if x.is_floating_point() else x).cpu().numpy()

@@ -1,4 +1,4 @@
-"""The point from which attention looks, as somebody writes or clicks it."""
+"""The query point of the attention: read it from text, or from a click."""
 
 import os
 import sys
@@ -16,12 +16,12 @@ def read_point(text: str) -> tuple[int, int]:
     """``X,Y`` -> (x, y).
 
     Raises:
-        UsageError: it is something else.
+        UsageError: the text has another form.
     """
     try:
         x, y = (int(part) for part in text.split(","))
     except ValueError:
-        raise UsageError(f"--point {text!r} is no place; give X,Y in whole pixels of the picture, or click.") from None
+        raise UsageError(f"--point {text!r} is no point; give X,Y in whole pixels of the picture, or click.") from None
     return x, y
 
 
@@ -29,13 +29,13 @@ def click_point(picture: np.ndarray) -> tuple[int, int]:
     """Show a picture (H, W, 3) in a window, and wait for a click.
 
     Raises:
-        UsageError: there is no display, matplotlib has no window to open, or the window was closed without a click.
+        UsageError: there is no display, matplotlib cannot open a window, or the window was closed without a click.
     """
     pyplot = _interactive_pyplot()
     figure, axes = pyplot.subplots(layout="constrained")
     height, width = picture.shape[:2]
     axes.imshow(picture, extent=(0, width, height, 0))
-    axes.set(title="Click the point from which attention looks.", xticks=[], yticks=[])
+    axes.set(title="Click the query point of the attention.", xticks=[], yticks=[])
     clicks = figure.ginput(1, timeout=0)
     pyplot.close(figure)
     if not clicks:

@@ -1,4 +1,4 @@
-"""What attention does over several pictures: the figures' numbers, averaged."""
+"""The numbers of the attention figures, averaged over several pictures."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from .figures import of_head
 
 __all__ = ["attention_measures", "summarize"]
 
-SENTENCES = {  # of a measure with CRM and without
+SENTENCES = {  # for each measure, its values with CRM and without
     "reach": "SFM's attention reaches {:.1f} pixels with CRM and {:.1f} without",
     "inside": "the names that win pixels give themselves and each other {:.1f} % of CFM's attention with CRM and "
     "{:.1f} % without",
@@ -20,14 +20,14 @@ def attention_measures(inspection: Inspection, head: int | None = None, at_point
     """The numbers under the attention figures of one picture.
 
     Args:
-        inspection: with attention.
-        head: from 1; None for the mean of all.
-        at_point: CFM's attention at the point; else the mean over all locations.
+        inspection: has attention.
+        head: from 1; None for the mean of all heads.
+        at_point: measure CFM's attention at the point; False: the mean over all locations.
 
     Returns:
-        Those that the model has of "reach": the mean distance of SFM's attention from the point, in pixels, for the
-        first name shown that CRM kept; "inside": the share of CFM's attention that the names that win pixels give
-        themselves and each other, in per cent; "reach_all" and "inside_all": the same where CRM drops no name.
+        The measures that the model has. "reach": the mean distance of SFM's attention from the point, in pixels, for
+        the first shown name that CRM kept. "inside": the share of their attention in CFM that the names that win pixels
+        give to themselves and each other, in per cent. "reach_all", "inside_all": the same with every name kept.
 
     Raises:
         UsageError: there is no such head.
@@ -45,7 +45,7 @@ def attention_measures(inspection: Inspection, head: int | None = None, at_point
 
 
 def summarize(measures: Sequence[dict[str, float]]) -> list[str]:
-    """A sentence for each kind of attention: its means over the pictures where CRM drops names."""
+    """One sentence for each kind of attention: the means over the pictures where CRM drops names."""
     sentences = []
     for key, text in SENTENCES.items():
         found = [(each[key], each[f"{key}_all"]) for each in measures if key in each and f"{key}_all" in each]

@@ -69,7 +69,7 @@ def test_a_system_is_measured_by_its_record(cfg, monkeypatch):
     [row] = make_rows(measure.measure(cases, cfg, repeats=1, memory=False), cfg)
     assert row["num_classes_kept"] == 40 and list(row["parts_s"]) == ["output"]
     assert row["gmacs"] > 0 and row["escf_gmacs"] is None
-    with pytest.raises(UsageError, match="--paper-table 10 is ERR-Seg's"):
+    with pytest.raises(UsageError, match="--paper-table 10 is for ERR-Seg"):
         TABLE10[0].apply(cfg)
 
 

@@ -138,7 +138,7 @@ def test_a_set_that_is_not_ours_is_refused(check, tiny_datasets):
         status, _, err = check("foreign")
     finally:
         DatasetCatalog.remove("foreign")
-    assert status == 2 and "foreign is none of errseg's data sets" in err
+    assert status == 2 and "foreign is not one of errseg's data sets" in err
 
 
 def test_a_set_asked_for_twice_is_checked_once(check, yaml_file):

@@ -223,7 +223,7 @@ def test_ctrl_c_leaves_whole_files_and_says_how_to_go_on(many, tmp_path, predict
 
     monkeypatch.setattr(Result, "save", interrupted)
     status, out, err = predict(many)
-    assert status == 130 and err.splitlines()[-1] == "Interrupted: the same command goes on from here."
+    assert status == 130 and err.splitlines()[-1] == "Interrupted: the same command continues from here."
     assert 6 <= len(calls) < 20 and f"done    {len(calls)}" in out
     check_whole(tmp_path / "out", len(calls))
     before = len(calls)

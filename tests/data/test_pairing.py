@@ -106,5 +106,7 @@ def test_a_mask_for_each_class_is_explained(tmp_path):
     for name in ("images/a.jpg", "labels/task-1-annotation-2-by-1-tag-crack-0.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    with pytest.raises(UsageError, match="1 labels of .*my.yaml are masks of one class each.*merge_label_studio.py"):
+    with pytest.raises(
+        UsageError, match="1 labels of .*my.yaml are masks of one class each.*errseg data merge-label-studio"
+    ):
         pair_files("my.yaml", tmp_path / "images", tmp_path / "labels")

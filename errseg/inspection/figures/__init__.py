@@ -1,4 +1,6 @@
-"""Figures of an inspection that could stand in a paper: vector formats, one style, colours for the colour-blind."""
+"""Figures of an inspection, fit for a paper: vector formats, one style, colours that colour-blind readers can tell
+apart.
+"""
 
 from .attention import draw_class_attention, draw_spatial_attention, of_head
 from .cost import draw_cost

@@ -24,12 +24,12 @@ from .style import (
 
 __all__ = ["draw_class_attention", "draw_spatial_attention", "of_head"]
 
-NARROWEST, WIDEST = 1.7, 2.4  # inches of a panel: tall pictures get the narrow ones
+NARROWEST, WIDEST = 1.7, 2.4  # width of a panel in inches; tall pictures get narrow panels
 MOST_ROWS, MOST_COLUMNS = 8, 12  # classes of the matrix
 
 
 def of_head(weights: np.ndarray, head: int | None) -> np.ndarray:
-    """Attention of one head, from 1, or the mean of all: (..., heads, i, j) -> (..., i, j).
+    """The attention of one head (from 1), or the mean of all heads (None): (..., heads, i, j) -> (..., i, j).
 
     Raises:
         UsageError: there is no such head.
@@ -43,9 +43,9 @@ def of_head(weights: np.ndarray, head: int | None) -> np.ndarray:
 
 
 def draw_spatial_attention(inspection: Inspection, head: int | None = None) -> Figure:
-    """A row for each name shown: the picture with the point, and the attention with and without CRM.
+    """Draw a row for each name shown: the picture with the point, and the attention with and without CRM.
 
-    Attention is drawn in multiples of what each cell would have if all had the same.
+    Attention is drawn as a multiple of uniform attention, where all cells have the same share.
     """
     attention, picture = inspection.attention, inspection.image
     runs = [run for run in (attention.spatial, attention.spatial_all) if run is not None]
@@ -61,7 +61,7 @@ def draw_spatial_attention(inspection: Inspection, head: int | None = None) -> F
     image = None
     for row, index in enumerate(names):
         show_picture(axes[row, 0], picture, "picture" if row == 0 else "")
-        axes[row, 0].set_xlabel(labels[index], labelpad=2)  # lying, for a flat picture has no room beside it
+        axes[row, 0].set_xlabel(labels[index], labelpad=2)  # horizontal: beside a flat picture there is no room
         for place, (run, found) in enumerate(zip(runs, maps, strict=True), 1):
             panel = axes[row, place]
             title = titles[place - 1] if row == 0 else ""
@@ -101,7 +101,7 @@ def _caption(inspection: Inspection, run: SpatialAttention, head: int | None) ->
         f"point; of uniform attention {_length(uniform, inspection.image)}. Outline: where the name wins."
     )
     if attention.layer == 1 and attention.spatial_all is not None:
-        text += " In layer 1 no name has seen the others yet, so that CRM makes no difference."
+        text += " In layer 1 no name has seen the others yet, so CRM makes no difference."
     return text
 
 
@@ -126,12 +126,12 @@ def _outline(axes: Axes, mask: np.ndarray) -> None:
 
 
 def draw_class_attention(inspection: Inspection, head: int | None = None, at_point: bool = False) -> Figure:
-    """Matrices, with and without CRM: what the largest names (rows) attend to (columns), in per cent.
+    """Draw matrices, with and without CRM: how much the largest names (rows) attend to others (columns), in per cent.
 
     Args:
-        inspection: with attention.
-        head: from 1; None: the mean of all.
-        at_point: at the location of the point; else the mean over all locations.
+        inspection: has attention.
+        head: from 1; None: the mean of all heads.
+        at_point: the attention at the location of the point; False: the mean over all locations.
     """
     attention, labels = inspection.attention, short(inspection.names)
     runs = [run for run in (attention.classes, attention.classes_all) if run is not None]
@@ -166,7 +166,7 @@ def draw_class_attention(inspection: Inspection, head: int | None = None, at_poi
 
 
 def _columns(run: ClassAttention, weights: np.ndarray, rows: np.ndarray) -> list[int]:
-    """Ids of the columns: the rows' own, then what they attend to most."""
+    """Ids of the columns: first those of the rows, then the classes that the rows attend to most."""
     slots = [int(np.flatnonzero(run.classes == index)[0]) for index in rows]
     most = run.classes[np.argsort(-weights[slots].mean(0), kind="stable")]
     own = rows.tolist()
@@ -174,7 +174,7 @@ def _columns(run: ClassAttention, weights: np.ndarray, rows: np.ndarray) -> list
 
 
 def _shares(run: ClassAttention, weights: np.ndarray, rows: np.ndarray, columns: list[int]) -> np.ndarray:
-    """(rows, columns + 1): the last column is everything else."""
+    """The shares (rows, columns + 1); the last column is the sum over all other classes."""
     slot = {index: place for place, index in enumerate(run.classes.tolist())}
     chosen = weights[[slot[index] for index in rows.tolist()]][:, [slot[index] for index in columns]]
     return np.concatenate([chosen, 1 - chosen.sum(1, keepdims=True)], axis=1).clip(0)

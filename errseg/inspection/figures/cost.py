@@ -1,4 +1,4 @@
-"""Cost maps: the cosine of every location and a name, at both scales (Eq. 3)."""
+"""Cost maps: the cosine between every location and a name, at both scales (Eq. 3)."""
 
 from matplotlib.figure import Figure
 
@@ -9,12 +9,12 @@ from .style import MAPS, add_caption, close_gaps, counted, grid_height, new_figu
 
 __all__ = ["draw_cost"]
 
-IN_A_ROW = 4  # names beside the picture
+IN_A_ROW = 4  # number of names beside the picture
 STRIDES = {"E16": "stride 16", "E32": "stride 32"}
 
 
 def draw_cost(inspection: Inspection) -> Figure:
-    """The cost maps of the names shown, a row for each scale, on one scale of colours; beside them the picture."""
+    """Draw the picture and the cost maps of the names shown: a row for each scale, one colour scale for all maps."""
     maps, shown, picture = inspection.cost, inspection.shown, inspection.image
     scales, columns = list(maps), 1 + min(len(shown), IN_A_ROW)
     blocks = [shown[start : start + IN_A_ROW] for start in range(0, len(shown), IN_A_ROW)]

@@ -1,4 +1,4 @@
-"""CRM's ranking: which names it keeps, and by how much."""
+"""CRM's ranking: the names that it keeps, and the scores of all names."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,12 +14,12 @@ __all__ = ["draw_crm", "ranks_to_show"]
 
 WON, KEPT, DROPPED, CUT = "#0072b2", "#8ecae6", "#c4c4c4", "#d55e00"
 MOST_BARS = 40
-BEYOND = 8  # names shown behind the cut
-CURVE = 2.8  # height of the curve, in inches
+BEYOND = 8  # number of names shown after the cut
+CURVE = 2.8  # height of the curve's panel, in inches
 
 
 def draw_crm(inspection: Inspection) -> Figure:
-    """Left: the scores of the names around the cut at K, as bars. Right: the scores of all names by rank."""
+    """Draw the scores of the names around the cut at K as bars (left), and of all names by rank as a curve (right)."""
     ranking = inspection.crm
     won = set(inspection.winners.tolist())
     kept = set(ranking.kept.tolist())
@@ -48,7 +48,7 @@ def draw_crm(inspection: Inspection) -> Figure:
 
 
 def ranks_to_show(count: int, kept: int) -> list[int]:
-    """Ranks, from 0, that have a bar: all up to a little behind K, or the best and those around K."""
+    """The ranks, from 0, that get a bar: all up to a few after K, or the best ones and those around K."""
     last = min(count, kept + BEYOND)
     if last <= MOST_BARS:
         return list(range(last))
@@ -107,6 +107,6 @@ def _caption(inspection: Inspection, won: int, unscored: int) -> str:
         text = f"K = {ranking.num_classes} covers the vocabulary of {counted(count)}: CRM drops none; {won} of them win"
         text += " pixels."
     if unscored:
-        are = "is nowhere among the best and has" if unscored == 1 else "are nowhere among the best and have"
+        are = "is never among the best and has" if unscored == 1 else "are never among the best and have"
         text += f" {counted(unscored)} {are} no points."
     return text

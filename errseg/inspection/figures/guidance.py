@@ -1,4 +1,4 @@
-"""The features of image and text that guide ESCF and GUD."""
+"""The image and text features that guide ESCF and GUD."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,13 +21,14 @@ from .style import (
 __all__ = ["draw_guidance", "principal_colours"]
 
 MOST_NAMES = 10
-LINES = 14  # of small type beside a square panel
+LINES = 14  # lines of small type beside a square panel
 STRIDES = {"os16": "GUD, stage 1", "os8": "GUD, stage 2", "os4": "GUD, stage 3"}
 
 
 def draw_guidance(inspection: Inspection) -> Figure:
-    """Above: each guiding map's first three principal components as colours. Below: the mean of its channels, and how
-    alike the names look to CFM."""
+    """Draw the first three principal components of each guiding map as colours (first row), the mean of its channels
+    (second row), and the similarity of the names' text guidance.
+    """
     guidance, picture = inspection.guidance, inspection.image
     maps = {} if guidance.image is None else {"ESCF (SFM)": guidance.image}
     maps |= {STRIDES[name]: x for name, x in guidance.decoder.items()}
@@ -54,7 +55,7 @@ def draw_guidance(inspection: Inspection) -> Figure:
 
 
 def principal_colours(x: np.ndarray) -> np.ndarray:
-    """A map's first three principal components as red, green and blue: (C, h, w) -> (h, w, 3) in [0, 1].
+    """The first three principal components of a map as red, green and blue: (C, h, w) -> (h, w, 3) in [0, 1].
 
     Each component runs from its 1st to its 99th percentile; its sign is such that the largest weight is positive.
     """
@@ -71,10 +72,10 @@ def principal_colours(x: np.ndarray) -> np.ndarray:
 
 
 def _text(axes: Axes, inspection: Inspection) -> None:
-    """Cosines of the text guidance of the largest names."""
+    """Draw the cosines between the text guidance of the largest names."""
     kept, text = inspection.kept, inspection.guidance.text
     height, width = inspection.image.shape[:2]
-    most = min(max(round(LINES * height / width), 2), MOST_NAMES)  # names that have room beside a flat panel
+    most = min(max(round(LINES * height / width), 2), MOST_NAMES)  # as many names as fit beside a flat panel
     ids = [index for index in inspection.winners.tolist() if index in kept][:most]
     rows = text[[kept.tolist().index(index) for index in ids]]
     rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)

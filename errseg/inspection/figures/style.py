@@ -1,4 +1,4 @@
-"""What the figures share: sizes, type, colours, names, captions."""
+"""What all figures share: sizes, fonts, colours, names, captions."""
 
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
@@ -38,11 +38,11 @@ __all__ = [
 ]
 
 FORMATS = ("png", "pdf", "svg")
-WIDTH = 7.2  # inches, two columns of a paper
+WIDTH = 7.2  # inches, the width of two columns of a paper
 DPI = 200
 LONGEST_NAME = 24
-LARGEST_PICTURE = 640  # pixels of the longer side, as pictures stand in a figure
-MAPS, SEQUENTIAL = "viridis", "magma"  # even steps, for the colour-blind too
+LARGEST_PICTURE = 640  # pixels of the longer side of a picture in a figure
+MAPS, SEQUENTIAL = "viridis", "magma"  # perceptually uniform, also for colour-blind readers
 STYLE = {
     "font.size": 8,
     "axes.titlesize": 8,
@@ -53,19 +53,19 @@ STYLE = {
     "axes.linewidth": 0.6,
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
-    "pdf.fonttype": 42,  # text stays text
-    "svg.fonttype": "path",  # the same on machines without the font
-    "svg.hashsalt": "errseg",  # the same file for the same figure
-    "text.parse_math": False,  # a dollar in a name is a dollar
+    "pdf.fonttype": 42,  # text is stored as text
+    "svg.fonttype": "path",  # looks the same on machines without the font
+    "svg.hashsalt": "errseg",  # the same figure gives the same file
+    "text.parse_math": False,  # a dollar sign in a name is no formula
 }
 
 
 @contextmanager
 def plain_style(texts: Iterable[str] = ()) -> Iterator[None]:
-    """Draw and save figures in here.
+    """Draw and save figures within this context.
 
     Args:
-        texts: names that may have letters which DejaVu Sans lacks.
+        texts: names that may have letters that DejaVu Sans lacks.
     """
     paths = sorted({font_of(letter) for letter in set("".join(texts)) if letter.isprintable()} - {OWN, None})
     with matplotlib.rc_context({**STYLE, "font.family": ["DejaVu Sans", *map(_family, paths)]}):
@@ -74,25 +74,25 @@ def plain_style(texts: Iterable[str] = ()) -> Iterator[None]:
 
 @cache
 def _family(path: str) -> str:
-    """A font file's name, by which matplotlib knows it from here on."""
+    """The family name of a font file, which matplotlib knows after this call."""
     fontManager.addfont(path)
     return FontProperties(fname=path).get_name()
 
 
 def new_figure(height: float, width: float = WIDTH) -> Figure:
-    """A figure that no pyplot knows, in inches."""
+    """A new figure that pyplot does not manage; sizes in inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def grid_height(picture: np.ndarray, rows: int, columns: int, width: float = WIDTH, extra: float = 0.45) -> float:
-    """The height of a figure of so many pictures, in inches: with ``extra`` for each row's title and gap."""
+    """The height in inches of a figure with a grid of pictures; ``extra`` is added for each row's title and gap."""
     return rows * (width / columns * picture.shape[0] / picture.shape[1] + extra)
 
 
 def add_caption(figure: Figure, text: str) -> None:
-    """Lines of small type below a figure, which grows by them."""
+    """Add lines of small type below a figure, and make the figure higher by them."""
     width, height = figure.get_size_inches()
     text = text.replace(" %", "\N{NO-BREAK SPACE}%")
     lines = textwrap.wrap(text, int(width / 0.054))
@@ -101,12 +101,12 @@ def add_caption(figure: Figure, text: str) -> None:
 
 
 def close_gaps(figure: Figure, axes: Iterable[Axes]) -> None:
-    """Give a figure the height at which the pictures of its grid fill their places; call it last."""
+    """Set the height of a figure so that the pictures of its grid fill their cells. Call this last."""
     axes = [panel for panel in axes if panel.get_visible()]
-    for _ in range(3):  # colour bars take more or less of the width then
+    for _ in range(3):  # the width of the colour bars changes with the height
         figure.draw_without_rendering()
         width, height = figure.get_size_inches()
-        rows: dict[int, float] = {}  # what the tallest picture of each lacks, in inches
+        rows: dict[int, float] = {}  # for each row, the height that its tallest picture lacks, in inches
         for panel in axes:
             place, drawn = panel.get_position(original=True), panel.get_position()
             shape = drawn.height * height / (drawn.width * width)
@@ -119,7 +119,7 @@ def close_gaps(figure: Figure, axes: Iterable[Axes]) -> None:
 
 
 def plain_numbers(axis: Axis) -> None:
-    """Ticks of a logarithmic axis at powers of ten, written out."""
+    """Put the ticks of a logarithmic axis at powers of ten, written as plain numbers."""
     axis.set_major_locator(LogLocator(numticks=6))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
@@ -131,14 +131,14 @@ def counted(number: int, word: str = "name") -> str:
 
 
 def short(names: Sequence[str], length: int = LONGEST_NAME) -> list[str]:
-    """Names for a figure: one line, cut where they are long; letters of no installed font as their codes."""
+    """Names for a figure: on one line, long names cut, letters that no installed font has as their codes."""
     codes = {ord(letter): letter.encode("ascii", "backslashreplace").decode() for letter in letters_of_no_font(names)}
     lines = [" ".join(name.split()).translate(codes) for name in names]
     return [line if len(line) <= length else f"{line[: length - 1].rstrip()}…" for line in lines]
 
 
 def show_picture(axes: Axes, picture: np.ndarray, title: str = "") -> None:
-    """A picture (H, W, 3), its axes in its own pixels, however small it is drawn."""
+    """Show a picture (H, W, 3). The axes count pixels of the original picture, even where it is drawn smaller."""
     height, width = picture.shape[:2]
     step = max(max(height, width) // LARGEST_PICTURE, 1)
     axes.imshow(picture[::step, ::step], extent=(0, width, height, 0), interpolation="antialiased")
@@ -146,18 +146,18 @@ def show_picture(axes: Axes, picture: np.ndarray, title: str = "") -> None:
 
 
 def show_map(axes: Axes, values: np.ndarray, picture: np.ndarray, title: str = "", cell=None, **options):
-    """A map (h, w) of the model, or its colours (h, w, 3), over the area of the picture, unsmoothed.
+    """Show a map (h, w) of the model, or its colours (h, w, 3), over the area of the picture, without smoothing.
 
     Args:
-        axes: where.
+        axes: where to draw.
         values: the map.
-        picture: (H, W, 3), whose pixels the axes count.
-        title: above it.
-        cell: (width, height) of one of its cells in pixels of the picture; None: the map covers the picture.
-        options: imshow's.
+        picture: (H, W, 3); the axes count its pixels.
+        title: the text above the map.
+        cell: (width, height) of a cell of the map in pixels of the picture; None: the map covers the picture.
+        options: further options of imshow.
 
     Returns:
-        What a colour bar is made for.
+        The drawn image, for a colour bar.
     """
     height, width = picture.shape[:2]
     bottom, right = (height, width) if cell is None else (cell[1] * values.shape[0], cell[0] * values.shape[1])
@@ -175,7 +175,7 @@ def _bare(axes: Axes, title: str) -> None:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure in the format that the ending of the path says; its layout is the same in all.
+    """Write a figure in the format of the path's ending; the layout is the same in all formats.
 
     Raises:
         UsageError: the folder cannot be written.
