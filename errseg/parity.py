@@ -100,7 +100,9 @@ def fixture_model(fixture: Fixture, key_tables: Path) -> OpenVocabularySegmenter
     cfg, table = parity.config(fixture), key_tables / parity.key_table(fixture)
     shapes = read_json(table, "key table")
     cfg.MODEL.DEVICE = "cpu"
-    cfg.MODEL.WEIGHTS = str(table)  # so that CLIP's weights are not loaded; the rebuilt weights follow
+    cfg.MODEL.WEIGHTS = str(
+        table
+    )  # announces weights, so that random ones cause no warning; the rebuilt weights follow
     model = build(cfg)
     model.load_state_dict(system.released.from_released(rebuild_weights(shapes)))
     return model

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# A table of the paper's ablations on the mini world, beside the paper's numbers: scripts/ablate_mini.sh TABLE [SEEDS]
-# TABLE is V to XI. The scenes and the pretrained CLIP are those of quickstart.sh, made here if they are missing.
-# It is `errseg mini ablate`, in the environment of setup.sh.
+# Runs a table of the paper's ablations on the mini world: scripts/ablate_mini.sh TABLE [SEEDS]
+# TABLE is V to XI. The scenes and the pretrained CLIP are those of quickstart.sh; they are made if they are missing.
+# Runs `errseg mini ablate` in the environment of setup.sh.
 set -euo pipefail
 
 if (($# < 1)); then
-    echo "usage: scripts/ablate_mini.sh TABLE [SEEDS], TABLE being V, VI, VII, VIII, IX, X or XI" >&2
+    echo "usage: scripts/ablate_mini.sh TABLE [SEEDS]; TABLE is V, VI, VII, VIII, IX, X or XI" >&2
     exit 2
 fi
 . "$(dirname "${BASH_SOURCE[0]}")/environment.sh"

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# The performance table of a GPU: predictions of A-847 in float32 and bfloat16 at several batch sizes, and training steps.
+# Makes the performance table of a GPU: predictions on A-847 at several batch sizes, and training steps.
 set -euo pipefail
 
 usage() {
     cat <<'HELP'
 usage: scripts/benchmark_gpu.sh [CONFIG [KEY VALUE…]]
 
-Measures on the first GPU, each against the plain form in float32, and prints what must be reached beside what was:
-bfloat16 on A-847's names at batch 1 and at the best batch size, peak memory, a training step of 4 images with AMP, time
-against what multiply-adds and bytes allow, and where the time goes. Random weights do.
+Measures on the first GPU and compares with the plain form in float32. Prints the required and the measured figures:
+bfloat16 on A-847's names at batch 1 and at the best batch size, peak memory, and a training step of 4 images with AMP.
+Also prints the least time that multiply-adds and bytes allow, and the time of each part. Uses random weights.
 
   CONFIG     a file, or the name of a packaged configuration (default: errseg_convnext_base)
   KEY VALUE  configuration keys
@@ -36,13 +36,13 @@ config=${1:-errseg_convnext_base}
 [[ -f $config || -f $root/configs/$config.yaml ]] ||
     fail "the config file $config does not exist; configs/ holds those that come with errseg."
 if [[ -z ${ERRSEG_PYTHON:-} ]]; then
-    # An installation takes minutes: not where the driver already says that there is no GPU
+    # Do not start an installation, which takes minutes, where there is no driver for a GPU
     [[ -e /proc/driver/nvidia/version ]] || command -v nvidia-smi >/dev/null ||
         fail "there is no NVIDIA driver here; run it on a machine with a GPU."
 fi
 . "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2>/dev/null ||
-    fail "torch sees no GPU; run it on a machine with one ($python tools/doctor.py says more)."
+    fail "torch sees no GPU; run it on a machine with one ($python -m errseg doctor reports details)."
 
 output=${OUTPUT:-$root/output/benchmark_gpu}
 [[ $output == /* ]] || output=$PWD/$output

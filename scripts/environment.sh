@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# For the other scripts to source: sets root, the checkout, and python, the interpreter of the environment of setup.sh,
-# which is made first where it is not there yet, unless dry_run is true. ERRSEG_PYTHON names another interpreter.
+# Sourced by the other scripts. Sets root (the checkout) and python (the interpreter of the environment of setup.sh).
+# Makes the environment first if it is missing, unless dry_run is true. ERRSEG_PYTHON names another interpreter.
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 python=${ERRSEG_PYTHON:-}
 if [[ -z $python ]]; then

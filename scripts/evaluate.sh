@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Evaluates weights on the paper's five data sets: `errseg evaluate`, in the environment of setup.sh.
+# Evaluates weights on the paper's five data sets. Runs `errseg evaluate` in the environment of setup.sh.
 set -euo pipefail
 
 usage() {
@@ -9,14 +9,14 @@ usage: scripts/evaluate.sh [OPTION…] CONFIG WEIGHTS [GPUS] [KEY VALUE…]
 Evaluates on A-847, PC-459, A-150, PC-59 and PAS-20 and prints one table. A data set that is missing is an error.
 
   CONFIG    a file, or the name of a packaged configuration, such as errseg_convnext_base
-  WEIGHTS   a checkpoint: errseg's, or a released one
+  WEIGHTS   a checkpoint of errseg, or a released one
   GPUS      processes, each on a GPU (default: one process, on a GPU if there is one)
   KEY VALUE configuration keys, such as TEST.FLIP True; OUTPUT_DIR is where the results go
 
-  --background             VOC with background (PAS-20b) too
-  --available              only those data sets that are there
-  --save-predictions DIR   keep the predictions; what DIR has already is not predicted again
-  --dry-run                print the command, and do not run it
+  --background             also evaluate on VOC with background (PAS-20b)
+  --available              evaluate only on the data sets that are on disk
+  --save-predictions DIR   write the predictions to DIR; existing ones are kept and scored
+  --dry-run                print the command without running it
   --help
 
   ERRSEG_PYTHON            the interpreter (default: that of the environment of scripts/setup.sh)
@@ -39,7 +39,7 @@ while (($#)); do
             ;;
         --dry-run) dry_run=true ;;
         --help | -h) usage && exit ;;
-        --*) fail "there is no option $1; --help lists those that there are." ;;
+        --*) fail "there is no option $1; --help lists the options." ;;
         *) positional+=("$1") ;;
     esac
     shift

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Segments your own pictures: installs errseg where it is not yet, and runs `errseg predict` with the arguments given.
+# Segments your own pictures: installs errseg if it is missing, and runs `errseg predict` with the same arguments.
 #   scripts/predict.sh photo.jpg --classes "dog, grass, sky" --weights errseg_base.pth
 set -euo pipefail
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The whole of ERR-Seg in about twelve minutes on two CPU cores, with no download but the packages: draws a small world,
-# pretrains a small CLIP on it, trains ERR-Seg, evaluates it on seen and never-seen names, and leaves pictures.
-#   OUTPUT  where results go (default: output/mini). An interrupted run goes on from there; a finished one is done anew.
+# Runs all of ERR-Seg in about twelve minutes on two CPU cores; downloads only the packages. Draws a small world,
+# pretrains a small CLIP on it, trains ERR-Seg, evaluates it on seen and unseen names, and writes pictures.
+#   OUTPUT  folder of the results (default: output/mini). An interrupted run continues; a finished run starts again.
 #   DETECTRON2_DATASETS  where the scenes are drawn (default: datasets)
 set -euo pipefail
 
@@ -13,19 +13,19 @@ if [[ -n ${DETECTRON2_DATASETS:-} ]]; then
     export DETECTRON2_DATASETS
 fi
 cd "$root"
-# Beyond a few threads, models this small only wait.
+# More than a few threads do not make such small models faster.
 cores=$(getconf _NPROCESSORS_ONLN)
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((cores < 8 ? cores : 8))}
 
 config=configs/mini/errseg_mini.yaml
 sets=(mini_seen_sem_seg mini_unseen_sem_seg mini_large_sem_seg)
-seconds=$output/.seconds # a line for each phase that is done
+seconds=$output/.seconds # a line for each finished phase
 if [[ -e $output/results.json ]]; then
     rm -rf "$output/errseg" "$output/ablations" "$output/clip.pt" "$output/results.json" "$seconds"
 fi
 mkdir -p "$output"
 
-phase() { # NAME COMMAND...: runs a command once, and notes how long it took
+phase() { # NAME COMMAND...: runs a command once, and records its time
     local name=$1 start=$SECONDS
     shift
     if grep -qs "^$name " "$seconds"; then

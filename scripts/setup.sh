@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Makes the virtual environment of this checkout: takes minutes once, and a moment from then on.
-#   PYTHON       the interpreter to make it with (default: the one it was made with, else the first of python3,
+# Makes the virtual environment of this checkout. The first call takes minutes, later calls a moment.
+#   PYTHON       the interpreter (default: that of the existing environment, or else the first of python3,
 #                python3.13 … python3.10 that is new enough)
-#   ERRSEG_VENV  where it lies (default: .venv in the checkout)
+#   ERRSEG_VENV  the folder of the environment (default: .venv in the checkout)
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=${ERRSEG_VENV:-$root/.venv}
 [[ $venv == /* ]] || venv=$PWD/$venv
 complete=$venv/.errseg-complete # written last; holds the key of what was installed
-begun=$venv/.errseg-begun       # there from the first change to the last
+begun=$venv/.errseg-begun       # exists from the first change to the last
 log=$venv/setup.log
 
 say() { echo "setup.sh: $*"; }
@@ -18,7 +18,7 @@ fail() {
     exit 1
 }
 
-# "3.11.7 /usr" for an interpreter or a virtual environment made with it; fails where it does not run.
+# Prints "3.11.7 /usr" for an interpreter or a virtual environment made with it; fails if it does not run.
 identify() {
     "$1" -c 'import sys; print("%d.%d.%d " % sys.version_info[:3] + getattr(sys, "base_prefix", sys.prefix))' 2>/dev/null
 }
@@ -48,7 +48,7 @@ require_room() { # DIRECTORY GIGABYTES VARIABLE
     ((free >= $2)) || fail "the disk of $1 has $free GB free and the installation needs $2: free some, or set $3 to a directory elsewhere."
 }
 
-# An environment of ours that holds no working Python is cleared; one that we did not make is never touched.
+# Clears an environment of ours without a working Python; never changes one that we did not make.
 make_venv() {
     if [[ -d $venv && ! -e $complete && ! -e $begun && -n $(ls -A "$venv") ]]; then
         [[ $(identify "$venv/bin/python") == "$identity" && -f $venv/pyvenv.cfg ]] ||
@@ -66,7 +66,7 @@ make_venv() {
     fi
 }
 
-# pip writes INSTALLER after a package's files: one without it was cut off, and pip would take it for installed.
+# pip writes INSTALLER after a package's files. Without it the installation was cut off; pip would treat it as complete.
 drop_half_installed() {
     local info
     for info in "$venv"/lib/python*/site-packages/*.dist-info; do
@@ -75,7 +75,7 @@ drop_half_installed() {
     rm -rf "$venv"/lib/python*/site-packages/~*
 }
 
-# Of pip's output, the large downloads and the last step.
+# Prints only the large downloads and the last step from pip's output.
 progress() {
     local line
     while IFS= read -r line; do
@@ -95,7 +95,7 @@ pip_install() {
         tee -a "$log" | progress || explain
 }
 
-# Says in a sentence why the step that wrote the log failed.
+# Prints a sentence that says why the step that wrote the log failed.
 explain() {
     if grep -qE 'No space left|Errno 28|Disk quota' "$log" || (($(free_gb "$venv") < 1)); then
         fail "the disk is full (${venv}: $(free_gb "$venv") GB free): free about 8 GB, or set ERRSEG_VENV and TMPDIR to directories elsewhere, and call again."

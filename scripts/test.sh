@@ -6,7 +6,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 cd "$root"
 
-# The web page is tested in a browser. Root on a Debian-like system, such as a container of CI, gets it from there.
+# The web page is tested in a browser. On a Debian-like system, root (as in a CI container) installs it with apt.
 has_chromium() { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null
 if (($# == 0)) && ! has_chromium; then
     if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then

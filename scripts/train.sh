@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Trains on one machine, on several, or under SLURM: puts together the command of tools/train_net.py.
+# Trains on one machine, on several machines, or under SLURM. Builds and runs the command of tools/train_net.py.
 set -euo pipefail
 
 usage() {
@@ -10,18 +10,18 @@ usage: scripts/train.sh [OPTION…] CONFIG [KEY VALUE…]
   Two machines      scripts/train.sh --gpus 4 --nodes 2 --node-rank 0 --master HOST:29500 CONFIG   on the first, HOST
                     scripts/train.sh --gpus 4 --nodes 2 --node-rank 1 --master HOST:29500 CONFIG   on the second
   SLURM             sbatch --nodes 2 --ntasks-per-node 1 --gpus-per-node 4 --wrap 'srun scripts/train.sh CONFIG'
-                    machines, rank, address and GPUs come from SLURM; a job that was requeued resumes
+                    machines, rank, address and GPUs come from SLURM; a requeued job resumes
 
   CONFIG              such as configs/errseg_convnext_base.yaml
   KEY VALUE           configuration keys, such as SOLVER.ACCUMULATION_STEPS 4
-  --gpus N            processes on each machine, each on a GPU (default: all GPUs; without one: one process)
+  --gpus N            processes on each machine, each on a GPU (default: all GPUs; without GPUs, one process)
   --nodes N           machines (default: 1, or SLURM's)
-  --node-rank R       which of them this is, from 0
-  --master HOST:PORT  where processes meet: the first machine, and a free port of it
+  --node-rank R       the number of this machine, from 0
+  --master HOST:PORT  the first machine and a free port of it, for communication
   --launcher NAME     detectron2 (default) or torchrun
-  --dataset FILE.yaml train on a data set of yours; see README.md
-  --resume            go on from the last checkpoint of OUTPUT_DIR
-  --dry-run           print the command, and do not run it
+  --dataset FILE.yaml train on your data set; see README.md
+  --resume            continue from the last checkpoint of OUTPUT_DIR
+  --dry-run           print the command without running it
   --help
 
   ERRSEG_PYTHON       the interpreter (default: that of the environment of scripts/setup.sh)
@@ -55,7 +55,7 @@ while (($#)); do
         --resume) resume=true ;;
         --dry-run) dry_run=true ;;
         --help | -h) usage && exit ;;
-        --*) fail "there is no option $1; --help lists those that there are." ;;
+        --*) fail "there is no option $1; --help lists the options." ;;
         *) positional+=("$1") ;;
     esac
     shift
@@ -66,14 +66,14 @@ config=$1
 shift
 [[ $launcher == detectron2 || $launcher == torchrun ]] || fail "--launcher is '$launcher'; give detectron2 or torchrun."
 
-# What SLURM knows and no option says.
+# Values that no option gives are taken from SLURM.
 if [[ -n ${SLURM_JOB_ID:-} && -z $nodes ]]; then
     nodes=${SLURM_STEP_NUM_NODES:-1}
     if [[ -z ${SLURM_STEP_NUM_NODES:-} ]] && ((${SLURM_JOB_NUM_NODES:-1} > 1)); then
-        fail "the SLURM job has $SLURM_JOB_NUM_NODES machines, but this is one process of no step; start it with srun."
+        fail "the SLURM job has $SLURM_JOB_NUM_NODES machines, but this process is in no job step; start it with srun."
     fi
     [[ ${SLURM_STEP_TASKS_PER_NODE:-1} =~ ^1(\(x[0-9]+\))?$ ]] ||
-        fail "SLURM starts ${SLURM_STEP_TASKS_PER_NODE} tasks a machine; give --ntasks-per-node 1: a task starts a process for each GPU."
+        fail "SLURM starts ${SLURM_STEP_TASKS_PER_NODE} tasks a machine; give --ntasks-per-node 1: each task starts a process for each GPU."
     if ((nodes > 1)); then
         rank=${rank:-${SLURM_NODEID:?}}
         if [[ -z $master ]]; then
@@ -92,7 +92,7 @@ if [[ -z $gpus ]]; then
     if [[ -n ${CUDA_VISIBLE_DEVICES+set} ]]; then
         IFS=, read -ra visible <<<"$CUDA_VISIBLE_DEVICES"
         gpus=${#visible[@]}
-        [[ $CUDA_VISIBLE_DEVICES != -1 && $CUDA_VISIBLE_DEVICES != NoDevFiles ]] || gpus=0 # what hides all of them
+        [[ $CUDA_VISIBLE_DEVICES != -1 && $CUDA_VISIBLE_DEVICES != NoDevFiles ]] || gpus=0 # values that hide all GPUs
     else
         gpus=$(nvidia-smi --list-gpus 2>/dev/null | grep -c '^GPU') || gpus=0
     fi

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Serves the web page: installs errseg where it is not yet, and runs `errseg web` with the arguments given.
+# Serves the web page: installs errseg if it is missing, and runs `errseg web` with the same arguments.
 #   scripts/web.sh --weights errseg_base.pth
 set -euo pipefail
 

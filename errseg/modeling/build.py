@@ -1,4 +1,4 @@
-"""The one place that builds a model and loads its weights."""
+"""Build a model and load its weights. No other place in errseg does this."""
 
 import logging
 
@@ -24,17 +24,17 @@ logger = logging.getLogger(__name__)
 def build(cfg: CfgNode, weights: str | None = None, device: str | None = None) -> OpenVocabularySegmenter:
     """The model of a configuration, in evaluation mode, with weights.
 
-    Its attribute ``weight_sources`` says where each part's weights are from.
+    Its attribute ``weight_sources`` names the source of each part's weights.
 
     Args:
-        cfg: the configuration, which stays as it is.
-        weights: a checkpoint of errseg or a released one, which brings CLIP's weights too; "" or None: CLIP's weights
-            are those of ``MODEL.CLIP.PRETRAINED``, and the rest is random.
-        device: one of torch's; None: ``MODEL.DEVICE``.
+        cfg: the configuration; it is not changed.
+        weights: a checkpoint of errseg or a released one; both hold CLIP's weights too. "" or None: CLIP's weights are
+            those of ``MODEL.CLIP.PRETRAINED``, and the other weights are random.
+        device: a device of torch; None: ``MODEL.DEVICE``.
 
     Raises:
-        UsageError: there is no such device; a key has a value that no model can be built from; the checkpoint is
-            missing, damaged, or does not fit the model.
+        UsageError: there is no such device; a key has an invalid value; the checkpoint is missing, damaged, or does
+            not fit the model.
     """
     if weights or device is not None:
         cfg = cfg.clone()
@@ -55,7 +55,7 @@ def build_model(cfg: CfgNode) -> OpenVocabularySegmenter:
 
     Raises:
         UsageError: ``MODEL.DEVICE`` asks for a GPU and there is none.
-        UsageError: a key has a value that no model can be built from; the message names both.
+        UsageError: a key has an invalid value; the message names key and value.
     """
     check_values(cfg)
     _check_registered(cfg)
@@ -97,10 +97,10 @@ def load_weights(model: OpenVocabularySegmenter, path: str) -> None:
 
 
 def fitting_weights(path: str, weights: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of a checkpoint under the model's names, once they are known to fit it.
+    """The weights of a checkpoint under the model's names, after a check that they fit the model.
 
     Args:
-        path: of the checkpoint, for messages.
+        path: the path of the checkpoint, for messages.
         weights: its state dict, under errseg's names or released ones.
         own: the model's state dict.
 
@@ -119,19 +119,19 @@ def fitting_weights(path: str, weights: dict[str, Tensor], own: dict[str, Tensor
 
 
 def note_checkpoint(model: OpenVocabularySegmenter, path: str) -> None:
-    """Say in the log, and in ``model.weight_sources``, that all weights are from one file."""
+    """Record in ``model.weight_sources``, and in the log, that all weights are from one file."""
     model.weight_sources = WeightSources.checkpoint(model, path)
     logger.info(model.weight_sources.describe(model))
 
 
 def released_of(state_dict: dict[str, Tensor]) -> Released | None:
-    """The kind of released checkpoint that a state dict is; None where it is none."""
+    """The kind of released checkpoint of a state dict; None where it is not a released checkpoint."""
     kinds = [system.released for system in systems() if system.released is not None]
     return next((kind for kind in kinds if kind.recognises(state_dict)), None)
 
 
 def check_device(device: str) -> None:
-    """Raise UsageError where ``device`` (MODEL.DEVICE) is none of torch's, or asks for a GPU that is not there."""
+    """Raise UsageError where ``device`` (MODEL.DEVICE) is no device of torch, or is a GPU that does not exist."""
     try:
         kind = torch.device(device)
     except RuntimeError as error:
@@ -143,7 +143,7 @@ def check_device(device: str) -> None:
 
 
 def _check_registered(cfg: CfgNode) -> None:
-    """Raise UsageError where a part of the model has a name that nothing is registered under."""
+    """Raise UsageError where a key of the model's parts names a class that is not registered."""
     for key, name, registry in (
         ("MODEL.META_ARCHITECTURE", cfg.MODEL.META_ARCHITECTURE, META_ARCH_REGISTRY),
         ("MODEL.BACKBONE.NAME", cfg.MODEL.BACKBONE.NAME, BACKBONE_REGISTRY),

@@ -1,4 +1,4 @@
-"""Parity: how a system is compared with recorded numbers of its authors' model (``errseg.parity``)."""
+"""Parity: the comparison of a system with recorded numbers of its authors' model (``errseg.parity``)."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,38 +13,37 @@ from .taps import Seen
 
 __all__ = ["Fixture", "Parity", "Recorded", "difference", "no_measures", "sampled"]
 
-Fixture = Mapping[str, np.ndarray]  # the arrays of a file, by their names
+Fixture = Mapping[str, np.ndarray]  # the arrays of a file, by name
 Measures = Iterator[tuple[str, float]]
 
 
 class Recorded(NamedTuple):
-    """Where an intermediate result that the authors' model recorded passes in ours."""
+    """An intermediate result recorded from the authors' model, and its place in ours."""
 
     tap: str
     layout: Callable[[Any], Tensor] = lambda value: value  # from the tap's value to the recorded layout
 
 
 def no_measures(model: nn.Module, seen: Seen, scores: Tensor, fixture: Fixture) -> Measures:
-    """No measure beyond those of every system."""
+    """No measures, except those that every system has."""
     return iter(())
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How a system is compared with recorded numbers.
+    """The comparison of a system with recorded numbers.
 
     Attributes:
-        needs: the arrays that all fixtures of the system have. A fixture is of the first system whose arrays it has
-            all, so name one that no other system's fixtures have.
-        config: the configuration of the model that a fixture is of, without drop-path. Raises UsageError where there is
-            no such model.
-        key_table: the name of the file with the names and shapes of the released weights, of a fixture.
-        recorded: the intermediate results that are compared, by their recorded names.
-        measures: further measures of a prediction, of the model, what was seen at the taps, the scores (T, H, W), and
-            the fixture.
-        taps: those that ``measures`` needs.
-        limits: of those measures, by name: past it a fixture fails. Another system's measure of the same name has the
-            same limit.
+        needs: the arrays that every fixture of the system has. A fixture belongs to the first system whose arrays it
+            has, so include an array that no other system's fixtures have.
+        config: from a fixture, the configuration of its model, without drop-path. Raises UsageError where there is no
+            such model.
+        key_table: from a fixture, the name of the file with the names and shapes of the released weights.
+        recorded: the intermediate results to compare, by their recorded names.
+        measures: from the model, the values at the taps, the scores (T, H, W) and the fixture, further measures.
+        taps: the taps that ``measures`` needs.
+        limits: the limit of each of these measures, by name; above it, a fixture fails. Measures of the same name in
+            other systems have the same limit.
     """
 
     needs: tuple[str, ...]

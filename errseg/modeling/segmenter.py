@@ -1,6 +1,6 @@
-"""The base class of every system: names, precision, device, views, and the way from images to label maps.
+"""The base class of every system: names, precision, device, views, and the path from images to label maps.
 
-A system's class adds how it is built (``from_config``), how it encodes names, ``segment`` and ``losses``.
+The class of a system adds ``from_config``, the encoding of names, ``segment`` and ``losses``.
 
 Shapes: B images or views, T names of the vocabulary, K names kept, D text dimension, H x W an image's size.
 """
@@ -24,8 +24,8 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 class OpenVocabularySegmenter(VocabularyHolder):
     """Open-vocabulary semantic segmentation of images into the names that ``set_vocabulary`` gives.
 
-    A subclass implements ``segment`` and ``losses``. It has a ``prompter`` and a ``backbone`` with ``encode_text``, or
-    else its own ``tokenize`` and ``encode_names``.
+    A subclass implements ``segment`` and ``losses``. It has either a ``prompter`` and a ``backbone`` with
+    ``encode_text``, or its own ``tokenize`` and ``encode_names``.
 
     Args:
         pixel_mean, pixel_std: RGB, 0-255.
@@ -46,7 +46,7 @@ class OpenVocabularySegmenter(VocabularyHolder):
             buffer = torch.tensor(values, dtype=torch.float32).view(3, 1, 1)
             self.register_buffer(name, buffer, persistent=False)
 
-    # ---- what a system implements ----
+    # ---- methods that a system implements ----
 
     def segment(self, images: Tensor, text: Tensor, num_kept: int, show: bool = False) -> Prediction:
         """Segment a batch of views.
@@ -55,24 +55,24 @@ class OpenVocabularySegmenter(VocabularyHolder):
             images: (B, 3, h, w) normalised.
             text: (T, D) text embeddings of unit length.
             num_kept: K.
-            show: fill ``Prediction.shown`` too.
+            show: also fill ``Prediction.shown``.
         """
         raise NotImplementedError
 
     def losses(self, batched_inputs: list[dict]) -> dict[str, Tensor]:
-        """The training losses, weighted; see ``forward``."""
+        """The weighted training losses; see ``forward``."""
         raise NotImplementedError
 
     def dense_embedding(self, image: Tensor) -> Tensor:
         """Dense features that are aligned with text: (3, H, W) RGB 0-255 -> (D, h, w) of unit length.
 
         Raises:
-            UsageError: the system has none.
+            UsageError: the system has no such features.
         """
         raise UsageError(f"{type(self).__name__} has no dense embedding that is aligned with text.")
 
     def modules_of_precision(self) -> list[nn.Module]:
-        """The modules that ``set_precision`` converts; what is not among them stays in float32."""
+        """The modules that ``set_precision`` converts; all others stay in float32."""
         return []
 
     # ---- mode, device, precision ----
@@ -85,10 +85,10 @@ class OpenVocabularySegmenter(VocabularyHolder):
         """Convert the modules of ``modules_of_precision``.
 
         Args:
-            precision: "float32", "bfloat16" or "float16". What a lower precision rounds off is lost.
+            precision: "float32", "bfloat16" or "float16". Weights are rounded; a later call cannot restore them.
 
         Raises:
-            ArgumentError: it is something else, or the system runs in float32 alone.
+            ArgumentError: it is another word, or the system runs only in float32.
         """
         if precision not in PRECISIONS:
             raise ArgumentError(f"{{precision}} = {precision!r}; give 'float32', 'bfloat16' or 'float16'.")
@@ -100,13 +100,15 @@ class OpenVocabularySegmenter(VocabularyHolder):
             module.to(getattr(torch, precision))
 
     def train(self, mode: bool = True) -> "OpenVocabularySegmenter":
-        """As ``VocabularyHolder.train``.
+        """See ``VocabularyHolder.train``.
 
         Raises:
-            UsageError: the precision is for tests.
+            UsageError: the model has a precision that is only for tests.
         """
         if mode and self.precision != "float32":
-            raise UsageError(f"MODEL.PRECISION = {self.precision!r} is for tests; train in 'float32', with SOLVER.AMP.")
+            raise UsageError(
+                f"MODEL.PRECISION = {self.precision!r} is only for tests; train in 'float32', with SOLVER.AMP."
+            )
         super().train(mode)
         return self
 
@@ -116,9 +118,9 @@ class OpenVocabularySegmenter(VocabularyHolder):
         """Losses in training, predictions otherwise.
 
         Args:
-            batched_inputs: per image, "image" (3, H, W) RGB 0-255; in training "sem_seg" (H, W), integer class ids or
-                the ignore label, of one size in a batch; at test "height" and "width" of the prediction (default: the
-                image's).
+            batched_inputs: per image, "image" (3, H, W) RGB 0-255. In training also "sem_seg" (H, W): integer class
+                ids or the ignore label, of the same size in the whole batch. At test also "height" and "width" of the
+                prediction (default: those of the image).
 
         Returns:
             In training the losses, such as ``{"loss_sem_seg": scalar}``; otherwise per image ``{"sem_seg": (T, height,
@@ -140,7 +142,7 @@ class OpenVocabularySegmenter(VocabularyHolder):
         """The best name of every pixel, without the (T, H, W) scores that ``forward`` gives.
 
         Args:
-            batched_inputs: as ``forward``'s at test.
+            batched_inputs: see ``forward``, at test.
 
         Returns:
             Per image (height, width) int64, indices of the vocabulary's names, on the model's device.
@@ -154,12 +156,14 @@ class OpenVocabularySegmenter(VocabularyHolder):
     def predict_views(
         self, batched_inputs: list[dict], encoded: EncodedNames | None = None, show: bool = False
     ) -> list[list[ViewPrediction]]:
-        """The predictions of each image's views (one, unless TEST.* say otherwise), each at its place in the picture.
+        """The predictions of the views of each image, each with its place in the picture.
+
+        An image has one view, unless ``TEST.*`` asks for scales, mirrors or windows.
 
         Args:
-            batched_inputs: as ``forward``'s at test.
+            batched_inputs: see ``forward``, at test.
             encoded: the vocabulary; None for the model's.
-            show: as ``segment``'s.
+            show: see ``segment``.
 
         Raises:
             RuntimeError: no vocabulary is set.
@@ -167,7 +171,7 @@ class OpenVocabularySegmenter(VocabularyHolder):
         encoded = encoded or self.encoded()
         text = encoded.text
         if text is None:
-            raise RuntimeError("The vocabulary is not encoded; pass what model.up_to_date(encoded) gives.")
+            raise RuntimeError("The vocabulary is not encoded; pass model.up_to_date(encoded).")
         predicted: list[list[ViewPrediction]] = [[] for _ in batched_inputs]
         views = [(i, view) for i, inputs in enumerate(batched_inputs) for view in self.views.of(*image_size(inputs))]
         for _, same_size in groupby(views, key=lambda pair: pair[1].size):
@@ -181,13 +185,13 @@ class OpenVocabularySegmenter(VocabularyHolder):
         return predicted
 
     def see(self, image: Tensor, view: View) -> Tensor:
-        """What the encoder sees of a view: (3, H, W) RGB 0-255 -> (1, 3, *view.size) normalised."""
+        """The encoder's input for a view: (3, H, W) RGB 0-255 -> (1, 3, *view.size) normalised."""
         x = self.preprocess(image[:, slice(*view.rows), slice(*view.cols)], view.size)
         return x.flip(-1) if view.flipped else x
 
     def preprocess(self, image: Tensor, size: tuple[int, int]) -> Tensor:
         """Normalise, then resize without keeping the aspect ratio: (3, H, W) RGB 0-255 -> (1, 3, *size)."""
-        image = image.to(self.device, non_blocking=True).float()  # bytes travel to the device, not floats
+        image = image.to(self.device, non_blocking=True).float()  # copy bytes to the device, not floats
         image = resize(self.normalize(image).unsqueeze(0), size)
         return image.contiguous(memory_format=torch.channels_last)
 
@@ -202,7 +206,7 @@ class OpenVocabularySegmenter(VocabularyHolder):
         """The labels of a batch: (B, H, W) int64, on their own device (the loader leaves them on the CPU).
 
         Raises:
-            UsageError: an image has none.
+            UsageError: an image has no labels.
         """
         for inputs in batched_inputs:
             if "sem_seg" not in inputs:
@@ -211,7 +215,7 @@ class OpenVocabularySegmenter(VocabularyHolder):
         return torch.stack([inputs["sem_seg"] for inputs in batched_inputs]).long()
 
     def present_names(self, labels: Tensor, batched_inputs: list[dict], num_names: int) -> Tensor:
-        """The names that each image's ground truth shows: (B, H, W) labels -> (B, T) bool.
+        """The names in the ground truth of each image: (B, H, W) labels -> (B, T) bool.
 
         Raises:
             UsageError: a label id lies outside the vocabulary.

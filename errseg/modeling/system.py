@@ -1,6 +1,6 @@
-"""Systems: a published model is one record, which the rest of errseg asks.
+"""Systems: each published model has one record, and the rest of errseg reads this record.
 
-A system moves in with a folder of ``errseg/modeling``, its files in ``configs/``, and ``register(System(...))``.
+To add a system, write a folder in ``errseg/modeling``, its files in ``configs/``, and ``register(System(...))``.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -23,11 +23,11 @@ class Released:
     """The authors' released checkpoints of a system.
 
     Attributes:
-        recognises: whether a state dict has their names.
-        config: the configuration of such a checkpoint, by its state dict; None where it is of no known size.
-        from_released: the state dict under errseg's names. Raises UsageError where keys are missing, unknown, or of
-            another shape.
-        to_released: the released name of a parameter of errseg's.
+        recognises: from a state dict, whether it has the released names.
+        config: from the state dict of a released checkpoint, its configuration; None where its size is unknown.
+        from_released: from a released state dict, the same under errseg's names. Raises UsageError where keys are
+            missing or unknown, or have another shape.
+        to_released: from errseg's name of a parameter, its released name.
     """
 
     recognises: Callable[[Mapping[str, Tensor]], bool]
@@ -37,42 +37,44 @@ class Released:
 
 
 def keep_all(cfg: CfgNode, count: int, recommended: int | None = None) -> int:
-    """K of a system that selects no names: 0, for all."""
+    """K of a system that keeps all names: 0."""
     return 0
 
 
 @dataclass(frozen=True)
 class System:
-    """What the rest of errseg knows of a system.
+    """The record of a system: all that the rest of errseg knows about it.
 
     Attributes:
-        name: as its paper writes it.
+        name: the name in its paper.
         meta_architecture: the name of its class in Detectron2's registry.
-        add_config: declares its configuration keys, in place.
-        key_ranges: the least and the largest value of its numeric keys (``config/values.py``).
-        training_keys: those of its configuration keys that training alone reads; all others decide what it predicts.
-        argument_keys: by argument of its constructors, the key that it is read from, for messages.
-        num_kept: K at test of a configuration, a number of names, and the K that their data set recommends (0 for all;
-            None: it recommends none); 0 for all, and always 0 where a model of the configuration drops no names.
-        num_kept_train: K in training, of a configuration; 0 for all.
-        parts: for the log, its parts by the beginning of their parameters' names; the first that fits counts.
-        copied_parts: of the parts, those that begin as a copy of CLIP's weights, and how to say so.
+        add_config: declares its keys in a configuration, in place.
+        key_ranges: the smallest and the largest value of its numeric keys (``config/values.py``).
+        training_keys: those of its configuration keys that only training reads; all others affect its predictions.
+        argument_keys: for messages, the configuration key of each constructor argument.
+        num_kept: from a configuration, a number of names, and the K that their data set recommends (0 for all; None: no
+            recommendation), the K at test. 0 for all; always 0 where a model of the configuration drops no names.
+        num_kept_train: from a configuration, K in training; 0 for all.
+        parts: for the log, the parts of a model, each with the beginning of its parameters' names. The first match
+            counts.
+        copied_parts: the parts that start as a copy of CLIP's weights, each with a phrase for the log.
         released: its released checkpoints; None: there are none.
-        plain_form: a model of the same weights, written literally from the paper's formulas; None: there is none.
-        taps: the places to look at inside a model, by name.
+        plain_form: from a model, one on the same weights, written literally from the paper's formulas; None: there is
+            none.
+        taps: from a model, the places to look at inside it, by name.
         stages: for timing, the stages in the order in which they run, each with the tap whose module ends it.
-        counted: by name, modules of a model whose multiply-adds its paper counts apart from the whole model's.
-        shows: what ``Prediction.shown`` holds, by name.
-        panels: what an inspection can show, by name (``modeling/panels.py``); empty: nothing.
-        parity: how it is compared with recorded numbers of its authors' model; None: there are none. The weights are
-            renamed by ``released``.
-        test_keys: the keys of MODEL that are options of a test rather than of the model, for comparisons of two runs.
-        learning_rates: of a configuration, the learning rate of some parameters as a factor of SOLVER.BASE_LR, by the
-            beginning of their names; the first that fits counts.
-        exportable: the model as it is exported: of a model, and of whether the number of names is not known when it is
-            traced (an open vocabulary), a module with the same ``segment`` and ``normalize``; the model itself by
-            default.
-        cannot: what it cannot do ("export", "inspect", "benchmark", "plain", …), and why, as an end of a sentence.
+        counted: from a model, by name, the modules whose multiply-adds the paper counts separately.
+        shows: the entries of ``Prediction.shown``, by name.
+        panels: the parts of a model that an inspection can show, by name (``modeling/panels.py``); empty: none.
+        parity: the comparison with recorded numbers of its authors' model; None: there are no such numbers. The weights
+            are renamed by ``released``.
+        test_keys: the keys of MODEL that are options of a test, not of the model; for comparisons of two runs.
+        learning_rates: from a configuration, factors of SOLVER.BASE_LR for some parameters, by the beginning of their
+            names. The first match counts.
+        exportable: from a model, and whether the number of names is unknown at tracing (an open vocabulary), the module
+            to export, which has the same ``segment`` and ``normalize``; by default the model itself.
+        cannot: the abilities that it lacks ("export", "inspect", "benchmark", "plain", …), each with the reason as the
+            end of a sentence.
     """
 
     name: str
@@ -102,7 +104,7 @@ class System:
         """Check that the system can do something.
 
         Raises:
-            UsageError: it cannot; the sentence says why.
+            UsageError: it cannot; the message gives the reason.
         """
         reason = self.cannot.get(ability)
         if reason is None and ability == "inspect" and not self.panels:
@@ -115,14 +117,14 @@ _SYSTEMS: dict[str, System] = {}
 
 
 def register(system: System) -> System:
-    """Let a system move in; one of the same meta-architecture moves out."""
+    """Add a system; it replaces one with the same meta-architecture."""
     _SYSTEMS[system.meta_architecture] = system
     register_keys(system.meta_architecture, system.add_config, system.key_ranges, system.training_keys)
     return system
 
 
 def systems() -> tuple[System, ...]:
-    """All systems, in the order in which they moved in."""
+    """All systems, in the order of their registration."""
     return tuple(_SYSTEMS.values())
 
 
@@ -130,23 +132,23 @@ def system_of(cfg: CfgNode) -> System:
     """The system of a configuration.
 
     Raises:
-        UsageError: MODEL.META_ARCHITECTURE is no system's.
+        UsageError: MODEL.META_ARCHITECTURE belongs to no system.
     """
     name = cfg.MODEL.META_ARCHITECTURE
     if name not in _SYSTEMS:
         raise UsageError(
-            f"MODEL.META_ARCHITECTURE = {short(name)!r} is no system of errseg; there are {', '.join(_SYSTEMS)}."
+            f"MODEL.META_ARCHITECTURE = {short(name)!r} is not a system of errseg; there are {', '.join(_SYSTEMS)}."
         )
     return _SYSTEMS[name]
 
 
 def system_of_model(model: nn.Module) -> System:
-    """The system of a model, whose class or a base of it is the meta-architecture.
+    """The system of a model: the meta-architecture is the model's class or one of its base classes.
 
     Raises:
-        UsageError: it is of no system.
+        UsageError: the model belongs to no system.
     """
     for kind in type(model).__mro__:
         if kind.__name__ in _SYSTEMS:
             return _SYSTEMS[kind.__name__]
-    raise UsageError(f"A {type(model).__name__} is of no system of errseg; there are {', '.join(_SYSTEMS)}.")
+    raise UsageError(f"A {type(model).__name__} belongs to no system of errseg; there are {', '.join(_SYSTEMS)}.")

@@ -1,7 +1,7 @@
 """Taps: named places to look at inside a running model.
 
-A system's record computes those of a model (``System.taps``). ``watch`` keeps what passes there while the model runs.
-It does not run the model itself, and it leaves nothing behind.
+``System.taps`` of a system's record gives the taps of a model. ``watch`` keeps the values at taps while the model runs.
+It does not run the model itself, and it removes its hooks at the end.
 """
 
 import threading
@@ -20,11 +20,12 @@ Seen = dict[str, list[Any]]
 
 
 class Tap(NamedTuple):
-    """A place to look at: a module of a model, and what is kept of each of its calls.
+    """A place to look at: a module of a model, and the value to keep from each of its calls.
 
     Attributes:
         module: the module.
-        value: of the module, the positional arguments of a call and its output, what is kept; by default the output.
+        value: from the module, the positional arguments of a call, and its output, the value to keep; by default the
+            output.
     """
 
     module: nn.Module
@@ -32,10 +33,10 @@ class Tap(NamedTuple):
 
 
 def taps_of(model: nn.Module) -> Mapping[str, Tap]:
-    """The taps of a model, by name: those of its system that this model has.
+    """The taps of a model, by name.
 
     Raises:
-        UsageError: the model is of no system.
+        UsageError: the model belongs to no system.
     """
     from .system import system_of_model
 
@@ -58,17 +59,17 @@ def tap_of(model: nn.Module, name: str) -> Tap:
 
 @contextmanager
 def watch(model: nn.Module, names: Iterable[str]) -> Iterator[Seen]:
-    """Keep what passes at taps during the calls that this thread makes.
+    """Keep the values at taps during the calls that this thread makes.
 
     Args:
         model: the model.
-        names: of its taps.
+        names: the names of the taps.
 
     Yields:
-        By name, a list of the values, one for each call of the tap's module; a name is missing before the first call.
+        For each name, a list with a value for each call of the tap's module; a name is missing before the first call.
 
     Raises:
-        UsageError: the model has no tap of a name.
+        UsageError: the model has no tap of one of the names.
     """
     taps, watcher = taps_of(model), threading.get_ident()
     seen: Seen = {}

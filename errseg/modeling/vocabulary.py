@@ -17,14 +17,16 @@ __all__ = ["EncodedNames", "TokenizedNames", "VocabularyHolder", "check_names", 
 
 @dataclass(frozen=True, eq=False)
 class EncodedNames:
-    """Names and their text embeddings, which are replaced together or not at all. It never changes.
+    """Names with their text embeddings. An object never changes; a new vocabulary is a new object.
 
-    A call reads it once and passes it on, so that another thread that sets a vocabulary meanwhile changes no answer.
+    Each call reads the vocabulary once and passes it on. So a second thread that sets another vocabulary meanwhile does
+    not affect the result.
 
     Attributes:
         tokenized: the names.
         text: (T, D) of unit length; None while training changes the text tower at every step.
-        version: of the text tower that encoded them; None for embeddings of another source, which never go stale.
+        version: the version of the text tower that encoded them; None for embeddings of another source, which never
+            become stale.
     """
 
     tokenized: TokenizedNames
@@ -33,7 +35,7 @@ class EncodedNames:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The T names, as they were given."""
+        """The T names as given."""
         return self.tokenized.names
 
     @property
@@ -45,7 +47,7 @@ class EncodedNames:
 class VocabularyHolder(nn.Module):
     """A model that holds a vocabulary.
 
-    A subclass has a ``prompter`` and a ``backbone`` with ``encode_text`` and ``text_is_trained``, or else its own
+    A subclass has either a ``prompter`` and a ``backbone`` with ``encode_text`` and ``text_is_trained``, or its own
     ``tokenize``, ``encode_names`` and ``text_is_trained``.
     """
 
@@ -62,13 +64,13 @@ class VocabularyHolder(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where images are encoded."""
+        """The device of the image encoder."""
         raise NotImplementedError
 
-    # ---- the system's choice ----
+    # ---- methods that a system may replace ----
 
     def tokenize(self, names: Sequence[str], num_kept: int = 0) -> TokenizedNames:
-        """Check names and turn them into what ``encode_names`` takes.
+        """Check names and turn them into the input of ``encode_names``.
 
         Args:
             names: T names.
@@ -80,7 +82,7 @@ class VocabularyHolder(nn.Module):
         return self.prompter.tokenize(names, num_kept)
 
     def encode_names(self, tokenized: TokenizedNames) -> Tensor:
-        """Text embeddings: (T, D) of unit length, with gradients where the caller keeps them."""
+        """Text embeddings: (T, D) of unit length; with gradients, unless the caller disables them."""
         return embed_names(tokenized, self.backbone.encode_text)
 
     @property
@@ -88,16 +90,16 @@ class VocabularyHolder(nn.Module):
         """Whether training changes the text embeddings."""
         return self.backbone.text_is_trained
 
-    # ---- the vocabulary that is set ----
+    # ---- the present vocabulary ----
 
     @property
     def vocabulary(self) -> TokenizedNames | None:
-        """The names that are set; None before ``set_vocabulary``."""
+        """The present names; None before ``set_vocabulary``."""
         return None if self._encoded is None else self._encoded.tokenized
 
     @property
     def text_embeddings(self) -> Tensor | None:
-        """(T, D) of unit length; None without a vocabulary, and while training changes them at every step."""
+        """(T, D) of unit length. None without a vocabulary, and while training changes them at every step."""
         return None if self._encoded is None else self._encoded.text
 
     @text_embeddings.setter
@@ -107,40 +109,40 @@ class VocabularyHolder(nn.Module):
     def set_vocabulary(self, names: Sequence[str], num_classes: int | None = None) -> None:
         """Choose the names to segment. They are encoded now, unless training changes the text tower at every step.
 
-        The embeddings are kept until the vocabulary, the loaded weights or the mode changes. After a change of the text
-        tower's parameters by hand, call this again. If it fails, the earlier vocabulary stays. Calls that run in other
-        threads keep the vocabulary that they began with.
+        The embeddings are kept until the vocabulary, the loaded weights or the mode changes. Call this again if you
+        change the text tower's parameters directly. If this call fails, the earlier vocabulary stays. Calls that are
+        running in other threads continue with their vocabulary.
 
         Args:
             names: T names; each may hold comma-separated synonyms.
             num_classes: K at test; 0 for all T; None for ``num_kept_test``.
 
         Raises:
-            UsageError: there are no names; one is blank, longer than the text tower reads, or equal to another for it.
+            UsageError: there are no names; a name is blank or too long for the text tower; two names have equal tokens.
         """
         tokenized = self.tokenize(names, self.num_kept_test if num_classes is None else num_classes)
         self._encoded = self._changing(tokenized) if self._text_changes_now() else self.encode(tokenized)
 
     def use(self, encoded: EncodedNames) -> None:
-        """Choose names that are encoded already."""
+        """Set a vocabulary that is encoded already."""
         self._encoded = encoded
 
     def encode(self, tokenized: TokenizedNames) -> EncodedNames:
-        """The text embeddings of some names; the vocabulary that is set stays."""
-        version = self._text_version  # before the weights are read
-        with torch.inference_mode(False), torch.no_grad():  # kept, so of use in training later too
+        """Encode names; the present vocabulary does not change."""
+        version = self._text_version  # read before the weights
+        with torch.inference_mode(False), torch.no_grad():  # not inference tensors: training may use them later
             return EncodedNames(tokenized, self.encode_names(tokenized), version)
 
     def encoded(self) -> EncodedNames:
-        """The vocabulary that is set, for one call.
+        """The present vocabulary, for one call.
 
         Raises:
-            RuntimeError: there is none.
+            RuntimeError: no vocabulary is set.
         """
         return self.up_to_date(self._held())
 
     def up_to_date(self, encoded: EncodedNames) -> EncodedNames:
-        """The same names with embeddings of the present weights, on the model's device; ``encoded`` if it is that."""
+        """The same names with embeddings of the present weights on the model's device; ``encoded`` if up to date."""
         if encoded.text is None or encoded.version not in (None, self._text_version):
             return self.encode(encoded.tokenized)
         if encoded.text.device != self.device:
@@ -150,14 +152,14 @@ class VocabularyHolder(nn.Module):
     # ---- stale embeddings ----
 
     def encode_again(self) -> None:
-        """Drop the text embeddings that this model made, and make new ones; during training of the text tower, later.
+        """Drop the text embeddings that this model made, and make new ones.
 
-        Embeddings of another source stay.
+        While the text tower is trained, they are made later, when they are needed. Embeddings of another source stay.
         """
         self._text_has_changed()
 
     def train(self, mode: bool = True) -> "VocabularyHolder":
-        """As ``nn.Module.train``. Drop the text embeddings that training makes stale; encode again for tests."""
+        """See ``nn.Module.train``. Drops embeddings that training makes stale; encodes names again for tests."""
         trains = self.training or mode
         super().train(mode)
         if trains and self.text_is_trained:
@@ -176,7 +178,7 @@ class VocabularyHolder(nn.Module):
         return self._encoded
 
     def text_for_training(self) -> tuple[EncodedNames, Tensor]:
-        """The vocabulary that is set, and text embeddings with gradients where the text tower is trained."""
+        """The present vocabulary, and its text embeddings; with gradients where the text tower is trained."""
         encoded = self._held()
         return encoded, self.encode_names(encoded.tokenized) if encoded.text is None else encoded.text
 
@@ -187,7 +189,7 @@ class VocabularyHolder(nn.Module):
         return EncodedNames(tokenized, None, self._text_version)
 
     def _text_has_changed(self) -> None:
-        """Drop stale embeddings before new ones are made, so that a failure leaves none."""
+        """Drop stale embeddings, then make new ones: after a failure, no stale embeddings are left."""
         self._text_version += 1
         if self._encoded is not None and self._encoded.version is not None:
             self._encoded = self._changing(self._encoded.tokenized)
@@ -196,5 +198,5 @@ class VocabularyHolder(nn.Module):
 
 
 def _weights_were_loaded(model: VocabularyHolder, incompatible_keys: object) -> None:
-    """A hook of the module, not a lambda, so that a model can be pickled."""
+    """A hook for loaded weights. It is a function of the module, not a lambda, so that a model can be pickled."""
     model._text_has_changed()

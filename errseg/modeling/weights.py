@@ -1,4 +1,4 @@
-"""Where each part of a model has its weights from, for the log."""
+"""The source of the weights of each part of a model, for the log."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ class WeightSources(dict):
 
     @classmethod
     def of(cls, model: nn.Module) -> "WeightSources":
-        """The sources in a model just built: CLIP's file or tag, copies of CLIP's, and random weights."""
+        """The sources in a new model: CLIP's file or tag, copies of CLIP's weights, and random weights."""
         system = system_of_model(model)
         clip = getattr(getattr(model, "backbone", None), "clip_source", RANDOM)
         sources = {part: clip if part.startswith("CLIP") else RANDOM for part in system.parts.values()}
@@ -25,7 +25,7 @@ class WeightSources(dict):
 
     @classmethod
     def checkpoint(cls, model: nn.Module, path: str) -> "WeightSources":
-        """All parts from one file."""
+        """The sources after a checkpoint is loaded: one file for all parts."""
         return cls(dict.fromkeys(system_of_model(model).parts.values(), path))
 
     @property
@@ -39,7 +39,7 @@ class WeightSources(dict):
         return any(source.startswith(RANDOM) for source in self.values())
 
     def describe(self, model: nn.Module) -> str:
-        """One short block: every part that the model has, its number of parameters and their source."""
+        """A short text for the log: each part of the model, its number of parameters and their source."""
         parts = system_of_model(model).parts
         counts: dict[str, list[int]] = {}
         for name, parameter in model.named_parameters():
@@ -55,14 +55,14 @@ class WeightSources(dict):
 
 
 def require_clip_weights(cfg: CfgNode, model: nn.Module) -> None:
-    """Refuse to train on random CLIP weights where others were asked for.
+    """Refuse to train on random CLIP weights if the configuration names others.
 
     Raises:
         UsageError: ``MODEL.CLIP.PRETRAINED`` names weights that could not be loaded.
     """
-    sources: Any = getattr(model, "weight_sources", WeightSources())  # a model of an override may not say
+    sources: Any = getattr(model, "weight_sources", WeightSources())  # a model that a caller built may lack it
     if cfg.MODEL.CLIP.PRETRAINED and sources.clip.startswith(RANDOM):
         raise UsageError(
             f"MODEL.CLIP.PRETRAINED = {cfg.MODEL.CLIP.PRETRAINED!r} could not be downloaded, and training on random "
-            "CLIP weights teaches nothing; give a local file, or '' if random weights are meant."
+            "CLIP weights is useless; give a local file, or '' if you want random weights."
         )

@@ -56,7 +56,7 @@ def test_attention_in_low_precision_is_attention():
 
 
 def test_training_in_low_precision_is_refused(build):
-    with pytest.raises(UsageError, match="MODEL.PRECISION = 'bfloat16' is for tests"):
+    with pytest.raises(UsageError, match="MODEL.PRECISION = 'bfloat16' is only for tests"):
         build("MODEL.PRECISION", "bfloat16").train()
     with pytest.raises(UsageError, match="MODEL.PRECISION = 'int4'"):
         build("MODEL.PRECISION", "int4")

@@ -1,4 +1,4 @@
-"""The attention of SFM and CFM, which the model's fused kernels never write down, computed from a layer's input.
+"""Compute the attention weights of SFM and CFM from a layer's input; the fused kernels of the model do not return them.
 
 Shapes: N maps of single classes, K classes, C channels, H x W locations, M keys, d = C / heads.
 """
@@ -18,7 +18,7 @@ BLOCK = 1 << 24  # weights that are in memory at once: 64 MiB
 
 
 def attention_weights(attention: Attention, q: Tensor, k: Tensor) -> Tensor:
-    """Who looks where: projected queries (N, L, C), keys (N, M, C) -> (N, heads, L, M) float32, rows sum to 1."""
+    """The attention weights: projected queries (N, L, C), keys (N, M, C) -> (N, heads, L, M) float32, rows sum to 1."""
     q, k = (x.float().unflatten(-1, (attention.num_heads, -1)).transpose(1, 2) for x in (q, k))
     return (q * q.shape[-1] ** -0.5 @ k.mT).softmax(-1)
 
@@ -28,13 +28,13 @@ def spatial_weights(sfm: SFM, x: Tensor, image_guidance: Tensor, query: int | No
 
     Args:
         sfm: the module.
-        x: (N, H, W, C), maps of single classes that go into it.
+        x: (N, H, W, C), its input: maps of single classes.
         image_guidance: (1, H, W, C).
-        query: the location that looks, row by row; None for all.
+        query: the index of a location, row by row; None for all locations.
 
     Returns:
-        (N, heads, h, w), or (N, heads, H W, h, w) of all locations; and the reduction: a cell of h x w covers so many
-        locations in each direction.
+        (N, heads, h, w), or (N, heads, H W, h, w) for all locations; and the reduction: the number of locations that a
+        cell of h x w covers in each direction.
     """
     reduction = sfm.reduce_k.conv.stride[0] if isinstance(sfm.reduce_k, SSR) else 1
     z = sfm.norm1(x)
@@ -51,9 +51,9 @@ def class_weights(cfm: CFM, x: Tensor, text_guidance: Tensor, query: int) -> tup
 
     Args:
         cfm: the module.
-        x: (1, K, H, W, C), what goes into it, behind CSR's pooling.
+        x: (1, K, H, W, C), its input, after CSR's pooling.
         text_guidance: (1, K, C).
-        query: a location, row by row.
+        query: the index of a location, row by row.
 
     Returns:
         The mean over all locations, and the attention at ``query``: (heads, K, K) each.
@@ -72,7 +72,7 @@ def class_weights(cfm: CFM, x: Tensor, text_guidance: Tensor, query: int) -> tup
 
 
 def token_weights(cfm: CFM, tokens: Tensor, q_share: Tensor, k_share: Tensor) -> Tensor:
-    """CFM's attention at N locations: (N, K, C) and the guidance's shares (1, 1, K, C) -> (N, heads, K, K)."""
+    """CFM's attention at N locations: (N, K, C) and the guidance shares (1, 1, K, C) -> (N, heads, K, K)."""
     z = cfm.norm1(tokens)
     q, k = with_share(cfm.attention.q, z, q_share), with_share(cfm.attention.k, z, k_share)
     return attention_weights(cfm.attention, q, k)

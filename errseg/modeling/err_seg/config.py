@@ -1,6 +1,6 @@
 """ERR-Seg's configuration keys, and the K that its paper chooses.
 
-A comment names the table or figure of the paper that a key drives.
+The comment of a key names the table or figure of the paper that varies it.
 """
 
 from detectron2.config import CfgNode
@@ -27,7 +27,7 @@ KEY_RANGES = {
     "MODEL.ESCF.DROP_PATH": (0, 1),
     "MODEL.GUD.KERNEL_SIZE": (1, 31),
 }
-ARGUMENT_KEYS = {  # of the arguments of the model and its encoders
+ARGUMENT_KEYS = {  # the keys of the arguments of the model and its encoders
     "clip": "MODEL.CLIP.NAME",
     "hierarchical": "MODEL.HSM.ENABLED",
     "stage4_gradient": "MODEL.HSM.STAGE4_GRADIENT",
@@ -41,8 +41,8 @@ TRAINING_KEYS = (
     "MODEL.ESCF.DROP_PATH",
     "MODEL.GUD.STOP_GRADIENT",
 )
-NUM_KEPT = {20: 16, 59: 24, 150: 32}  # K up to so many names (IV-C, Table XIII): PAS-20, PC-59, A-150
-NUM_KEPT_OF_MORE = 48  # PC-459, A-847
+NUM_KEPT = {20: 16, 59: 24, 150: 32}  # number of names: K up to this number (IV-C, Table XIII): PAS-20, PC-59, A-150
+NUM_KEPT_OF_MORE = 48  # K for more names: PC-459, A-847
 
 
 def paper_num_kept(count: int) -> int:
@@ -51,14 +51,14 @@ def paper_num_kept(count: int) -> int:
 
 
 def num_kept(cfg: CfgNode, count: int, recommended: int | None = None) -> int:
-    """K at test: ``MODEL.CRM.NUM_CLASSES_TEST``, else the data set's own, else the paper's for so many names.
+    """K at test: ``MODEL.CRM.NUM_CLASSES_TEST``, or else the data set's K, or else the paper's K for ``count`` names.
 
-    Without CRM, every name stays: 0.
+    Without CRM, every name is kept, and the result is 0.
 
     Args:
         cfg: the configuration.
         count: T.
-        recommended: the data set's own K, 0 for all; None: the data set recommends none.
+        recommended: the data set's K, 0 for all; None: the data set has no K.
     """
     if not cfg.MODEL.CRM.ENABLED:
         return 0
@@ -76,14 +76,14 @@ def add_config(cfg: CfgNode) -> None:
 
     # Hierarchical Semantic Module (III-B)
     model.HSM = CfgNode()
-    model.HSM.ENABLED = True  # False: the cost map of stage 4 alone (Table V)
-    model.HSM.STAGE4_GRADIENT = "both"  # which dense embedding trains stage 4: both, E16 or E32 (Table VI)
+    model.HSM.ENABLED = True  # False: only the cost map of stage 4 (Table V)
+    model.HSM.STAGE4_GRADIENT = "both"  # the dense embedding that trains stage 4: both, E16 or E32 (Table VI)
 
     # Channel Reduction Module (III-C)
     model.CRM = CfgNode()
-    model.CRM.ENABLED = True  # False: every class stays (Table V)
+    model.CRM.ENABLED = True  # False: every class is kept (Table V)
     model.CRM.NUM_CLASSES_TRAIN = 32  # K in training (Fig. 7)
-    model.CRM.NUM_CLASSES_TEST = 0  # K at test; 0: the data set's own (Table XIII)
+    model.CRM.NUM_CLASSES_TEST = 0  # K at test; 0: the data set's K (Table XIII)
     model.CRM.TOP_CATEGORIES = 3  # classes that score at each location (Table VII)
     model.CRM.SCORE_COEFFICIENT = 0.1  # the r-th best class of a location scores coefficient ** r (Fig. 6)
 
@@ -94,15 +94,15 @@ def add_config(cfg: CfgNode) -> None:
     model.ESCF.CFM = True  # Class-level Fusion Module (Table VIII)
     model.ESCF.SSR_RATIO = 2  # Spatial-level Sequence Reduction of keys and values; 1: none (Table X)
     model.ESCF.CSR_RATIO = 2  # Class-level Sequence Reduction by average pooling; 1: none (Table X)
-    model.ESCF.STAR = True  # the star operation in the MLPs, or a plain MLP (Table IX)
+    model.ESCF.STAR = True  # True: MLPs with the star operation; False: plain MLPs (Table IX)
     model.ESCF.NUM_LAYERS = 4
     model.ESCF.DIM = 128  # width of the cost embedding; HSM's and GUD's widths are fractions and multiples of it
     model.ESCF.NUM_HEADS = 4
-    model.ESCF.DROP_PATH = 0.025  # of layer 1; layer i drops i times as often, layer 0 never
+    model.ESCF.DROP_PATH = 0.025  # rate of layer 1; layer i has i times this rate, layer 0 has none
 
     # Gradual Upsampling Decoder (III-E)
     model.GUD = CfgNode()
     model.GUD.ENABLED = True  # Table V
     model.GUD.GUIDANCE_OS16 = True  # guide the first stage with the stride-16 features (Table XI, top)
     model.GUD.STOP_GRADIENT = True  # the guidance does not train the image encoder (Table XI, middle)
-    model.GUD.KERNEL_SIZE = 3  # of the refining convolutions (Table XI, bottom)
+    model.GUD.KERNEL_SIZE = 3  # kernel size of the refining convolutions (Table XI, bottom)

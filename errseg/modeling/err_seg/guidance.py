@@ -1,8 +1,8 @@
-"""The guidance's share of a layer, computed once for all sequences that it guides.
+"""The guidance's share of a layer's output, computed once for all sequences that it guides.
 
 A linear layer or convolution of a concatenation ``[x ; guidance]`` is a sum: a layer of x plus a layer of the guidance.
-The same guidance serves every class of an image, or every location. ``guidance_share`` computes its summand once, and
-``with_share`` adds the summand of x.
+The guidance is the same for every class of an image, or for every location. ``guidance_share`` computes its summand
+once, and ``with_share`` adds the summand of x.
 """
 
 import torch.nn.functional as F
@@ -16,20 +16,19 @@ def guidance_share(layer: Layer, guidance: Tensor) -> Tensor:
 
     Args:
         layer: an ``nn.Linear`` ((..., G) -> (..., C)) or ``nn.Conv2d`` ((N, G, h, w) -> (N, C, h', w')).
-        guidance: its last G input channels.
+        guidance: the last G input channels of the layer.
     """
     width = guidance.shape[_channels(layer)]
     return _apply(layer, guidance, layer.weight[:, -width:], layer.bias)
 
 
 def with_share(layer: Layer, x: Tensor, share: Tensor | None) -> Tensor:
-    """``layer([x ; guidance])``, given the guidance's share of it; where that is None, ``layer(x)``.
+    """``layer([x ; guidance])``, from x and the guidance's share; where the share is None, ``layer(x)``.
 
     Args:
-        layer: as ``guidance_share``'s.
-        x: its first input channels.
-        share: is broadcast over the first dimension of what the layer makes of ``x``, (N, ...), seen as (B, N / B, ...)
-            where the share is (B, 1, ...).
+        layer: see ``guidance_share``.
+        x: the first input channels of the layer, (N, ...).
+        share: (B, 1, ...), the result of ``guidance_share``. It is added to the output for x, seen as (B, N / B, ...).
     """
     if share is None:
         return layer(x)

@@ -12,17 +12,17 @@ from ..layers import attend, in_parts, relu6
 
 
 class Attention(nn.Module):
-    """Multi-head attention whose queries and keys see a guidance beside the content.
+    """Multi-head attention; the inputs of queries and keys are the content and a guidance.
 
-    Holds the projections; SFM and CFM compute queries, keys and values with them.
+    It holds the projections. SFM and CFM compute queries, keys and values with them.
 
     Args:
         dim: C, the width of values and output.
         guided_dim: width of the queries' and keys' inputs.
-        num_heads: heads; must divide C.
+        num_heads: number of heads; must divide C.
 
     Raises:
-        ArgumentError: it does not.
+        ArgumentError: ``num_heads`` does not divide ``dim``.
     """
 
     def __init__(self, dim: int, guided_dim: int, num_heads: int):
@@ -59,7 +59,7 @@ class StarMLP(nn.Module):
 
 
 class MLP(nn.Module):
-    """``W3 relu6(W1 x)``: what the star operation is compared with in Table IX."""
+    """``W3 relu6(W1 x)``: the MLP that Table IX compares with the star operation."""
 
     def __init__(self, dim: int, hidden_dim: int):
         super().__init__()

@@ -1,4 +1,4 @@
-"""ERR-Seg (Fig. 3): encode the image and the names, and let the head turn their cost maps into logits.
+"""ERR-Seg (Fig. 3): encode the image and the names; the head turns their cost maps into logits.
 
 Shapes: B images, T names of the vocabulary, K names kept, R side of the square that the encoder sees.
 """
@@ -31,19 +31,19 @@ class ERRSeg(OpenVocabularySegmenter):
     """ERR-Seg.
 
     Args:
-        backbone: the CLIP encoder, which holds the text tower too.
-        sem_seg_head: cost maps to logits.
-        prompter: names to prompts and tokens.
+        backbone: the CLIP encoder, with image and text tower.
+        sem_seg_head: turns cost maps into logits.
+        prompter: turns names into prompts and tokens.
         pixel_mean, pixel_std: RGB, 0-255.
         views: what the encoder sees of a test image.
         resolution_train: R in training, in pixels.
         num_kept_train: K in training.
         num_kept_test: K at test where ``set_vocabulary`` gives none; 0 for all.
         ignore_label: the label of pixels without a class.
-        precision: "float32", "bfloat16" or "float16", of the image tower and the head; lower ones are for tests only.
+        precision: "float32", "bfloat16" or "float16", of the image tower and the head; the last two are only for tests.
 
     Raises:
-        ArgumentError: the resolution is too small, K in training is none, or there is no such precision.
+        ArgumentError: the resolution is too small, K in training is less than 1, or there is no such precision.
     """
 
     @configurable
@@ -101,7 +101,7 @@ class ERRSeg(OpenVocabularySegmenter):
         return [*self.backbone.image_modules(), self.sem_seg_head]
 
     def segment(self, images: Tensor, text: Tensor, num_kept: int, show: bool = False) -> Prediction:
-        """As ``OpenVocabularySegmenter.segment``; ``shown`` has CRM's "ranking", (B, T) points per location."""
+        """See ``OpenVocabularySegmenter.segment``; ``shown`` has CRM's "ranking", (B, T) points per location."""
         if not show:
             logits, kept = self.logits(images, text, num_kept)
             return Prediction(logits.float().sigmoid(), kept, DROPPED_SCORE)
@@ -118,7 +118,7 @@ class ERRSeg(OpenVocabularySegmenter):
             images: (B, 3, h, w) normalised.
             text: (T, D) text embeddings of unit length.
             num_kept: K.
-            present: (B, T) bool, the names that CRM has to keep.
+            present: (B, T) bool, the names that CRM must keep.
 
         Returns:
             Logits (B, K, h', w') and the ids (B, K) of the names kept.
@@ -130,7 +130,7 @@ class ERRSeg(OpenVocabularySegmenter):
         encoded, text = self.text_for_training()
         labels = self.stack_labels(batched_inputs)
         present = self.present_names(labels, batched_inputs, len(encoded.names))
-        # The classes of the ground truth always stay, even if they are more than K
+        # CRM always keeps the classes of the ground truth, even if they are more than K
         num_kept = max(self.num_kept_train, int(present.sum(1).max()))
         labels = labels.to(self.device)
         square = (self.resolution_train, self.resolution_train)

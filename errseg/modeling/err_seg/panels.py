@@ -1,4 +1,4 @@
-"""What an inspection shows of ERR-Seg: cost maps, CRM's ranking, ESCF's attention, the guidance of ESCF and GUD.
+"""The panels of ERR-Seg for an inspection: cost maps, CRM's ranking, ESCF's attention, the guidance of ESCF and GUD.
 
 Shapes: T names, K names kept, C channels, H x W locations at stride 16.
 """
@@ -39,7 +39,7 @@ def guidance(model: nn.Module, seen: Seen, request: Request) -> GuidanceMaps:
 
 
 def attention(model: nn.Module, seen: Seen, request: Request) -> LayerAttention:
-    """The attention of one layer of ESCF: runs CRM, HSM and ESCF up to it, on the features of the run before."""
+    """The attention of one layer of ESCF. Runs CRM, HSM and ESCF up to this layer, on the features of the first run."""
     taps, (sfm, cfm) = taps_of(model), (f"sfm{request.layer}", f"cfm{request.layer}")
     with watch(model, [name for name in (sfm, cfm) if name in taps]) as inputs:
         features, fuse = seen["encoder"][0], _head(model).fuse
@@ -61,7 +61,7 @@ def attention(model: nn.Module, seen: Seen, request: Request) -> LayerAttention:
 
 
 def _cell(place: tuple[float, float], grid: tuple[int, int]) -> int:
-    """The index of the location of a grid (height, width) in which a place lies."""
+    """The index of the location in a grid (height, width) that holds a place."""
     height, width = grid
     return min(int(place[1] * height), height - 1) * width + min(int(place[0] * width), width - 1)
 

@@ -1,4 +1,4 @@
-"""How ERR-Seg is compared with recorded numbers of the released model.
+"""The comparison of ERR-Seg with recorded numbers of the released model.
 
 A fixture names the model's size, the vocabulary, K and the resolution.
 """
@@ -17,19 +17,19 @@ from ..taps import Seen
 SIZES = {"base": "convnext_base_w_320", "large": "convnext_large_d_320"}
 ENCODER = {"E16": "encoder_os16_dense", "E32": "encoder_clip_vis_dense"}  # ours, recorded
 MAPS = ("os4", "os8", "os16", "os32", "E16", "E32")
-LAYERS, STAGES = 4, 3  # of ESCF and GUD
+LAYERS, STAGES = 4, 3  # layers of ESCF, stages of GUD
 LIMITS = {"max_logit_diff": 1e-3, "score_diff": 1e-4}
 
 
 def config(fixture: Fixture) -> CfgNode:
-    """The configuration of the released model that a fixture is of, without drop-path.
+    """The configuration of the released model that a fixture records, without drop-path.
 
     Raises:
         UsageError: there is no released model of that size.
     """
     size = str(fixture["model"])
     if size not in SIZES:
-        raise UsageError(f"The fixture is of the model {short(size)!r}; errseg has {' and '.join(SIZES)}.")
+        raise UsageError(f"The fixture records the model {short(size)!r}; errseg has {' and '.join(SIZES)}.")
     cfg = get_cfg()
     cfg.MODEL.CLIP.NAME = SIZES[size]
     cfg.MODEL.CRM.NUM_CLASSES_TRAIN = int(fixture["K"])
@@ -44,12 +44,12 @@ def key_table(fixture: Fixture) -> str:
 
 
 def measures(model: nn.Module, seen: Seen, scores: Tensor, fixture: Fixture) -> Measures:
-    """CRM's scores and choice, the logits and the scores of the names kept."""
+    """Measures of CRM's scores and kept names, of the logits, and of the scores of the names kept."""
     [(logits, kept)] = seen["head"]
     if "class_scores" in fixture:
         head: Any = model.sem_seg_head
         yield "class_scores", difference(head.crm.scores(seen["cost"][0]), fixture["class_scores"])
-    if "selected_classes" in fixture:  # where they differ, what follows compares different classes
+    if "selected_classes" in fixture:  # where they differ, the later measures compare different classes
         ours, theirs = set(kept.flatten().tolist()), set(fixture["selected_classes"].flatten().tolist())
         yield "selected_classes_differing", float(len(ours ^ theirs))
     for name, values in (("logits_4096", logits.flatten()), ("scores_4096", scores[kept[0]].flatten())):

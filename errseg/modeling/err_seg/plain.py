@@ -1,7 +1,7 @@
-"""The plain form: ERR-Seg written literally from the formulas of its paper, to read beside it.
+"""The plain form: ERR-Seg written literally from the formulas of its paper. Read it beside the paper.
 
-A plain class is a subclass of the module that it stands for. It has the same constructor, parameters and buffers, and
-another ``forward``. ``PLAIN`` is the table of them. A module without a plain class is literal already.
+A plain class is a subclass of the module that it replaces. It has the same constructor, parameters and buffers, and
+another ``forward``. ``PLAIN`` is the table of these classes. A module without a plain class is literal already.
 
 The plain form computes the same function as the model, and it is slow on purpose: it repeats the guidance for every
 class or location and concatenates it, encodes every position of a prompt, and computes the scores and the loss of all T
@@ -180,7 +180,7 @@ class PlainHeadOnly(HeadOnly):
         return self.head(x.flatten(0, 1).permute(0, 3, 1, 2)).squeeze(1).unflatten(0, x.shape[:2])
 
 
-# ---- the whole (III-A, Fig. 3) ----
+# ---- the whole model (III-A, Fig. 3) ----
 
 
 class PlainHead(ERRSegHead):
@@ -199,7 +199,7 @@ class PlainHead(ERRSegHead):
 
 class PlainERRSeg(ERRSeg):
     def encode_names(self, tokenized: TokenizedNames) -> Tensor:
-        """The mean of a name's prompts, through every position of the context: T names -> (T, D) of unit length."""
+        """The mean over a name's prompts, encoded at all positions of the context: T names -> (T, D) of unit length."""
         tokens = tokenized.tokens.to(self.device)
         parts = [tokens] if torch.is_grad_enabled() else tokens.split(128)
         prompts = torch.cat([F.normalize(self.backbone.clip.encode_text(part).float(), dim=-1) for part in parts])
@@ -209,7 +209,7 @@ class PlainERRSeg(ERRSeg):
     def logits(
         self, images: Tensor, text: Tensor, num_kept: int, present: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """As ``ERRSeg.logits``, of all names: (B, T, h, w), -100 for those that CRM dropped; ids (B, T)."""
+        """As ``ERRSeg.logits``, for all names: (B, T, h, w), -100 for the names that CRM dropped; ids (B, T)."""
         logits, kept = self.sem_seg_head(self.backbone(images), text, num_kept, present)
         dense = logits.new_full((len(images), len(text), *logits.shape[-2:]), DROPPED_LOGIT)
         dense = dense.scatter(1, kept[..., None, None].expand_as(logits), logits)
@@ -274,7 +274,7 @@ PLAIN: dict[type[nn.Module], type[nn.Module]] = {
 def plain_form(model: nn.Module) -> nn.Module:
     """The plain form of a model or of one of its modules, on the same parameters and buffers.
 
-    A whole model keeps its vocabulary, whose names the plain form encodes again.
+    A whole model keeps its vocabulary; the plain form encodes the names again.
     """
     plain = copy_on_same_weights(model)
     for module in plain.modules():

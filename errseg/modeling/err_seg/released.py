@@ -1,4 +1,4 @@
-"""From the released ERR-Seg checkpoints to errseg's names: one table of renamings, strict in both directions."""
+"""Rename the weights of the released ERR-Seg checkpoints to errseg's names and back, with one table, strictly."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -11,10 +11,10 @@ from ...errors import UsageError
 from ..build import build_on_meta
 from ..system import Released
 
-PREFIX = "sem_seg_head.clip_model."  # what tells a released checkpoint from ours
+PREFIX = "sem_seg_head.clip_model."  # only released checkpoints have keys with this prefix
 SIZES = {640: "convnext_base_w_320", 768: "convnext_large_d_320"}  # text dimension -> CLIP model
 
-RENAMES = (  # (ours, released); the first match of the whole key counts
+RENAMES = (  # (ours, released); the first pattern that matches the whole key counts
     (r"backbone\.downsample16\.(.+)", r"sem_seg_head.clip_model.visual.modify_downsample.\1"),
     (r"backbone\.clip\.(.+)", r"sem_seg_head.clip_model.\1"),
     (r"sem_seg_head\.hsm\.proj16\.(.+)", r"sem_seg_head.decoder.corr_proj_convs.0.0.\1"),
@@ -44,7 +44,7 @@ def recognises(state_dict: Mapping[str, Tensor]) -> bool:
 
 
 def released_config(state_dict: Mapping[str, Tensor]) -> CfgNode | None:
-    """The configuration of a released checkpoint, by its size: the defaults are the paper's; None where it is none."""
+    """The configuration of a released checkpoint, by its size; None where the size is unknown."""
     projection = state_dict.get(f"{PREFIX}text_projection")
     name = None if projection is None or not projection.ndim else SIZES.get(projection.shape[-1])
     if name is None:
@@ -58,10 +58,10 @@ def from_released(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A released checkpoint's state dict under errseg's names.
 
     Args:
-        state_dict: every key of the base or the large released model, and no other.
+        state_dict: exactly the keys of the base or the large released model.
 
     Raises:
-        UsageError: keys are missing, unknown, or have the wrong shape; the message names them.
+        UsageError: keys are missing or unknown, or have another shape; the message names them.
     """
     expected = _expected(state_dict)
     missing = [key for key in expected if key not in state_dict]
@@ -82,7 +82,7 @@ def from_released(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def to_released(key: str) -> str:
-    """The released checkpoints' name of one of our parameters."""
+    """The released name of one of our parameters."""
     if match := FUSION.fullmatch(key):
         layer, rest = int(match[1]), match[3]
         for ours, released in FUSION_RENAMES:
@@ -99,8 +99,8 @@ def to_released(key: str) -> str:
 
 
 def _expected(state_dict: Mapping[str, Tensor]) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """The keys of a released checkpoint of this one's size: ours and the shape, by the released name."""
-    model = build_on_meta(released_config(state_dict) or get_cfg())  # of no known size: the base model's keys
+    """For a checkpoint of this size, by the released name: our name and the shape."""
+    model = build_on_meta(released_config(state_dict) or get_cfg())  # unknown size: the keys of the base model
     return {to_released(key): (key, tuple(value.shape)) for key, value in model.state_dict().items()}
 
 

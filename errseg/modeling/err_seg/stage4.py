@@ -24,18 +24,18 @@ POLICY = FinetunePolicy(convnext_depthwise_mlp_scale, transformer_attention_inpu
 class ConvNeXtCLIP(ConvNeXtEncoder):
     """ConvNeXt-CLIP: four feature maps and the dense embeddings E32 and E16 (Eqs. 1 and 2).
 
-    E16 runs stage 4 a second time, behind a downsampling that keeps the size of stage 3's output.
+    For E16, stage 4 runs a second time, after a downsampling that keeps the size of stage 3's output.
 
     Args:
         clip: an open_clip model whose image tower is a timm ConvNeXt.
-        hierarchical: give E16 beside E32 (the HSM).
-        stage4_gradient: "both", "E16" or "E32": through which of them stage 4 is trained (Table VI). The other one's
-            gradient stops where it leaves the encoder. With "E16" the gradient of os32 stops too, so that stages 1 to 3
-            lose that one as well.
+        hierarchical: compute E16 and E32, for the HSM; False: only E32.
+        stage4_gradient: "both", "E16" or "E32": the embedding whose gradient trains stage 4 (Table VI). The gradient of
+            the other one stops at the encoder's output. With "E16", the gradient of os32 stops too, so stages 1 to 3 do
+            not get it either.
         arguments: further arguments of ``CLIPEncoder``.
 
     Raises:
-        ArgumentError: there is no such gradient, or E16's is asked for without E16.
+        ArgumentError: ``stage4_gradient`` is another word, or is "E16" without ``hierarchical``.
     """
 
     @configurable
@@ -44,7 +44,9 @@ class ConvNeXtCLIP(ConvNeXtEncoder):
         if stage4_gradient not in ("both", "E16", "E32"):
             raise ArgumentError(f"{{stage4_gradient}} = {stage4_gradient!r}; give 'both', 'E16' or 'E32'.")
         if stage4_gradient == "E16" and not hierarchical:
-            raise ArgumentError("{stage4_gradient} is 'E16', which {hierarchical} False removes; give 'both'.")
+            raise ArgumentError(
+                "{stage4_gradient} is 'E16', but {hierarchical} is False, so there is no E16; give 'both'."
+            )
         self.downsample16: Any = size_keeping_downsample(clip.visual.trunk) if hierarchical else None
         self.stop32 = StopGradient() if stage4_gradient == "E16" else nn.Identity()
         self.stop16 = StopGradient() if stage4_gradient == "E32" else nn.Identity()
@@ -58,7 +60,7 @@ class ConvNeXtCLIP(ConvNeXtEncoder):
         }
 
     def output_shape(self) -> dict[str, ShapeSpec]:
-        """Channels and stride of every map that ``forward`` gives."""
+        """Channels and stride of every map of ``forward``."""
         shapes = super().output_shape()
         if self.downsample16 is not None:
             shapes["E16"] = ShapeSpec(channels=self.embed_dim, stride=16)
@@ -82,7 +84,7 @@ class ConvNeXtCLIP(ConvNeXtEncoder):
 def size_keeping_downsample(trunk: Any) -> nn.Sequential:
     """Stage 4's downsampling without a stride: norm, zero-pad by one, 2x2 convolution; the map grows by one.
 
-    A frozen copy, starting from stage 4's weights.
+    It is a frozen copy that starts with stage 4's weights.
     """
     norm, conv = copy.deepcopy(trunk.stages[3].downsample)
     conv.stride = (1, 1)

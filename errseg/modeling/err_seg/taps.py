@@ -1,4 +1,4 @@
-"""Where one can look inside ERR-Seg.
+"""The taps of ERR-Seg.
 
 Shapes: B images, T names, K names kept, C channels, H x W locations at stride 16.
 """
@@ -16,7 +16,7 @@ STAGES = {"encoder": "encoder", "CRM": "kept", "HSM": "hsm", "ESCF": "escf", "GU
 
 
 def taps(model: Any) -> dict[str, Tap]:
-    """The taps of an ``ERRSeg``, by name; an ablation lacks those of the modules that it removes."""
+    """The taps of an ``ERRSeg``, by name; an ablation lacks the taps of the modules that it removes."""
     head = model.sem_seg_head
     return {
         "encoder": Tap(model.backbone),  # the feature maps and dense embeddings, by name
@@ -33,15 +33,15 @@ def taps(model: Any) -> dict[str, Tap]:
 
 
 def fusion_modules(escf: nn.Module, kind: type[nn.Module]) -> list[nn.Module]:
-    """ESCF's modules of a kind, SFM or CFM, in the order of the layers; none where the layers lack that kind."""
+    """The SFM or CFM modules of ESCF, in the order of the layers; empty where the layers have none."""
     return [module for module in escf.modules() if isinstance(module, kind)]
 
 
 def _taps_of_escf(escf: Any) -> dict[str, Tap]:
-    """``image_guidance`` (B, H, W, C), ``text_guidance`` (B, K, C), and those of each layer, from 1.
+    """``image_guidance`` (B, H, W, C), ``text_guidance`` (B, K, C), and the taps of each layer, from 1.
 
-    ``sfm1`` and ``cfm1`` are what goes into the modules of layer 1: cost embedding, image guidance, text guidance. CSR
-    has pooled CFM's cost embedding. ``layer1`` is the layer's output, (B, K, H, W, C).
+    ``sfm1`` and ``cfm1`` are the inputs of the modules of layer 1: cost embedding, image guidance, text guidance. For
+    ``cfm1``, the cost embedding is already pooled by CSR. ``layer1`` is the layer's output, (B, K, H, W, C).
     """
     if not isinstance(escf, ESCF):
         return {}
@@ -55,7 +55,7 @@ def _taps_of_escf(escf: Any) -> dict[str, Tap]:
 
 
 def _taps_of_gud(gud: Any) -> dict[str, Tap]:
-    """Of each stage, from 1: ``upsample1``, its output; ``decoder_guidance1`` (B, C, h, w), where it is guided."""
+    """The taps of each stage, from 1: its output ``upsample1``, and its guidance ``decoder_guidance1`` (B, C, h, w)."""
     stages = list(enumerate(gud.stages, 1)) if isinstance(gud, GUD) else []
     guided = [(number, stage.guidance.proj) for number, stage in stages if isinstance(stage.guidance, Guidance)]
     return {
@@ -65,7 +65,7 @@ def _taps_of_gud(gud: Any) -> dict[str, Tap]:
 
 
 def _ranking(crm: nn.Module, arguments: tuple, output: Any) -> Tensor:
-    """CRM's points per location, (B, T); a model that keeps every name is ranked as CRM would."""
+    """CRM's points per location, (B, T); for a model without CRM, the points that CRM would give."""
     costs = arguments[0]
     ranker = crm if isinstance(crm, CRM) else CRM()
     return ranker.scores(costs) / costs[0, 0].numel()

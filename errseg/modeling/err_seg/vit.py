@@ -18,7 +18,7 @@ POLICY = FinetunePolicy(transformer_attention_input_mlp, transformer_attention_i
 
 @BACKBONE_REGISTRY.register()
 class ViTCLIP(ViTEncoder):
-    """The patch tokens are E16, and middle blocks guide the decoder, all at stride 16.
+    """ViT-CLIP: the patch tokens are E16, and the outputs of middle blocks guide the decoder, all at stride 16.
 
     Args:
         clip: an open_clip model whose image tower is a VisionTransformer of patch size 16.
@@ -34,11 +34,11 @@ class ViTCLIP(ViTEncoder):
     @classmethod
     def from_config(cls, cfg, input_shape=None) -> dict:
         if cfg.MODEL.HSM.ENABLED:
-            raise UsageError("MODEL.HSM.ENABLED is True, but ViTCLIP has one scale only; set it False.")
+            raise UsageError("MODEL.HSM.ENABLED is True, but ViTCLIP has only one scale; set it to False.")
         return clip_arguments(cfg, POLICY)
 
     def output_shape(self) -> dict[str, ShapeSpec]:
-        """Channels and stride of every map that ``forward`` gives; "os4" and "os8" name their place in the decoder."""
+        """Channels and stride of every map of ``forward``; "os4" and "os8" name their place in the decoder."""
         width = self.clip.visual.conv1.out_channels
         shapes = {name: ShapeSpec(channels=width, stride=16) for name in self.guiding_blocks.values()}
         return shapes | {"E16": ShapeSpec(channels=self.embed_dim, stride=16)}
