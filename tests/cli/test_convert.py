@@ -58,5 +58,5 @@ def test_our_checkpoint_loses_all_but_its_weights(command, tmp_path):
     assert command("convert", tmp_path / "in.pth", out)[0] == 0
     assert torch.equal(load_file(out)["backbone.w"], weight)
     status, _, err = command("convert", tmp_path / "in.pth", out)
-    assert status == 2 and "is there already" in err
+    assert status == 2 and "exists already" in err
     assert command("convert", tmp_path / "in.pth", out, "--overwrite")[0] == 0

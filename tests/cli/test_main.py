@@ -63,7 +63,7 @@ def test_the_help_has_one_example(command, name, monkeypatch):
         (["data", "chek"], "errseg: There is no command data chek; did you mean data check?"),
         (["train", "--confg", "x"], "errseg train: There is no option --confg; did you mean --config?"),
         (["train", "--device", "cpu"], "errseg train: --config is required; see errseg train --help."),
-        (["train", "--config", "x", "seed", "1"], "seed is no configuration key, such as TEST.FLIP"),
+        (["train", "--config", "x", "seed", "1"], "seed is not a configuration key, such as TEST.FLIP"),
         (["evaluate", "SEED", "1", "--gpus", "2"], "The option --gpus comes after a KEY VALUE pair"),
         (["train", "--config", "errseg_convnext_bas"], "did you mean errseg_convnext_base"),
         (["evaluate", "--config", "base"], "no weights are given; add --weights FILE."),

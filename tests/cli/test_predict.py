@@ -345,7 +345,7 @@ def test_files_of_names(predict, photos, tmp_path, content, suffix, expected):
 
 def test_a_vocabulary(predict, photos):
     status, _, err = predict(photos / "a.png", names=("--vocabulary", "voc_20"))
-    assert status == 0 and "No font here" not in err
+    assert status == 0 and "No installed font" not in err
     assert len(json.loads(Path("out/a.json").read_text())["names"]) == 20
 
 
@@ -353,8 +353,8 @@ def test_letters_of_no_font(predict, photos, monkeypatch):
     for cached in (fonts.font_of, fonts._installed):
         cached.cache_clear()
     monkeypatch.setattr(font_manager, "findSystemFonts", list)
-    assert "No font here has the letters 猫:" in predict(photos / "a.png")[2]
-    assert "No font here" not in predict(photos / "a.png", "--format", "labels")[2]
+    assert "No installed font has the letters 猫:" in predict(photos / "a.png")[2]
+    assert "No installed font" not in predict(photos / "a.png", "--format", "labels")[2]
     for cached in (fonts.font_of, fonts._installed):
         cached.cache_clear()
 

@@ -39,7 +39,7 @@ def render(command):
 
 def test_overlays_show_the_predicted_names(saved, render):
     status, out, err = render(saved, "--dataset", "halves")
-    assert status == 0 and not err and "3 overlays written, 0 were there; 0 images have no prediction" in out
+    assert status == 0 and not err and "3 overlays written, 0 existed; 0 images have no prediction" in out
     picture = np.asarray(Image.open(saved / "overlays/halves/1.jpg")).astype(int)
     assert picture.shape[1] > SIZE[1] + 100  # the names beside it
     for name, column in (("grass", 10), ("sky", 50)):
@@ -57,7 +57,7 @@ def test_it_goes_on_where_it_was(saved, render, tmp_path):
     os.utime(changed, ns=(2**62, 2**62))
     before = (out_folder / "halves/1.jpg").stat().st_mtime_ns
     status, out, _ = render(saved, "--dataset", "halves", "--out", out_folder)
-    assert status == 0 and "2 overlays written, 1 were there" in out
+    assert status == 0 and "2 overlays written, 1 existed" in out
     assert (out_folder / "halves/1.jpg").stat().st_mtime_ns == before
 
 
@@ -70,7 +70,7 @@ def test_files_that_cannot_be_used_are_named_at_the_end(saved, render):
     (saved / "halves/0.png").unlink()
     (saved / "halves/1.png").unlink()
     status, out, _ = render(saved, "--dataset", "halves")
-    assert status == 0 and "0 overlays written, 1 were there; 2 images have no prediction" in out
+    assert status == 0 and "0 overlays written, 1 existed; 2 images have no prediction" in out
 
 
 def test_mistakes_are_one_sentence(saved, render, tmp_path):

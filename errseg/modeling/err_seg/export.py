@@ -1,4 +1,4 @@
-"""ERR-Seg as it is exported: without the text tower, and with a CRM that takes any number of names.
+"""ERR-Seg for the export: without the text tower, and with a CRM that takes any number of names.
 
 Shapes: B images, T names, K names kept, H x W locations at stride 16.
 """
@@ -14,10 +14,10 @@ from .crm import CRM
 
 
 class AnyNumberCRM(nn.Module):
-    """CRM for a number of names that tracing does not know: the K best, or all where there are no more than K.
+    """CRM for a number of names that is unknown at tracing: keeps the K best, or all where T <= K.
 
     Args:
-        crm: the CRM that it stands in for.
+        crm: the CRM that it replaces.
     """
 
     def __init__(self, crm: CRM):
@@ -26,20 +26,20 @@ class AnyNumberCRM(nn.Module):
 
     def forward(self, cost_map: Tensor, num_kept: int, present: Tensor | None = None) -> Tensor:
         """(B, T, H, W) -> (B, min(K, T)) int64 ids, ascending."""
-        spare = self.crm.top_categories  # classes behind all others, so that every location has enough to rank
+        spare = self.crm.top_categories  # extra classes of the lowest rank: every location then has enough
         scores = self.crm.scores(F.pad(cost_map, (0, 0, 0, 0, 0, spare), value=-2.0))[:, : cost_map.shape[1]]
-        place = scores.sort(dim=1, descending=True, stable=True).indices.argsort(dim=1)  # of each class, 0 the best
+        place = scores.sort(dim=1, descending=True, stable=True).indices.argsort(dim=1)  # place of a class, 0 the best
         # Unlike a slice, topk is traced for T <= K and T > K at once
         best = place.topk(torch.sym_min(num_kept, cost_map.shape[1]), dim=1, largest=False)
         return best.indices.sort(dim=1).values
 
 
 def exportable(model: Any, open_vocabulary: bool) -> nn.Module:
-    """A shallow copy of an ERR-Seg that can be traced; the weights are shared, and the model stays as it is.
+    """A shallow copy of an ERR-Seg that can be traced. It shares the weights; the model itself does not change.
 
     Args:
         model: an ERR-Seg.
-        open_vocabulary: the number of names is not known when the model is traced.
+        open_vocabulary: the number of names is unknown when the model is traced.
     """
     clip = nn.Module()
     clip.visual = model.backbone.clip.visual
@@ -52,7 +52,7 @@ def exportable(model: Any, open_vocabulary: bool) -> nn.Module:
 
 
 def _with_module(parent: nn.Module, name: str, module: nn.Module) -> nn.Module:
-    """A shallow copy of ``parent`` with another child; all else is shared."""
+    """A shallow copy of ``parent`` with one child replaced; everything else is shared."""
     other = copy.copy(parent)
     other._modules = {**parent._modules, name: module}
     return other
