@@ -43,7 +43,7 @@ def test_limits(name, bad, good):
     [
         (None, "is not a readable .npz"),
         ({"x": np.zeros(3)}, "lacks model, K, resolution"),
-        ({"model": np.array("tiny"), "K": 1, "resolution": 64}, "of the model 'tiny'; errseg has base and large"),
+        ({"model": np.array("tiny"), "K": 1, "resolution": 64}, "records the model 'tiny'; errseg has base and large"),
         ({"x": np.zeros(3), "large": np.zeros(1 << 18)}, "more than"),
     ],
 )

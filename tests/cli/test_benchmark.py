@@ -146,7 +146,7 @@ def test_paper_table_10(benchmark_tool, no_children):
         (["--batch", "1,0"], "--batch has 0"),
         (["--repeats", "0"], "--repeats is 0"),
         (["--num-classes", "0"], "--num-classes is 0"),
-        (["--paper-table", "3", "--vocabulary", "voc_20"], "brings its own vocabularies"),
+        (["--paper-table", "3", "--vocabulary", "voc_20"], "has its own vocabularies"),
         (["--weights", "gone.pth"], "There is no file gone.pth"),
         (["--image", "gone.png"], "There is no file gone.png"),
         (["MODEL.NOTHING", "1"], "no configuration key MODEL.NOTHING"),

@@ -156,7 +156,7 @@ def test_what_cannot_be_written_is_named(check, yaml_file, tmp_path, option):
 
 def test_nothing_there(check, tmp_path):
     status, _, err = check("--root", tmp_path)
-    assert status == 2 and "None of the registered sets is there" in err and str(tmp_path) in err
+    assert status == 2 and "None of the registered sets is on disk" in err and str(tmp_path) in err
 
 
 def test_command(yaml_file):

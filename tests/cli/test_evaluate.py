@@ -1,4 +1,7 @@
-"""errseg evaluate: which weights, which configuration, which data sets; tests/test_scripts_evaluate.py evaluates."""
+"""errseg evaluate: which weights, which configuration, which data sets.
+
+tests/repository/test_scripts_evaluate.py evaluates.
+"""
 
 import pytest
 

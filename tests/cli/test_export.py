@@ -42,7 +42,7 @@ def test_compare_on_pictures(call, tmp_path):
     assert code == 0, err
     assert out.splitlines()[-1].startswith("2 pictures: ") and "errseg itself " in out
     (tmp_path / "clip.mp4").touch()
-    assert "videos alone" in call(*options, "--compare", str(tmp_path / "clip.mp4"))[2]
+    assert "only videos" in call(*options, "--compare", str(tmp_path / "clip.mp4"))[2]
     (tmp_path / "photos/b.png").write_bytes(b"no picture")
     code, _, err = call("--format", "torch_export", *options, "--compare", str(tmp_path / "photos"))
     assert code == 2 and "b.png" in err and (tmp_path / "out/model.pt2").is_file()

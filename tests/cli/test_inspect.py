@@ -101,7 +101,7 @@ def test_bad_files(show, files):
     )
     assert show(image="missing.jpg")[0] == 2
     (files / "clip.mp4").touch()
-    assert "videos alone" in show(image="clip.mp4")[2]
+    assert "only videos" in show(image="clip.mp4")[2]
     assert "ade20k_150" in show(names=("--vocabulary", "ade"))[2]
 
 

@@ -380,7 +380,7 @@ LONG = "x" * 500
         (("a.png", "--batch", "0"), ("--classes", "cat"), "--batch is 0"),
         (("a.png", "--every", "-1"), ("--classes", "cat"), "--every is -1"),
         (("a.png", "--num-classes", "-1"), ("--classes", "cat"), "--num-classes is -1"),
-        (("a.png", "--min-confidence", "0.5"), ("--classes", "cat"), "--min-confidence counts with --background"),
+        (("a.png", "--min-confidence", "0.5"), ("--classes", "cat"), "--min-confidence needs --background"),
         (("a.png", "--background", "x", "--min-confidence", "2"), ("--classes", "cat"), "--min-confidence is 2"),
         (("a.png", "--background", " "), ("--classes", "cat"), "--background: The name ' ' is blank"),
         (("a.png", "--background", "a\x1bb"), ("--classes", "cat"), "--background: The name 'a\\x1bb' has characters"),

@@ -1,4 +1,4 @@
-"""errseg train: its options as keys, and its messages; test_train_net.py trains."""
+"""errseg train: its options as keys, and its messages; tests/repository/test_train_net.py trains."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Samplers, loaders and augmentations. Recorded numbers are those of the real Detectron2."""
+"""Catalogs, samplers, loaders and augmentations. Recorded numbers are those of the real Detectron2."""
 
 import itertools
 
@@ -7,6 +7,7 @@ import pytest
 import torch
 from detectron2.data import (
     DatasetCatalog,
+    MetadataCatalog,
     build_detection_test_loader,
     build_detection_train_loader,
     get_detection_dataset_dicts,
@@ -236,3 +237,32 @@ def test_another_record_is_taken_for_one_that_the_mapper_leaves_out():
     )
     served = [x for batch in loader for x in batch]
     assert len(served) == 4 and set(served) <= {1, 3}
+
+
+def test_dataset_catalog():
+    DatasetCatalog.register("interface_test", lambda: [{"file_name": "a"}])
+    try:
+        assert DatasetCatalog.get("interface_test") == [{"file_name": "a"}]
+        assert "interface_test" in DatasetCatalog and "interface_test" in DatasetCatalog.list()
+        with pytest.raises(AssertionError, match="interface_test"):
+            DatasetCatalog.register("interface_test", list)
+    finally:
+        DatasetCatalog.remove("interface_test")
+    with pytest.raises(KeyError, match="interface_test.* not registered"):
+        DatasetCatalog.get("interface_test")
+
+
+def test_metadata():
+    meta = MetadataCatalog.get("interface_test")
+    assert meta.set(stuff_classes=["a"], ignore_label=255) is meta
+    assert MetadataCatalog.get("interface_test") is meta
+    assert (meta.name, meta.ignore_label, meta.get("nothing", 3)) == ("interface_test", 255, 3)
+    meta.ignore_label = 255  # the same value again
+    with pytest.raises(AssertionError, match="ignore_label"):
+        meta.ignore_label = 0
+    with pytest.raises(AttributeError, match="nothing.*interface_test"):
+        _ = meta.nothing
+    assert not hasattr(meta, "nothing")
+    MetadataCatalog.remove("interface_test")
+    assert MetadataCatalog.get("interface_test").get("ignore_label") is None
+    MetadataCatalog.remove("interface_test")

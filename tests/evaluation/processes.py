@@ -1,4 +1,7 @@
-"""Evaluates two data sets in several processes: ``python processes.py FOLDER PROCESSES``; run by test_processes.py."""
+"""Evaluates two data sets in several processes: ``python processes.py FOLDER PROCESSES``.
+
+Run by test_evaluate_processes.py.
+"""
 
 import sys
 from pathlib import Path

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from errseg.modeling.layers import match_gradient_strides, relu6
+from errseg.modeling.layers import match_gradient_strides, relu6, resize
 
 
 class TurnedGradient(nn.Module):
@@ -47,3 +47,8 @@ def test_depth_wise_weights_take_the_strides_of_their_gradients(groups):
     assert torch.equal(conv.weight, before)
     conv(torch.randn(1, 4, 8, 8).contiguous(memory_format=torch.channels_last)).sum().backward()
     assert conv.weight.grad.stride() == conv.weight.stride()
+
+
+def test_resize_leaves_the_right_size_alone():
+    x = torch.rand(1, 1, 3, 3)
+    assert resize(x, (3, 3)) is x and resize(x, (5, 7)).shape == (1, 1, 5, 7)

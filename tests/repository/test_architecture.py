@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 # A module imports those of its own line and of the lines above it.
 LAYERS = {
     "helpers": "agreement atomic colors errors failures fonts locking pickled safe_files visualization",

@@ -12,12 +12,13 @@ from detectron2.engine import create_ddp_model, default_argument_parser, default
 from detectron2.utils.env import seed_all_rng
 from torch import nn
 
-DATA = Path(__file__).parent / "data"
+HERE = Path(__file__).parents[1]
+DATA = HERE / "data"
 
 
 @pytest.fixture
 def tiny(monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    monkeypatch.syspath_prepend(str(HERE))
     import tiny
 
     return tiny

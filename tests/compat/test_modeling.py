@@ -1,9 +1,8 @@
-"""Registries, and what they build; data sets and their metadata by name."""
+"""Models and backbones that are built from registries."""
 
 import pytest
 import torch
 from detectron2.config import get_cfg
-from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.modeling import (
     BACKBONE_REGISTRY,
     META_ARCH_REGISTRY,
@@ -14,22 +13,7 @@ from detectron2.modeling import (
     build_model,
     build_sem_seg_head,
 )
-from detectron2.utils.registry import Registry
 from torch import nn
-
-
-def test_registry():
-    registry = Registry("THINGS")
-
-    @registry.register()
-    class Thing:
-        pass
-
-    assert registry.get("Thing") is Thing and "Thing" in registry
-    with pytest.raises(KeyError, match="Other.*THINGS"):
-        registry.get("Other")
-    with pytest.raises(AssertionError):
-        registry.register(Thing)
 
 
 def test_shape_spec():
@@ -76,35 +60,6 @@ def test_models_are_built_from_registries():
     cfg.MODEL.META_ARCHITECTURE = "Nothing"
     with pytest.raises(KeyError, match="Nothing"):
         build_model(cfg)
-
-
-def test_dataset_catalog():
-    DatasetCatalog.register("interface_test", lambda: [{"file_name": "a"}])
-    try:
-        assert DatasetCatalog.get("interface_test") == [{"file_name": "a"}]
-        assert "interface_test" in DatasetCatalog and "interface_test" in DatasetCatalog.list()
-        with pytest.raises(AssertionError, match="interface_test"):
-            DatasetCatalog.register("interface_test", list)
-    finally:
-        DatasetCatalog.remove("interface_test")
-    with pytest.raises(KeyError, match="interface_test.* not registered"):
-        DatasetCatalog.get("interface_test")
-
-
-def test_metadata():
-    meta = MetadataCatalog.get("interface_test")
-    assert meta.set(stuff_classes=["a"], ignore_label=255) is meta
-    assert MetadataCatalog.get("interface_test") is meta
-    assert (meta.name, meta.ignore_label, meta.get("nothing", 3)) == ("interface_test", 255, 3)
-    meta.ignore_label = 255  # the same value again
-    with pytest.raises(AssertionError, match="ignore_label"):
-        meta.ignore_label = 0
-    with pytest.raises(AttributeError, match="nothing.*interface_test"):
-        _ = meta.nothing
-    assert not hasattr(meta, "nothing")
-    MetadataCatalog.remove("interface_test")
-    assert MetadataCatalog.get("interface_test").get("ignore_label") is None
-    MetadataCatalog.remove("interface_test")
 
 
 def test_detectron2s_paths_to_registries():

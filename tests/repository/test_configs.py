@@ -9,7 +9,7 @@ import errseg
 from errseg.checkpoint import from_official
 from tests.conftest import DATA, NAMES
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
 MODELS = sorted(CONFIGS.glob("errseg_*.yaml"))
 ABLATIONS = sorted(CONFIGS.glob("ablations/*.yaml"))
 TINY_CLIP = {"ConvNeXtCLIP": "tiny_clip.json", "ViTCLIP": "tiny_vit.json"}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TOOLS = "awk bash cat cksum cp dirname find flock grep ls mkdir mv rm sleep tail tee touch".split()
 
 # Answers as `python` does to the few commands of setup.sh; PIP is what `pip install` does, VERSION what it is.

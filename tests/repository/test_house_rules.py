@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "errseg").rglob("*.py"))
 TOOLS = sorted((ROOT / "tools").glob("*.py"))
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
@@ -133,3 +133,25 @@ def test_ablation_changes_at_most_three_keys(path: Path) -> None:
     tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert tree.pop("_BASE_", None), "an ablation holds differences from a base"
     assert 1 <= leaves(tree) <= 3
+
+
+TESTS = ROOT / "tests"
+OF_THE_REPOSITORY = TESTS / "repository"  # tests of scripts, tools, documents, the wheel, and of the whole package
+MIRROR_EXCEPTIONS = {"tests/modeling/test_new_system.py"}  # an example of a new system, in one file
+
+
+def test_tests_mirror_the_package() -> None:
+    """tests/data/test_names_file.py and tests/data/test_names_file_errors.py are of errseg/data/names_file.py.
+
+    The tests of errseg/compat/detectron2 are in tests/compat.
+    """
+    strays = []
+    for path in sorted(TESTS.rglob("test_*.py")):
+        parts = path.parent.relative_to(TESTS).parts
+        folder = ROOT.joinpath("errseg", *(("compat", "detectron2", *parts[1:]) if parts[:1] == ("compat",) else parts))
+        modules = {part.stem.strip("_") for part in folder.glob("*") if part.suffix == ".py" or part.is_dir()}
+        subject = path.stem.removeprefix("test_") + "_"
+        is_mirror = folder.is_dir() and any(subject.startswith(f"{module}_") for module in modules)
+        if not is_mirror and path.parent != OF_THE_REPOSITORY and name(path) not in MIRROR_EXCEPTIONS:
+            strays.append(name(path))
+    assert strays == []

@@ -22,7 +22,7 @@ from errseg.checkpoint import ERRSegCheckpointer
 from errseg.config import config_path
 from errseg.data.dataset_file import KINDS, load_dataset_file
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DOCUMENTS = {
     str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
     for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "datasets/README.md"])

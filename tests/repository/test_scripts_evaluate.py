@@ -20,7 +20,7 @@ from errseg.engine import load_config
 from errseg.evaluation import evaluate
 from tests.data.raw_copies import WRITERS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts/evaluate.sh"
 # Registered name, name in the table, K, classes, ignore label, folder of the converted labels
 SETS = [

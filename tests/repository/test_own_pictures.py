@@ -20,7 +20,7 @@ from errseg.mini.render import draw_scene
 from errseg.web import Service
 from errseg.web.view import view
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 QUICKSTART = ROOT / "output/mini/errseg"
 OBJECTS = ["red plain ring", "blue striped square"]
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from tests.conftest import TINY_CLIP, TINY_RUN
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SOURCES = ("errseg", "configs", "setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
 # What the console script `errseg` does, and what it leaves behind
 OUTSIDE = """

@@ -11,7 +11,7 @@ import torch
 from detectron2.engine import launch
 from detectron2.utils import comm
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 
 
 def test_a_world_of_one():

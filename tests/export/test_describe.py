@@ -1,0 +1,25 @@
+"""The description of an exported model."""
+
+from errseg.api import Segmenter
+from errseg.export.describe import describe
+from errseg.export.graph import ExportModule
+
+
+def said_of(segmenter):
+    model = segmenter.model
+    module = ExportModule(model, 6, None, None)
+    return describe(model, segmenter.cfg, module, 14, {})
+
+
+def test_description_of_a_model_without_crm(make_segmenter):
+    with_crm, without = said_of(make_segmenter()), said_of(make_segmenter("MODEL.CRM.ENABLED", False))
+    assert with_crm["num_classes"] == 6 and "ERR-Seg keeps 6" in with_crm["inputs"][1]["values"]
+    assert without["num_classes"] is None and "all are kept" in without["inputs"][1]["values"]
+
+
+def test_description_does_not_pass_clip_off_as_the_weights(segmenter, tmp_path):
+    (tmp_path / "clip.pt").write_bytes(b"pretrained")
+    cfg = segmenter.cfg.clone()
+    cfg.MODEL.CLIP.PRETRAINED = str(tmp_path / "clip.pt")
+    said = said_of(Segmenter(segmenter.model, cfg))["errseg"]["weights"]
+    assert said["file"] == "none: random weights, and CLIP's clip.pt" and said["sha256"] is None
