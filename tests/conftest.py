@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import logging
 import signal
 from pathlib import Path
 
@@ -64,6 +65,17 @@ def command(capsys):
         return status, output.out, output.err
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def own_loggers():
+    """A test that sets up the loggers of a run leaves them as they were."""
+    loggers = [logging.getLogger(name) for name in ("detectron2", "errseg", "fvcore")]
+    before = [(logger.level, logger.propagate, list(logger.handlers)) for logger in loggers]
+    yield
+    for logger, (level, propagate, handlers) in zip(loggers, before, strict=True):
+        logger.setLevel(level)
+        logger.propagate, logger.handlers = propagate, handlers
 
 
 @pytest.fixture
