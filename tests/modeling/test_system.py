@@ -107,7 +107,7 @@ def test_what_a_system_cannot_do_is_one_sentence():
 
 def test_unknown_systems_are_named(tiny_cfg):
     tiny_cfg.MODEL.META_ARCHITECTURE = "PanopticFPN"
-    with pytest.raises(UsageError, match="'PanopticFPN' is no system of errseg; there are ERRSeg"):
+    with pytest.raises(UsageError, match="'PanopticFPN' is not a system of errseg; there are ERRSeg"):
         system_of(tiny_cfg)
-    with pytest.raises(UsageError, match="A Linear is of no system"):
+    with pytest.raises(UsageError, match="A Linear belongs to no system"):
         system_of_model(torch.nn.Linear(1, 1))
