@@ -82,14 +82,17 @@ class ERRSegHead(nn.Module):
         fusion_maps = tuple(name for name in ("os32", "os16") if name in input_shape)
         decoder_maps = ("os16", "os8", "os4")
         channels = {name: shape.channels for name, shape in input_shape.items()}
+        # The order in which modules are built decides their random weights: seeded runs depend on it
+        fusion = cls._build_escf(escf, [channels[name] for name in fusion_maps], channels[embeddings[0]], run)
+        decoder = cls._build_gud(gud, escf.DIM, [channels[name] for name in decoder_maps], run)
         return {
             "embeddings": embeddings,
             "fusion_maps": fusion_maps,
             "decoder_maps": decoder_maps,
             "crm": cls._build_crm(crm),
             "hsm": HSM(escf.DIM) if hsm.ENABLED else SingleScale(escf.DIM),
-            "escf": cls._build_escf(escf, [channels[name] for name in fusion_maps], channels[embeddings[0]], run),
-            "gud": cls._build_gud(gud, escf.DIM, [channels[name] for name in decoder_maps], run),
+            "escf": fusion,
+            "gud": decoder,
         }
 
     @staticmethod
