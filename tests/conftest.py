@@ -19,6 +19,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell that starts a b
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 DATA = Path(__file__).parent / "data"
+LOGGERS = {
+    logger: (logger.level, logger.propagate, list(logger.handlers))
+    for logger in map(logging.getLogger, ("detectron2", "errseg", "fvcore"))
+}
 NAMES = ["cat", "grass", "sky, heaven", "red car", "sea", "road", "wall", "tree"]
 TINY_CLIP = {
     "embed_dim": 16,
@@ -68,14 +72,12 @@ def command(capsys):
 
 
 @pytest.fixture(autouse=True)
-def own_loggers():
-    """A test that sets up the loggers of a run leaves them as they were."""
-    loggers = [logging.getLogger(name) for name in ("detectron2", "errseg", "fvcore")]
-    before = [(logger.level, logger.propagate, list(logger.handlers)) for logger in loggers]
+def silent_loggers():
+    """The loggers that a run sets up, in this test or in a fixture of its module, are as before it again."""
     yield
-    for logger, (level, propagate, handlers) in zip(loggers, before, strict=True):
+    for logger, (level, propagate, handlers) in LOGGERS.items():
         logger.setLevel(level)
-        logger.propagate, logger.handlers = propagate, handlers
+        logger.propagate, logger.handlers = propagate, list(handlers)
 
 
 @pytest.fixture
