@@ -203,6 +203,8 @@ class PlainERRSeg(ERRSeg):
         tokens = tokenized.tokens.to(self.device)
         parts = [tokens] if torch.is_grad_enabled() else tokens.split(128)
         prompts = torch.cat([F.normalize(self.backbone.clip.encode_text(part).float(), dim=-1) for part in parts])
+        if len(prompts) == len(tokenized.names):  # one prompt each, as in the paper
+            return prompts
         total = prompts.new_zeros(len(tokenized.names), prompts.shape[1])
         return F.normalize(total.index_add(0, tokenized.owner.to(self.device), prompts), dim=-1)
 
