@@ -1,7 +1,7 @@
 """The error of a wrong key, path or file."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 __all__ = ["ArgumentError", "UsageError", "arguments_from", "short"]
@@ -23,31 +23,39 @@ def short(value: object, most: int = 100) -> str:
 class ArgumentError(UsageError):
     """An argument of a constructor is wrong.
 
-    The message names arguments in braces, as in ``"{num_heads} = 3 does not divide {dim} = 128; choose a divisor."``.
-    A constructor knows no configuration keys. Where keys are read, ``arguments_from`` replaces the braces by keys.
+    A constructor knows no configuration key. Its message names arguments in braces. ``arguments_from`` puts the keys in
+    their place, where the arguments are read.
+
+    Args:
+        message: such as ``"{num_heads} = %s does not divide {dim} = %s; choose a divisor."``.
+        values: of the arguments, for the ``%s`` and ``%r`` of the message; braces in them mean nothing.
     """
 
-    def __init__(self, message: str):
-        super().__init__(re.sub(r"\{(\w+)\}", r"\1", message))
-        self.message = message
+    def __init__(self, message: str, *values: object):
+        self.message, self.values = message, values
+        super().__init__(self.naming(lambda name: name))
+
+    def naming(self, name_of: Callable[[str], str]) -> str:
+        """The message with other names for the arguments."""
+        return re.sub(r"\{(\w+)\}", lambda match: name_of(match[1]), self.message) % self.values
 
 
 @contextmanager
 def arguments_from(section: str = "", **keys: str) -> Iterator[None]:
-    """Turn an ``ArgumentError`` into a ``UsageError`` that names the configuration keys of the arguments.
+    """Let an ``ArgumentError`` within name the configuration keys that its arguments were read from.
 
     Args:
         section: such as "MODEL.ESCF": ``num_heads`` becomes ``MODEL.ESCF.NUM_HEADS``.
-        keys: the keys of those arguments that have another name than their key.
+        keys: the keys of arguments that have other names.
 
     Raises:
-        UsageError: an argument is wrong.
+        UsageError: in place of the ``ArgumentError``.
     """
     try:
         yield
     except ArgumentError as error:
 
-        def key(match: re.Match) -> str:
-            return keys.get(match[1], f"{section}.{match[1].upper()}" if section else match[1])
+        def key(name: str) -> str:
+            return keys.get(name, f"{section}.{name.upper()}" if section else name)
 
-        raise UsageError(re.sub(r"\{(\w+)\}", key, error.message)) from error
+        raise UsageError(error.naming(key)) from error

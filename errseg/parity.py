@@ -21,7 +21,7 @@ from .modeling.parity import Fixture, Measures, Parity, difference, sampled
 from .modeling.taps import watch
 from .safe_files import open_regular, read_json
 
-__all__ = ["LIMITS", "compare", "fixture_model", "limits", "measures_of", "passes", "read_fixture", "rebuild_weights"]
+__all__ = ["LIMITS", "fixture_model", "limits", "measures_of", "passes", "read_fixture", "rebuild_weights"]
 
 MAX_BYTES = 1 << 30  # limit for a fixture's arrays
 COMMON_LIMITS = {  # limits of the measures that every system has
@@ -100,9 +100,7 @@ def fixture_model(fixture: Fixture, key_tables: Path) -> OpenVocabularySegmenter
     cfg, table = parity.config(fixture), key_tables / parity.key_table(fixture)
     shapes = read_json(table, "key table")
     cfg.MODEL.DEVICE = "cpu"
-    cfg.MODEL.WEIGHTS = str(
-        table
-    )  # announces weights, so that random ones cause no warning; the rebuilt weights follow
+    cfg.MODEL.WEIGHTS = str(table)  # no warning of random weights: the rebuilt ones follow
     model = build(cfg)
     model.load_state_dict(system.released.from_released(rebuild_weights(shapes)))
     return model
@@ -118,9 +116,6 @@ def measures_of(fixture: Fixture, key_tables: Path) -> Measures:
     else:
         model.set_vocabulary(fixture["class_names"].tolist(), num_kept)
         yield from _inference_measures(model, fixture)
-
-
-compare = measures_of  # the old name
 
 
 def limits() -> dict[str, float]:
@@ -173,9 +168,8 @@ def _training_measures(model: OpenVocabularySegmenter, fixture: Fixture) -> Meas
     recorded = dict(zip(fixture["grad_norm_names"].tolist(), fixture["grad_norms"].tolist(), strict=True))
     yield "trained_tensors_differing", float(len(norms.keys() ^ recorded.keys()))
     yield "loss_diff", abs(loss.item() - float(fixture["loss"]))
-    floor = 1e-7 * max(
-        recorded.values()
-    )  # smaller norms are rounding errors of zero gradients, as of attention's key biases
+    # Smaller norms are rounding errors of zero gradients, as of attention's key biases
+    floor = 1e-7 * max(recorded.values())
     yield (
         "max_grad_norm_diff",
         max(abs(norms.get(name, 0.0) - norm) / max(norm, floor) for name, norm in recorded.items()),

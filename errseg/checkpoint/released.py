@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from detectron2.config import CfgNode
 from torch import Tensor
 
+from ..config import get_cfg
 from ..errors import UsageError
-from ..modeling import released_of, systems
+from ..modeling import released_of, system_of, systems
 
 __all__ = ["from_official", "is_official", "released_clip_name", "released_config", "to_official"]
 
@@ -49,11 +50,19 @@ def released_clip_name(state_dict: Mapping[str, Tensor]) -> str | None:
     return None if cfg is None else cfg.MODEL.CLIP.NAME
 
 
-def to_official(key: str, system: str = "ERRSeg") -> str:
+def to_official(key: str, system: str | None = None) -> str:
     """The name of one of errseg's parameters in the released checkpoints.
 
     Args:
         key: the parameter's name.
-        system: its meta-architecture.
+        system: its meta-architecture; None: that of the default configuration.
+
+    Raises:
+        UsageError: there is no such system, or it has no released checkpoints.
     """
-    return next(each for each in systems() if each.meta_architecture == system).released.to_released(key)
+    cfg = get_cfg()
+    cfg.MODEL.META_ARCHITECTURE = system or cfg.MODEL.META_ARCHITECTURE
+    released = system_of(cfg).released
+    if released is None:
+        raise UsageError(f"{system_of(cfg).name} has no released checkpoints.")
+    return released.to_released(key)

@@ -8,12 +8,11 @@ files) and random:N, which is N made-up names.
 """
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from errseg.errors import UsageError
+from errseg.errors import UsageError, short
 
 from .options import PRECISIONS, add_config, listed
 from .parser import Parser
@@ -175,12 +174,18 @@ def measured(args: argparse.Namespace, cfg: "CfgNode", vocabularies: Sequence[st
 
 def _gpu_table(paths: Sequence[Path]) -> str:
     from errseg.benchmark.gpu import summary
+    from errseg.safe_files import read_json
 
+    predict, train = (read_json(path, "benchmark file of --json") for path in paths)
     try:
-        predict, train = (json.loads(path.read_text(encoding="utf-8")) for path in paths)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{error}; give the two files that errseg benchmark --json wrote.") from error
-    return summary(predict, train)
+        return summary(predict, train)
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(
+            f"{paths[0]} or {paths[1]} does not hold rows of measurements ({type(error).__name__}: {short(error)}); "
+            "give the two files that errseg benchmark --json wrote."
+        ) from error
 
 
 def _words(text: str) -> list[str]:

@@ -27,14 +27,14 @@ def add_arguments(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print each measure, then the measures above their limits."""
-    from errseg.parity import LIMITS, measures_of, passes, read_fixture
+    from errseg.parity import limits, measures_of, passes, read_fixture
 
-    failed = []
+    failed, limit = [], limits()
     for path in args.fixtures:
         print(f"== {path}")
         tables = args.key_tables or (path.parent if any(path.parent.glob("official_state_dict_*.json")) else KEY_TABLES)
         for name, value in measures_of(read_fixture(path), tables):
-            verdict = "" if name not in LIMITS else "ok" if passes(name, value) else f"FAILED (limit {LIMITS[name]:g})"
+            verdict = "" if name not in limit else "ok" if passes(name, value) else f"FAILED (limit {limit[name]:g})"
             print(f"{name:<28} {value:12.4e}  {verdict}".rstrip())
             if not passes(name, value):
                 failed.append(f"{path.name}: {name} = {value:.4e}")

@@ -46,14 +46,12 @@ def add_errseg_config(cfg: CfgNode) -> None:
     """Declare errseg's keys, and those of every system, in ``cfg``, in place."""
     model, solver, inputs, test = cfg.MODEL, cfg.SOLVER, cfg.INPUT, cfg.TEST
 
-    model.META_ARCHITECTURE = "ERRSeg"
+    model.META_ARCHITECTURE = "ERRSeg"  # the default system
     model.DEVICE = "cuda" if torch.cuda.is_available() else "cpu"  # asking for cuda where there is none is an error
     model.PRECISION = "float32"  # of image tower and head at test: or bfloat16, float16 (training: SOLVER.AMP.ENABLED)
     model.GRADIENT_CHECKPOINTING = False  # training keeps fewer activations and computes them twice
     model.PIXEL_MEAN = [123.675, 116.28, 103.53]  # RGB, 0-255
     model.PIXEL_STD = [58.395, 57.12, 57.375]
-    model.BACKBONE.NAME = "ConvNeXtCLIP"  # or ViTCLIP (Table XII)
-    model.SEM_SEG_HEAD.NAME = "ERRSegHead"
 
     # The CLIP model: both of its towers come from open_clip, unchanged.
     model.CLIP = CfgNode()

@@ -5,5 +5,3 @@ from .formats import FORMATS, runner_of
 from .pictures import PictureAgreement, agreement_on_pictures
 
 __all__ = ["FORMATS", "Exported", "PictureAgreement", "agreement_on_pictures", "export_model", "runner_of"]
-
-compare = agreement_on_pictures  # the old name

@@ -67,8 +67,7 @@ def build_model(cfg: CfgNode) -> OpenVocabularySegmenter:
             model.set_precision(cfg.MODEL.PRECISION)
     model.weight_sources = WeightSources.of(model)
     logger.info(model.weight_sources.describe(model))
-    clip = [source for part, source in model.weight_sources.items() if part.startswith("CLIP")]
-    if clip and clip[0].startswith(RANDOM) and not cfg.MODEL.WEIGHTS:
+    if model.weight_sources.clip.startswith(RANDOM) and not cfg.MODEL.WEIGHTS:
         logger.warning(
             "CLIP's weights are RANDOM and know no names, unless a checkpoint follows; see MODEL.CLIP.PRETRAINED."
         )

@@ -91,10 +91,10 @@ class OpenVocabularySegmenter(VocabularyHolder):
             ArgumentError: it is another word, or the system runs only in float32.
         """
         if precision not in PRECISIONS:
-            raise ArgumentError(f"{{precision}} = {precision!r}; give 'float32', 'bfloat16' or 'float16'.")
+            raise ArgumentError("{precision} = %r; give 'float32', 'bfloat16' or 'float16'.", precision)
         modules = self.modules_of_precision()
         if precision != "float32" and not modules:
-            raise ArgumentError(f"{{precision}} = {precision!r}, but {type(self).__name__} runs in float32 alone.")
+            raise ArgumentError("{precision} = %r, but %s runs in float32 alone.", precision, type(self).__name__)
         self.precision = precision
         for module in modules:
             module.to(getattr(torch, precision))

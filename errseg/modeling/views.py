@@ -48,13 +48,13 @@ class Views:
 
     def __post_init__(self):
         if self.resolution < 64:
-            raise ArgumentError(f"{{resolution}} = {self.resolution} is too small for four strides; give 64 or more.")
+            raise ArgumentError("{resolution} = %s is too small for four strides; give 64 or more.", self.resolution)
         if not self.scales or not all(isinstance(x, (int, float)) and x > 0 for x in self.scales):
             raise ArgumentError(
-                f"{{scales}} = {tuple(self.scales)} gives no view; give positive factors such as (1.0,)."
+                "{scales} = %s gives no view; give positive factors such as (1.0,).", tuple(self.scales)
             )
         if not 0 <= self.window_overlap < 1:
-            raise ArgumentError(f"{{window_overlap}} = {self.window_overlap}; give a share from 0 to below 1.")
+            raise ArgumentError("{window_overlap} = %s; give a share from 0 to below 1.", self.window_overlap)
         if self.keep_aspect and self.sliding_window:
             raise ArgumentError("{keep_aspect} and {sliding_window} are both True; set the first False.")
 

@@ -64,9 +64,9 @@ class Prompter:
             )
         for template in templates:
             if template.count("{}") != 1:
-                raise ArgumentError(f"{{templates}}: the prompt {template!r} needs one '{{}}' where the name goes.")
+                raise ArgumentError("{templates}: the prompt %r needs one '{}' where the name goes.", template)
         if synonyms not in ("first", "mean"):
-            raise ArgumentError(f"{{synonyms}} = {synonyms!r}; give 'first' or 'mean'.")
+            raise ArgumentError("{synonyms} = %r; give 'first' or 'mean'.", synonyms)
         self.templates = templates
         self.synonyms = synonyms
         self.tokenizer: Any = tokenizer_of(clip_name)

@@ -32,7 +32,7 @@ class ViTEncoder(CLIPEncoder):
             raise UsageError(wrong_tower(type(self).__name__, clip, "a ViT of patch size 16, such as ViT-B-16"))
         patch = tuple(clip.visual.patch_size)
         if patch != (16, 16):
-            raise ArgumentError(f"{{clip}} has a patch size of {patch}; it needs a ViT of 16 x 16 patches.")
+            raise ArgumentError("{clip} has a patch size of %s; it needs a ViT of 16 x 16 patches.", patch)
         super().__init__(clip, **arguments)
 
     def tokens(
@@ -43,12 +43,20 @@ class ViTEncoder(CLIPEncoder):
         Args:
             images: (B, 3, 16 h, 16 w) normalised.
             blocks: indices of the blocks whose patch tokens are kept.
-            masks: by block index, an attention mask in the format of open_clip's blocks (bool, or 0 and -inf): (L, L)
-                or (B heads, L, L), for the L = 1 + h w tokens. Blocks without a mask attend to all tokens.
+            masks: by block index, an attention mask (L, L) or (B heads, L, L) for the L = 1 + h w tokens, the class
+                token first. It is added to the attention logits: 0, or -inf where a token (row) does not see another
+                (column). Blocks without a mask attend to all tokens.
 
         Returns:
             The patch tokens after the chosen blocks (B, C, h, w), and all tokens after the last block (B, 1 + h w, C).
+
+        Raises:
+            ArgumentError: a mask is not of floating-point numbers.
         """
+        masks = masks or {}
+        for i, each in masks.items():
+            if not each.is_floating_point():  # open_clip's blocks would add a bool as 0 and 1
+                raise ArgumentError("{masks}: the mask of block %s is of %s; give 0 and -inf.", i, each.dtype)
         visual, kept = self.clip.visual, {}
         x = visual.conv1(images.to(visual.conv1.weight.dtype))
         size = x.shape[-2:]
@@ -56,7 +64,7 @@ class ViTEncoder(CLIPEncoder):
         first = (visual.class_embedding + visual.positional_embedding[0]).to(x.dtype).expand(x.shape[0], 1, -1)
         x = visual.ln_pre(torch.cat([first, x], dim=1))
         for i, block in enumerate(visual.transformer.resblocks):
-            mask = masks.get(i) if masks else None
+            mask = masks.get(i)
             x = self.run(block, x) if mask is None else self.run(block, x, None, None, mask)
             if i in blocks:
                 kept[i] = x[:, 1:].transpose(1, 2).unflatten(2, size)

@@ -73,6 +73,8 @@ def num_kept_train(cfg: CfgNode) -> int:
 def add_config(cfg: CfgNode) -> None:
     """Declare ERR-Seg's keys in ``cfg``, in place."""
     model = cfg.MODEL
+    model.BACKBONE.NAME = "ConvNeXtCLIP"  # or ViTCLIP (Table XII)
+    model.SEM_SEG_HEAD.NAME = "ERRSegHead"
 
     # Hierarchical Semantic Module (III-B)
     model.HSM = CfgNode()

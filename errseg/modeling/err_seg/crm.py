@@ -23,7 +23,7 @@ class CRM(nn.Module):
     def __init__(self, top_categories: int = 3, score_coefficient: float = 0.1):
         super().__init__()
         if top_categories < 1:
-            raise ArgumentError(f"{{top_categories}} = {top_categories} keeps no class; give 1 or more.")
+            raise ArgumentError("{top_categories} = %s keeps no class; give 1 or more.", top_categories)
         self.top_categories = top_categories
         self.score_coefficient = score_coefficient
 

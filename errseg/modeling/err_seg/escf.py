@@ -175,7 +175,7 @@ class ESCF(nn.Module):
             raise ArgumentError("{sfm} and {cfm} are both False; set {enabled} False instead.")
         for name, ratio in (("ssr_ratio", ssr_ratio), ("csr_ratio", csr_ratio)):
             if ratio < 1:
-                raise ArgumentError(f"{{{name}}} = {ratio}; give 1 for no reduction, or more.")
+                raise ArgumentError(f"{{{name}}} = %s; give 1 for no reduction, or more.", ratio)
         self.image_guidance = ImageGuidance(image_dims, dim) if sfm else Unguided()
         self.text_guidance = nn.Sequential(nn.Linear(text_dim, dim), nn.GELU()) if cfm else Unguided()
         self.modules_of_layer = sfm + cfm

@@ -103,9 +103,9 @@ class GUD(nn.Module):
         super().__init__()
         self.run = run
         if any(width % groups(width) for width in (dim // 2, dim // 4, dim // 8)):
-            raise ArgumentError(f"{{dim}} = {dim} does not split into GUD's groups of 8 channels; give 32, 64 or 128.")
+            raise ArgumentError("{dim} = %s does not split into GUD's groups of 8 channels; give 32, 64 or 128.", dim)
         if kernel_size % 2 == 0:
-            raise ArgumentError(f"{{kernel_size}} = {kernel_size} is even; give an odd size such as 3.")
+            raise ArgumentError("{kernel_size} = %s is even; give an odd size such as 3.", kernel_size)
         self.stop_gradient = StopGradient() if stop_gradient else nn.Identity()
         self.stages: Any = nn.ModuleList()
         for i, image_dim in enumerate(image_dims):

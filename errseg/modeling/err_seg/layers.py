@@ -28,7 +28,7 @@ class Attention(nn.Module):
     def __init__(self, dim: int, guided_dim: int, num_heads: int):
         super().__init__()
         if dim % num_heads:
-            raise ArgumentError(f"{{num_heads}} = {num_heads} does not divide {{dim}} = {dim}; choose a divisor.")
+            raise ArgumentError("{num_heads} = %s does not divide {dim} = %s; choose a divisor.", num_heads, dim)
         self.num_heads = num_heads
         self.q = nn.Linear(guided_dim, dim)
         self.k = nn.Linear(guided_dim, dim)

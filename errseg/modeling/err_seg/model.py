@@ -64,10 +64,10 @@ class ERRSeg(OpenVocabularySegmenter):
         super().__init__(pixel_mean, pixel_std, views, ignore_label)
         if resolution_train < 64:
             raise ArgumentError(
-                f"{{resolution_train}} = {resolution_train} is too small for four strides; give 64 or more."
+                "{resolution_train} = %s is too small for four strides; give 64 or more.", resolution_train
             )
         if num_kept_train < 1:
-            raise ArgumentError(f"{{num_kept_train}} = {num_kept_train} keeps no class; give 1 or more.")
+            raise ArgumentError("{num_kept_train} = %s keeps no class; give 1 or more.", num_kept_train)
         self.backbone = backbone
         self.sem_seg_head: Any = sem_seg_head
         match_gradient_strides(self)

@@ -42,7 +42,7 @@ class ConvNeXtCLIP(ConvNeXtEncoder):
     def __init__(self, clip: CLIPModel, hierarchical: bool = True, stage4_gradient: str = "both", **arguments):
         super().__init__(clip, **arguments)
         if stage4_gradient not in ("both", "E16", "E32"):
-            raise ArgumentError(f"{{stage4_gradient}} = {stage4_gradient!r}; give 'both', 'E16' or 'E32'.")
+            raise ArgumentError("{stage4_gradient} = %r; give 'both', 'E16' or 'E32'.", stage4_gradient)
         if stage4_gradient == "E16" and not hierarchical:
             raise ArgumentError(
                 "{stage4_gradient} is 'E16', but {hierarchical} is False, so there is no E16; give 'both'."
