@@ -1,0 +1,1 @@
+"""DeOP: open-vocabulary segmentation from mask proposals and one pass through CLIP."""

@@ -1,0 +1,62 @@
+"""The plain form computes what the model computes."""
+
+import pytest
+import torch
+
+from errseg.modeling.deop.frozen_norm import FrozenNormConv2d
+from errseg.modeling.deop.plain import PLAIN, plain_form
+from errseg.modeling.deop.proposals import ProposalNetwork
+from errseg.modeling.deop.transformer import Attention
+from tests.modeling.deop.test_frozen_norm import randomised
+from tests.modeling.deop.test_proposals import images, small
+
+
+@pytest.fixture(params=[True, False], ids=["gradients", "no gradients"])
+def grad(request):
+    with torch.set_grad_enabled(request.param):
+        yield
+
+
+def close(ours, theirs):
+    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
+def test_every_plain_class_has_the_same_parameters():
+    for kind, plain in PLAIN.items():
+        assert issubclass(plain, kind) and "__init__" not in vars(plain) and "forward" in vars(plain)
+
+
+def test_frozen_norm(grad):
+    layer = randomised(FrozenNormConv2d(3, 8, 3, stride=2, dilation=2)).eval()
+    plain = plain_form(layer)
+    assert plain.weight is layer.weight
+    close(layer(images()), plain(images()))
+
+
+def test_attention(grad):
+    attention = Attention(16, 4).eval()
+    q, k, v = (torch.randn(2, length, 16) for length in (3, 7, 7))
+    close(attention(q, k, v), plain_form(attention)(q, k, v))
+    share = torch.rand(2, 3, 7)
+    close(attention(q, k, v, share), plain_form(attention)(q, k, v, share))
+
+
+def test_proposal_network(grad):
+    network = small()
+    plain = plain_form(network)
+    assert isinstance(plain, ProposalNetwork)
+    close(network(images()), plain(images()))
+    close(network.each_layer(images()), plain.each_layer(images()))
+
+
+def test_gradients():
+    network = small()
+    plain = plain_form(network)
+    grads = []
+    for model in (network, plain):
+        model.zero_grad()
+        sum(masks.sigmoid().mean() for masks, _ in model.each_layer(images())).backward()
+        grads.append({name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None})
+    assert grads[0].keys() == grads[1].keys() and len(grads[0]) > 60
+    for name, ours in grads[0].items():
+        torch.testing.assert_close(ours, grads[1][name], atol=1e-3 * ours.abs().max().item() + 1e-7, rtol=1e-3)
