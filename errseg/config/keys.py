@@ -85,6 +85,9 @@ def add_errseg_config(cfg: CfgNode) -> None:
 
     solver.OPTIMIZER = "AdamW"
     solver.CLIP_MULTIPLIER = 0.01  # learning rate of CLIP's parameters over that of the others
+    solver.WEIGHT_DECAY_EMBED = 0.0  # of trained embeddings (nn.Embedding), such as queries; as in MaskFormer
+    solver.POLY_LR_POWER = 0.9  # of LR_SCHEDULER_NAME WarmupPolyLR
+    solver.POLY_LR_CONSTANT_ENDING = 0.0  # the lowest learning rate of WarmupPolyLR, over the first
     solver.ACCUMULATION_STEPS = 1  # an iteration's images go through the model in this many batches
 
     for add_config, _, _ in _SYSTEMS.values():

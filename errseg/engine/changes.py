@@ -34,18 +34,19 @@ EFFECTS = {
 # Keys that the optimizer and the schedule read; a checkpoint restores both as they were.
 OPTIMIZER_KEYS = (
     "SOLVER.BASE_LR",  # and BASE_LR_END
-    "SOLVER.CLIP_MULTIPLIER",
     "SOLVER.GAMMA",
     "SOLVER.LR_SCHEDULER_NAME",
     "SOLVER.MAX_ITER",
     "SOLVER.MOMENTUM",
     "SOLVER.NESTEROV",
     "SOLVER.NUM_DECAYS",
+    "SOLVER.POLY_LR_",
     "SOLVER.RESCALE_INTERVAL",
     "SOLVER.STEPS",
     "SOLVER.WARMUP_",
-    "SOLVER.WEIGHT_DECAY",  # and WEIGHT_DECAY_NORM
+    "SOLVER.WEIGHT_DECAY",  # and WEIGHT_DECAY_NORM, WEIGHT_DECAY_EMBED
 )
+FACTORS = "_MULTIPLIER"  # the end of the keys of SOLVER that are factors of the learning rate of some parameters
 
 
 class Change(NamedTuple):
@@ -91,7 +92,7 @@ def refuse(found: list[Change]) -> None:
 
 def sets_optimizer(found: list[Change]) -> bool:
     """Whether the optimizer or the schedule must be set again after it was restored."""
-    return any(change.key.startswith(OPTIMIZER_KEYS) for change in found)
+    return any(_is_of_optimizer(change.key) for change in found)
 
 
 def describe(found: list[Change], checkpoint_iteration: int, keeps_schedule: bool = False) -> str:
@@ -105,10 +106,14 @@ def describe(found: list[Change], checkpoint_iteration: int, keeps_schedule: boo
     lines = [f"{len(found)} configuration keys differ from those of the run until iteration {checkpoint_iteration}:"]
     for change in found:
         effect = next(effect for start, effect in EFFECTS.items() if change.key.startswith(start))
-        if keeps_schedule and change.key.startswith(OPTIMIZER_KEYS) and change.key != "SOLVER.MAX_ITER":
+        if keeps_schedule and _is_of_optimizer(change.key) and change.key != "SOLVER.MAX_ITER":
             effect = "has no effect: the optimizer and the schedule are the checkpoint's"
         lines.append(f"  {_values(change)}: {effect}.")
     return "\n".join(lines)
+
+
+def _is_of_optimizer(key: str) -> bool:
+    return key.startswith(OPTIMIZER_KEYS) or (key.startswith("SOLVER.") and key.endswith(FACTORS))
 
 
 def _values(change: Change) -> str:

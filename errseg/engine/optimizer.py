@@ -23,38 +23,50 @@ _NORMS = (
 
 
 def parameter_groups(
-    model: nn.Module, base_lr: float, factors: Mapping[str, float], weight_decay: float, weight_decay_norm: float
+    model: nn.Module,
+    base_lr: float,
+    factors: Mapping[str, float],
+    weight_decay: float,
+    weight_decay_norm: float,
+    weight_decay_embed: float,
 ) -> list[dict[str, Any]]:
     """Every trainable parameter once, in groups.
 
-    There are two groups for each of ``factors``, and two for all other parameters: one for normalisation layers, and
-    one for the rest.
+    There are at most three groups for each of ``factors``, and three for all other parameters: one for normalisation
+    layers, one for embeddings, and one for the rest.
 
     Args:
         model: the model.
         base_lr: learning rate of the parameters without a factor.
         factors: factors of the learning rate, by the beginning of parameter names. The first that fits counts.
-        weight_decay: for all parameters outside normalisation layers.
+        weight_decay: for all parameters outside normalisation layers and embeddings.
         weight_decay_norm: for the scales and shifts of normalisation layers.
+        weight_decay_embed: for the weights of ``nn.Embedding``.
     """
-    norm_layers = [module for module in model.modules() if isinstance(module, _NORMS)]
-    norms = {id(parameter) for layer in norm_layers for parameter in layer.parameters(recurse=False)}
-    groups: dict[tuple[str | None, bool], dict[str, Any]] = {}
+    norms, embeddings = _parameters_of(model, _NORMS), _parameters_of(model, nn.Embedding)
+    decays = {"norm": weight_decay_norm, "embedding": weight_decay_embed, "other": weight_decay}
+    groups: dict[tuple[str | None, str], dict[str, Any]] = {}
     for name, parameter in model.named_parameters():  # a shared parameter is named once
         if not parameter.requires_grad:
             continue
         part = next((prefix for prefix in factors if name.startswith(prefix)), None)
-        is_norm = id(parameter) in norms
+        kind = "norm" if id(parameter) in norms else "embedding" if id(parameter) in embeddings else "other"
         group = groups.setdefault(
-            (part, is_norm),
+            (part, kind),
             {
                 "params": [],
                 "lr": base_lr if part is None else base_lr * factors[part],
-                "weight_decay": weight_decay_norm if is_norm else weight_decay,
+                "weight_decay": decays[kind],
             },
         )
         group["params"].append(parameter)
     return list(groups.values())
+
+
+def _parameters_of(model: nn.Module, kinds: type | tuple[type, ...]) -> set[int]:
+    """The ids of the parameters that modules of some types hold themselves."""
+    modules = (module for module in model.modules() if isinstance(module, kinds))
+    return {id(parameter) for module in modules for parameter in module.parameters(recurse=False)}
 
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
@@ -67,7 +79,8 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     """
     solver = cfg.SOLVER
     factors = system_of(cfg).learning_rates(cfg)
-    groups = parameter_groups(model, solver.BASE_LR, factors, solver.WEIGHT_DECAY, solver.WEIGHT_DECAY_NORM)
+    decays = (solver.WEIGHT_DECAY, solver.WEIGHT_DECAY_NORM, solver.WEIGHT_DECAY_EMBED)
+    groups = parameter_groups(model, solver.BASE_LR, factors, *decays)
     if not groups:
         raise UsageError("The model has no trainable parameter; enable one of its modules or MODEL.CLIP.FINETUNE_*.")
     logger = logging.getLogger(__name__)

@@ -34,6 +34,7 @@ from .overrides import results_of, train_loader
 from .quiet import one_sentence
 from .records import Records, RecordWriter
 from .resume import Progress, RunCheckpointer, hold, lacks_evaluation, require_resumable
+from .schedule import build_lr_scheduler
 from .step import StepTrainer
 
 __all__ = ["Trainer"]
@@ -101,6 +102,10 @@ class Trainer(DefaultTrainer):
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         return build_optimizer(cfg, model)
+
+    @classmethod
+    def build_lr_scheduler(cls, cfg: CfgNode, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
+        return build_lr_scheduler(cfg, optimizer)
 
     @classmethod
     def build_train_loader(

@@ -20,11 +20,15 @@ class Model(nn.Module):
         self.head = nn.Sequential(nn.Conv2d(2, 4, 1), nn.GroupNorm(2, 4), nn.BatchNorm2d(4))
         self.frozen = nn.Linear(2, 2).requires_grad_(False)
         self.shared = self.head[0]
+        self.queries = nn.Embedding(3, 2)
+
+
+DECAYS = {"weight_decay": 0.1, "weight_decay_norm": 0.0, "weight_decay_embed": 0.05}
 
 
 def groups_of(model):
     factors = {"backbone.clip.1.": 0.5, "backbone.clip.": 0.01}  # the first that fits counts
-    groups = parameter_groups(model, base_lr=1e-2, factors=factors, weight_decay=0.1, weight_decay_norm=0.0)
+    groups = parameter_groups(model, base_lr=1e-2, factors=factors, **DECAYS)
     return {id(p): (group["lr"], group["weight_decay"]) for group in groups for p in group["params"]}, groups
 
 
@@ -39,7 +43,7 @@ def test_learning_rates_and_decays():
             is_norm = name.startswith(("backbone.clip.1.", "head.1.", "head.2."))
             assert settings[id(parameter)] == (
                 pytest.approx(rates.get(name.rpartition(".")[0], 1e-2)),
-                0.0 if is_norm else 0.1,
+                0.0 if is_norm else 0.05 if name.startswith("queries.") else 0.1,
             ), name
 
 
@@ -58,6 +62,8 @@ def test_every_trainable_parameter_of_the_model_is_there_once(tiny_config_file):
             assert group["lr"] == pytest.approx(cfg.SOLVER.BASE_LR * (cfg.SOLVER.CLIP_MULTIPLIER if clip else 1)), name
             is_norm = "norm" in name.split(".")[-2].lower()
             assert not is_norm or group["weight_decay"] == cfg.SOLVER.WEIGHT_DECAY_NORM, name
+    tables = [module.weight for module in model.modules() if isinstance(module, nn.Embedding)]
+    assert tables and not any(table.requires_grad for table in tables)  # WEIGHT_DECAY_EMBED does not change ERR-Seg
 
 
 def test_unknown_optimizer_and_nothing_to_train(tiny_config_file):
