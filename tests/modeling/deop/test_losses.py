@@ -1,0 +1,73 @@
+"""The loss of the last stage against a literal computation."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from errseg.modeling.deop.losses import score_losses
+
+B, N, C = 3, 6, 4
+OPTIONS = {"slope": 2.0, "alpha": 0.3, "gamma": 3.0, "ignore_label": 250}
+DEFAULTS = {"slope": 3.0, "alpha": 0.25, "gamma": 2.0, "ignore_label": 255}
+
+
+def inputs(scale=2.0, ignore_label=255, dtype=torch.float32):
+    generator = torch.Generator().manual_seed(0)
+    logits = scale * torch.randn(B, N, C + 1, generator=generator)
+    masks = scale * torch.randn(B, N, 4, 5, generator=generator)
+    labels = torch.randint(0, C, (B, 16, 20), generator=generator)
+    labels[:, 3:6] = ignore_label
+    labels[2, :, 8:] = ignore_label
+    return logits.to(dtype).requires_grad_(), masks.to(dtype).requires_grad_(), labels
+
+
+def literal(logits, masks, labels, slope, alpha, gamma, ignore_label):
+    """Section 7 of the contract, with tensors (B, C + 1, H, W)."""
+    maps = F.interpolate(masks, size=labels.shape[-2:], mode="bilinear", align_corners=False).sigmoid()
+    scores = torch.einsum("bnc,bnhw->bchw", logits.softmax(-1), maps)
+    p = (slope * scores - slope).sigmoid()
+    classes = torch.where(labels == ignore_label, C, labels)
+    t = F.one_hot(classes, C + 1).permute(0, 3, 1, 2).to(p)
+    right = p * t + (1 - p) * (1 - t)
+    weight = alpha * t + (1 - alpha) * (1 - t)
+    focal = -(weight * (1 - right) ** gamma * right.clamp(1e-4, 1 - 1e-4).log()).mean()
+    p, t = p[:, :C].flatten(1), t[:, :C].flatten(1)
+    dice = 1 - (2 * (p * t).sum(1) + 1) / (p.sum(1) + t.sum(1) + 1)
+    return focal, dice.mean()
+
+
+@pytest.mark.parametrize("scale", (0.5, 2.0, 40.0))  # at 40, probabilities are clamped
+@pytest.mark.parametrize("options", (DEFAULTS, OPTIONS), ids=("defaults", "options"))
+def test_values_and_gradients_are_the_formulas(scale, options):
+    *x, labels = inputs(scale, options["ignore_label"], torch.float64)
+    expected = literal(*x, labels, **options)
+    expected_gradients = torch.autograd.grad(expected[0] + 2 * expected[1], x)
+    *y, _ = inputs(scale, options["ignore_label"])
+    losses = score_losses(*y, labels, **options)
+    for value, right in zip(losses, expected, strict=True):
+        assert value.item() == pytest.approx(right.item(), rel=1e-5)
+    for gradient, right in zip(torch.autograd.grad(losses[0] + 2 * losses[1], y), expected_gradients, strict=True):
+        torch.testing.assert_close(gradient.double(), right, rtol=1e-4, atol=1e-5 * right.abs().max().item())
+
+
+def test_the_defaults_are_those_of_the_contract():
+    assert [x.item() for x in score_losses(*inputs())] == [x.item() for x in score_losses(*inputs(), **DEFAULTS)]
+
+
+def test_an_image_counts_as_much_in_a_batch_as_alone():
+    logits, masks, labels = inputs()
+    alone = [score_losses(logits[i : i + 1], masks[i : i + 1], labels[i : i + 1]) for i in range(B)]
+    for value, each in zip(score_losses(logits, masks, labels), zip(*alone, strict=True), strict=True):
+        assert value.item() == pytest.approx(torch.stack(each).mean().item(), rel=1e-6)
+
+
+def test_an_image_without_labels_has_no_shared_pixels():
+    logits, masks, labels = inputs()
+    _, dice = score_losses(logits, masks, torch.full_like(labels, 255))
+    assert 0.9 < dice.item() < 1  # its probabilities are in the denominator
+
+
+def test_the_result_is_float32_under_autocast():
+    with torch.autocast("cpu", torch.bfloat16):
+        lower = score_losses(*inputs())
+    assert [x.item() for x in lower] == [x.item() for x in score_losses(*inputs())]
