@@ -11,10 +11,9 @@ from errseg.modeling.deop.resnet import BasicBlock, Bottleneck, DeepStem, PlainS
 from tests.modeling.deop.test_frozen_norm import randomised
 
 
-def small(block=Bottleneck, stem=None, **arguments):
+def small(block=Bottleneck, **arguments):
     torch.manual_seed(0)
-    stem = stem or DeepStem(3, 4, 8)
-    return randomised(ResNet(stem, block, (1, 2, 1, 3), width=4, **arguments)).eval()
+    return randomised(ResNet(DeepStem(3, 8, 16), block, (1, 2, 1, 3), width=8, **arguments)).eval()
 
 
 def images(batch=2, height=64, width=96):
@@ -24,7 +23,7 @@ def images(batch=2, height=64, width=96):
 @pytest.mark.parametrize(
     ("name", "millions", "channels"),
     [("ResNet101c", 42.518208, (256, 512, 1024, 2048)), ("ResNet50", 23.454912, (256, 512, 1024, 2048))]
-    + [("ResNet18c", 11.186112, (64, 128, 256, 512))],
+    + [("ResNet18c", 11.186016, (64, 128, 256, 512))],
 )
 def test_registered_sizes(name, millions, channels):
     with torch.device("meta"):
@@ -66,7 +65,7 @@ def test_a_batch_gives_what_single_images_give():
     with torch.no_grad():
         for name, both in model(x).items():
             single = torch.cat([model(image[None])[name] for image in x])
-            torch.testing.assert_close(both, single, atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(both, single, atol=1e-4, rtol=1e-4)
 
 
 def timm_keys(state_dict, stem):
