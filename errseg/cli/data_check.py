@@ -2,7 +2,8 @@
 
   errseg data check ade20k_150_test_sem_seg my.yaml --samples 8
 
-Without SETS, checks every registered set that is on disk. Exit status 1: a
+Without SETS, checks every registered set that is on disk; sets that read the
+same labels as the same ids are checked once. Exit status 1: a
 problem that would change a score, such as a wrong number of images, a missing
 or unreadable file, sizes that differ between image and label, an unknown id,
 8-bit labels where 16 bits are needed, one id in all labels, or images that EXIF
@@ -85,9 +86,14 @@ def choose(names: list[str]) -> tuple[list[str], list[str]]:
         return list(dict.fromkeys(names)), []
     there: list[str] = []
     missing: list[str] = []
+    seen: list[tuple[object, ...]] = []  # sets that differ only in names or in their split give the same report
     for name in (*(row.name for row in BENCHMARKS), *DATASET_NAMES.values()):
         metadata = MetadataCatalog.get(name)
         folders = (metadata.image_root, metadata.sem_seg_root)
+        content = (*folders, len(metadata.stuff_classes), metadata.label_map)
+        if content in seen:
+            continue
+        seen.append(content)
         (there if all(Path(folder).is_dir() for folder in folders) else missing).append(name)
     if not there:
         raise UsageError(

@@ -82,6 +82,7 @@ def add_errseg_config(cfg: CfgNode) -> None:
     test.KEEP_ASPECT = False  # True: the view is no square, but has the image's aspect ratio and the square's area
     test.SLIDING_WINDOW = False  # True: views are square windows of the loader's image (INPUT.MIN_SIZE_TEST)
     test.WINDOW_OVERLAP = 1 / 3  # least share of a window that the next window covers too
+    test.MEAN_OVER = "ground_truth"  # classes that mIoU is over: "ground_truth", or "ground_truth_or_prediction"
 
     solver.OPTIMIZER = "AdamW"
     solver.CLIP_MULTIPLIER = 0.01  # learning rate of CLIP's parameters over that of the others

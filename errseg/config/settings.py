@@ -5,9 +5,9 @@ from typing import Any
 
 from .keys import training_keys
 from .loading import get_cfg
-from .training_only import COMPARED_APART, TRAINING_ONLY
+from .training_only import COMPARED_APART, SCORED_WITH, TRAINING_ONLY
 
-__all__ = ["changed_settings", "decides_predictions", "flatten", "plain", "settings_of"]
+__all__ = ["changed_settings", "decides_predictions", "decides_scores", "flatten", "plain", "settings_of"]
 
 SECTIONS = ("MODEL.", "INPUT.", "TEST.")
 Settings = dict[str, Any]  # values by their dotted keys
@@ -39,8 +39,16 @@ def is_of_model_or_data(key: str) -> bool:
 
 
 def decides_predictions(key: str) -> bool:
-    """Whether a key decides what a trained model predicts: all keys of MODEL, INPUT and TEST but training's own."""
-    return is_of_model_or_data(key) and key not in TRAINING_ONLY and key not in training_keys()
+    """Whether a key decides what a trained model predicts.
+
+    All keys of MODEL, INPUT and TEST do, but those of training, and those that only turn predictions into scores.
+    """
+    return is_of_model_or_data(key) and key not in TRAINING_ONLY | SCORED_WITH | training_keys()
+
+
+def decides_scores(key: str) -> bool:
+    """Whether a key decides the scores of a trained model: its predictions, or what is counted of them."""
+    return decides_predictions(key) or key in SCORED_WITH
 
 
 def settings_of(config: Mapping[str, Any]) -> Settings:

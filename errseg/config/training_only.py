@@ -7,7 +7,7 @@ is not in these tables counts too, so that a new key is never missed. Put a key 
 it; ``tests/config/test_settings.py`` predicts with all keys of ``TRAINING_ONLY`` changed.
 """
 
-__all__ = ["COMPARED_APART", "TRAINING_ONLY"]
+__all__ = ["COMPARED_APART", "SCORED_WITH", "TRAINING_ONLY"]
 
 # Training's own: full keys, no sections, since a system may add a key of another kind to a section.
 TRAINING_ONLY = frozenset(
@@ -32,6 +32,8 @@ TRAINING_ONLY = frozenset(
         "TEST.EVAL_PERIOD",
     }
 )
+# They turn predictions into scores: predictions are reused where they change, but the scores are not comparable.
+SCORED_WITH = frozenset({"TEST.MEAN_OVER"})
 # Neither training's own nor a setting of the predictions.
 COMPARED_APART = frozenset(
     {

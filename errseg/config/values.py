@@ -52,6 +52,7 @@ LENGTHS = {"MODEL.PIXEL_MEAN": 3, "MODEL.PIXEL_STD": 3, "INPUT.CROP.SIZE": 2}
 CHOICES = {
     "INPUT.FORMAT": ("RGB",),
     "INPUT.MIN_SIZE_TRAIN_SAMPLING": ("choice", "range"),
+    "TEST.MEAN_OVER": ("ground_truth", "ground_truth_or_prediction"),
     "INPUT.CROP.TYPE": ("relative", "relative_range", "absolute", "absolute_range"),
 }
 NEEDED = ("MODEL.DEVICE", "MODEL.CLIP.NAME", "OUTPUT_DIR")  # texts; yacs would accept None for every key

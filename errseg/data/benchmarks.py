@@ -13,7 +13,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from errseg.errors import UsageError
 
-from .vocabularies import load_vocabulary
+from .vocabularies import held_out_classes, load_vocabulary
 
 __all__ = ["BENCHMARKS", "Benchmark", "register_all", "register_sem_seg", "require_dataset"]
 
@@ -33,14 +33,16 @@ class Benchmark(NamedTuple):
     sem_seg_ext: str = "png"
     ignore_label: int = 255
     num_kept: int | None = None  # K, for systems that select names; None: the system's own choice
+    trained_on: str = ""  # the vocabulary of the split's training, on the same label files; "": the set has no split
 
 
 # ERR-Seg's paper gives no K for COCO-Stuff, because it only trains on it: this K is that of training. VOC with
 # background has the domain of VOC without background.
-# DeOP's split of COCO-Stuff: training ignores 15 classes and does not use their names. The rows with 156 classes read
-# the same label files as the rows with 171 classes, and map them to other ids. Evaluate a model of this split on
-# coco_2017_test_stuff_all_sem_seg: it has all names, and the per-class results show the 15. To watch the training,
-# use the test row with 156 classes, which leaves out the 15.
+# Zero-shot splits: training ignores some classes and does not use their names. The rows with 156 and 15 classes read
+# the same label files as the rows with 171 and 20 classes, and map them to other ids. A test row whose name ends in
+# "unseen" has all names, and the scores of the seen and of the unseen classes; a model that was trained on the unseen
+# ones is evaluated on the row with all names. The test row with 156 classes leaves out the other 15.
+# Rows with another list of names read the same files as well.
 _COCO, _VOC10, _VOC12 = "coco-stuff", "VOCdevkit/VOC2010", "VOCdevkit/VOC2012"
 _A150, _A847 = "ADEChallengeData2016", "ADE20K_2021_17_01"
 # fmt: off
@@ -53,6 +55,9 @@ BENCHMARKS = (
               f"{_COCO}/images/train2017", f"{_COCO}/annotations_detectron2/train2017", "", 118287, num_kept=32),
     Benchmark("coco_2017_test_stuff_156_sem_seg", "COCO-Stuff-156", "coco_stuff_156",
               f"{_COCO}/images/val2017", f"{_COCO}/annotations_detectron2/val2017", "", 5000, num_kept=32),
+    Benchmark("coco_2017_test_stuff_15_unseen_sem_seg", "COCO-Stuff 156/15", "coco_stuff_171",
+              f"{_COCO}/images/val2017", f"{_COCO}/annotations_detectron2/val2017", "", 5000, num_kept=32,
+              trained_on="coco_stuff_156"),
     Benchmark("ade20k_full_sem_seg_freq_val_all", "A-847", "ade20k_847",
               f"{_A847}/images_detectron2/validation", f"{_A847}/annotations_detectron2/validation",
               "out", 2000, "tif", 65535),
@@ -66,6 +71,14 @@ BENCHMARKS = (
               f"{_VOC12}/JPEGImages", f"{_VOC12}/annotations_detectron2/val", "in", 1449),
     Benchmark("voc_2012_test_background_sem_seg", "PAS-20b", "voc_21",
               f"{_VOC12}/JPEGImages", f"{_VOC12}/annotations_detectron2_bg/val", "in", 1449),
+    Benchmark("voc_2012_train_15_sem_seg", "VOC-15 train", "voc_15",
+              f"{_VOC12}/JPEGImages", f"{_VOC12}/annotations_detectron2/train", "", 10582),
+    Benchmark("voc_2012_test_5_unseen_sem_seg", "VOC 15/5", "voc_20",
+              f"{_VOC12}/JPEGImages", f"{_VOC12}/annotations_detectron2/val", "", 1449, trained_on="voc_15"),
+    Benchmark("ade20k_150_test_detectron2_names_sem_seg", "A-150, Detectron2's names", "ade20k_150_detectron2",
+              f"{_A150}/images/validation", f"{_A150}/annotations_detectron2/validation", "out", 2000),
+    Benchmark("context_459_test_blanks_sem_seg", "PC-459, names with blanks", "pascal_context_459_blanks",
+              f"{_VOC10}/JPEGImages", f"{_VOC10}/annotations_detectron2/pc459_val", "out", 5104, "tif", 459),
 )
 # fmt: on
 
@@ -93,6 +106,7 @@ def register_all(root: str | Path | None = None) -> None:
             label_map=vocabulary.label_map(row.ignore_label),
             domain=row.domain,
             num_images=row.num_images,
+            unseen_classes=held_out_classes(row.trained_on) if row.trained_on else (),
         )
 
 
@@ -113,6 +127,7 @@ def register_sem_seg(
     label_map: Mapping[int, int] | None = None,
     domain: str = "",
     num_images: int | None = None,
+    unseen_classes: Sequence[int] = (),
     list_files: Callable[[], list[dict[str, str]]] | None = None,
 ) -> None:
     """Register a data set in Detectron2's catalogues, replacing one of the same name.
@@ -134,6 +149,7 @@ def register_sem_seg(
             class ids.
         domain: ``in`` or ``out`` of the training set's domain (IV-A3), or empty.
         num_images: images of the whole data set; None: not known.
+        unseen_classes: ids of the classes that training does not use, in a test set of a zero-shot split; (): no split.
         list_files: returns the records, each with ``file_name`` and ``sem_seg_file_name``. None: the files in
             ``image_root`` and ``sem_seg_root`` themselves are paired by their stems.
     """
@@ -155,6 +171,7 @@ def register_sem_seg(
         label_map=dict(label_map) if label_map else None,
         domain=domain,
         num_images=num_images,
+        unseen_classes=sorted(unseen_classes),
     )
 
 

@@ -147,6 +147,7 @@ def _register(name: str) -> None:
         prompt_classes=file.vocabulary.prompt_classes,
         remedy=f"correct {name}",
         label_map=file.label_map,
+        unseen_classes=file.unseen_classes,
         list_files=partial(pair_files, name, file.images, file.labels, file.image_endings, file.label_endings),
     )
     keys = "names, ignore, values, label_offset or reduce_zero_label"

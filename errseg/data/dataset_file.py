@@ -14,6 +14,7 @@ Optional keys:
   each name.
 - ``exif``: ``stored`` if labels are drawn on the images before their EXIF orientation turns them, ``turned`` if after.
 - ``num_classes``: K, the number of names that CRM keeps at test.
+- ``unseen``: names of the classes that training does not use, such as ``[cow, giraffe]``, for the scores of both parts.
 - ``image_ext`` and ``label_ext``: how the names of the files end, such as ``_mask.png``.
 """
 
@@ -44,6 +45,7 @@ KINDS = {  # type and meaning of each key's value; _read_names checks names
     "colors": ((dict, list), "a colour for each name, as in colors: {cat: [255, 0, 0], dog: '#00ff00'}"),
     "exif": (str, "turned or stored"),
     "num_classes": (int, "a positive whole number"),
+    "unseen": (list, "a list of names, as in unseen: [cow, giraffe]"),
     "image_ext": (str, "an ending such as .jpg"),
     "label_ext": (str, "an ending such as _mask.png"),
 }
@@ -63,6 +65,7 @@ class DatasetFile(NamedTuple):
     image_endings: tuple[str, ...]
     label_endings: tuple[str, ...]
     label_keys: LabelKeys
+    unseen_classes: tuple[int, ...]  # ids of the classes that training does not use; (): no split
 
 
 def load_dataset_file(path: str) -> DatasetFile:
@@ -87,6 +90,7 @@ def load_dataset_file(path: str) -> DatasetFile:
         _endings(path, "image_ext", content, IMAGE_ENDINGS),
         _endings(path, "label_ext", content, LABEL_ENDINGS),
         keys,
+        _read_unseen(path, content.get("unseen", []), vocabulary.classes),
     )
 
 
@@ -168,6 +172,20 @@ def _read_names(path: str, content: dict[str, Any]) -> Vocabulary:
                 "its own, which differs in more than case and spaces."
             )
     return Vocabulary(tuple(names), tuple(names), tuple(range(len(names))))
+
+
+def _read_unseen(path: str, names: list[Any], classes: tuple[str, ...]) -> tuple[int, ...]:
+    """The ids of the classes that training does not use, by their names or their first synonyms."""
+    ids = {canonical(form): i for i, name in enumerate(classes) for form in (name, name.split(",")[0])}
+    for name in names:
+        if not isinstance(name, str) or canonical(name) not in ids:
+            near = difflib.get_close_matches(str(name), classes, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "give names of classes."
+            raise UsageError(f"unseen in {path} has {shown(name)}, which is none of its names; {hint}")
+    unseen = sorted({ids[canonical(name)] for name in names})
+    if len(unseen) == len(classes):
+        raise UsageError(f"unseen in {path} has all {len(classes)} classes; leave out those that training uses.")
+    return tuple(unseen)
 
 
 def _check_first_id(path: str, source: str, content: dict[str, Any], found: FoundNames) -> None:

@@ -20,6 +20,9 @@ __all__ = ["SemSegMapper"]
 class SemSegMapper:
     """Reads an image and, in training, its label; applies the same augmentations to both; makes tensors.
 
+    In training, a label whose pixels are all ignored makes None, so that the loader takes another image: it is common
+    where a split holds classes out, and nothing can be learned from it.
+
     The result holds the record's own entries, ``image`` (3, H, W) uint8 RGB, ``height`` and ``width`` of the image on
     disk, and in training ``sem_seg`` (H, W) int64. Randomness comes from numpy's global generator alone, which
     :class:`errseg.data.build.TrainingStream` seeds for each position.
@@ -61,10 +64,13 @@ class SemSegMapper:
             arguments["ignore_label"] = cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
         return arguments
 
-    def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, record: dict[str, Any]) -> dict[str, Any] | None:
         """
         Args:
             record: has ``file_name``, and in training ``sem_seg_file_name``; it is not changed.
+
+        Returns:
+            The input of the model; None in training where every pixel is ignored.
 
         Raises:
             UsageError: a file is missing or corrupt, image and label differ in size, or a label holds an unknown id.
@@ -75,6 +81,8 @@ class SemSegMapper:
         inputs = T.AugInput(image)
         if self.labels:
             inputs.sem_seg = self._read_label(record["sem_seg_file_name"], record["file_name"], (height, width))
+            if (inputs.sem_seg == self.ignore_label).all():
+                return None
         try:
             self.augmentations(inputs)
         except ValueError as error:  # a side of less than a pixel

@@ -13,7 +13,7 @@ from torch import nn
 
 from errseg.data import starting_at
 from errseg.errors import UsageError
-from errseg.evaluation import SCORES, evaluate, evaluate_with
+from errseg.evaluation import evaluate, evaluate_with, shown_scores
 
 __all__ = ["results_of", "train_loader"]
 
@@ -66,7 +66,9 @@ def results_of(
     names = cfg.DATASETS.TEST
     if evaluators is None and is_default:
         scored = evaluate(cfg, model, names, build_loader=trainer.build_test_loader)
-        results = {name: {"sem_seg": {key: _number(of[key]) for key in SCORES}} for name, of in scored.items()}
+        results = {
+            name: {"sem_seg": {key: _number(of[key]) for key in shown_scores([of])}} for name, of in scored.items()
+        }
     else:
         if isinstance(evaluators, DatasetEvaluator):
             evaluators = [evaluators]

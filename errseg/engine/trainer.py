@@ -22,7 +22,7 @@ from torch import nn
 from errseg.checkpoint import check_trainer
 from errseg.data import build_test_loader, build_train_loader
 from errseg.errors import UsageError
-from errseg.evaluation import VocabularyEvaluator, check_names
+from errseg.evaluation import VocabularyEvaluator, check_names, check_split
 from errseg.failures import explained
 from errseg.modeling import build_model
 from errseg.modeling.weights import require_clip_weights
@@ -97,6 +97,7 @@ class Trainer(DefaultTrainer):
         model = build_model(cfg)
         model.set_vocabulary(MetadataCatalog.get(cfg.DATASETS.TRAIN[0]).stuff_classes)
         check_names(model, cfg.DATASETS.TEST)
+        check_split(cfg, cfg.DATASETS.TEST)
         return model
 
     @classmethod
@@ -125,7 +126,7 @@ class Trainer(DefaultTrainer):
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator | list[DatasetEvaluator]:
         """An override's evaluators get the model's scores, ``{"sem_seg": (T, H, W)}``, and write their own files."""
-        return VocabularyEvaluator(dataset_name, distributed=comm.get_world_size() > 1)
+        return VocabularyEvaluator(dataset_name, comm.get_world_size() > 1, mean_over=cfg.TEST.MEAN_OVER)
 
     @classmethod
     def test(

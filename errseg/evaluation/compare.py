@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 from tabulate import tabulate
 
-from errseg.config.settings import changed_settings, decides_predictions, flatten, is_of_model_or_data
+from errseg.config.settings import changed_settings, decides_scores, flatten, is_of_model_or_data
 from errseg.errors import UsageError, short
 from errseg.modeling import systems
 from errseg.safe_files import read_json
 
-from .metrics import SCORES
+from .metrics import SCORES, SPLIT_SCORES, shown_scores
 from .report import place_of
 
 __all__ = ["Run", "changed_keys", "class_table", "compare", "load_run", "score_table", "warnings_of"]
@@ -73,7 +73,8 @@ def _what_is_wrong(content: Any) -> str:
             return f"the classes of {short(name)} are no list of names"
         if not isinstance(iou, list) or len(iou) != len(classes):
             return f"{short(name)} does not have one IoU for each class"
-        if not all(_is_number_or_none(each) for each in scores + iou):
+        split = [result.get(key) for key in SPLIT_SCORES]
+        if not all(_is_number_or_none(each) for each in scores + split + iou):
             return f"{short(name)} lacks scores"
     for key in ("config", "versions", "weights"):
         if not isinstance(content.get(key) or {}, dict):
@@ -129,7 +130,7 @@ def warnings_of(a: Run, b: Run) -> list[str]:
     found = []
     of_test = TEST_SECTIONS + tuple(key for system in systems() for key in system.test_keys)
     for key, (old, new) in changed_keys(a, b).items():
-        if key.startswith(of_test) and decides_predictions(key):
+        if key.startswith(of_test) and decides_scores(key):
             found.append(f"the test option {key} is {old!r} in A and {new!r} in B.")
     if not a.settings or not b.settings:
         found.append(f"{(b if a.settings else a).path} holds no configuration; evaluate again to compare it.")
@@ -154,8 +155,8 @@ def changed_keys(a: Run, b: Run) -> dict[str, tuple[Any, Any]]:
 def score_table(a: Run, b: Run, names: list[str]) -> str:
     """A Markdown table: for each score the rows A, B and difference; a column for each data set."""
     rows = []
-    for score in SCORES:
-        pairs = [(a.results[name][score], b.results[name][score]) for name in names]
+    for score in shown_scores(run.results[name] for run in (a, b) for name in names):
+        pairs = [(a.results[name].get(score), b.results[name].get(score)) for name in names]
         rows.append([f"{score} A", *(_number(old) for old, _ in pairs)])
         rows.append([f"{score} B", *(_number(new) for _, new in pairs)])
         rows.append(["difference", *(_difference(*pair) for pair in pairs)])
@@ -192,6 +193,9 @@ def _data_warnings(a: Result, b: Result) -> list[str]:
         )
     if a.get("num_classes_test") != b.get("num_classes_test"):
         found.append(f"{name}: K is {a.get('num_classes_test')} in A and {b.get('num_classes_test')} in B.")
+    if a.get("unseen") != b.get("unseen"):
+        counts = [len(x["unseen"]) if isinstance(x.get("unseen"), list) else "no" for x in (a, b)]
+        found.append(f"{name}: the unseen classes differ ({counts[0]} classes in A, {counts[1]} in B).")
     if "checksum" not in a or "checksum" not in b:
         found.append(f"{name}: a file without checksum cannot tell whether the data are the same.")
     elif a["checksum"] != b["checksum"]:

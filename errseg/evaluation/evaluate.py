@@ -24,12 +24,13 @@ from errseg.modeling import system_of
 
 from .evaluator import LabelMaps, VocabularyEvaluator
 from .ledger import JOB, claim
-from .metrics import SCORES, scores_of, worst_confusions
+from .metrics import scores_of, worst_confusions
 from .paper import paper_row
 from .picture import draw_confusions
 from .predictions import PredictionStore, ReusingMapper
 from .provenance import provenance, state_digest
 from .report import file_stems, results_table, scores_line, write_classes, write_json
+from .split import check_split, unseen_classes
 
 __all__ = ["evaluate", "evaluate_with"]
 
@@ -63,18 +64,20 @@ def evaluate(
         build_loader: builds the loader of a data set; not used with ``save_predictions``.
 
     Returns:
-        For each data set, by its registered name: its name in the paper, K, the four scores in percent, and the other
-        entries of ``evaluation.json``. Empty in all processes but the main one.
+        For each data set, by its registered name: its name in the paper, K, the scores in percent, and the other
+        entries of ``evaluation.json``. A test set of a zero-shot split also has ``mIoU_seen``, ``mIoU_unseen``, their
+        harmonic mean ``hIoU``, and ``unseen``, the ids of its unseen classes. Empty in all processes but the main one.
 
     Raises:
-        UsageError: a data set is missing, a file of it is invalid, or ``save_predictions`` holds the predictions of
-            another model.
+        UsageError: a data set is missing, a file of it is invalid, DATASETS.TRAIN has classes that a data set counts
+            as unseen, or ``save_predictions`` holds the predictions of another model.
     """
     if isinstance(model, DistributedDataParallel):
         model = model.module
     for name in names:
         require_dataset(name)
     check_names(model, names)
+    check_split(cfg, names)
     held = _held(save_predictions, cfg, model, names) if save_predictions and names else nullcontext()
     with explained(cfg.OUTPUT_DIR), explained(save_predictions or cfg.OUTPUT_DIR), held:
         return _evaluate(cfg, model, names, weights, save_predictions, build_loader)
@@ -148,9 +151,13 @@ def evaluate_with(
 
     Returns:
         For each data set, by its registered name, the result of its evaluator; {} where it returns nothing.
+
+    Raises:
+        UsageError: DATASETS.TRAIN has classes that a data set counts as unseen.
     """
     if isinstance(model, DistributedDataParallel):
         model = model.module
+    check_split(cfg, names)
     results = {}
     previous = getattr(model, "vocabulary", None)
     try:
@@ -201,7 +208,7 @@ def _run(
     metadata = MetadataCatalog.get(name)
     num_classes = _set_vocabulary(cfg, model, name)
     store = PredictionStore(save_predictions, name) if save_predictions else None
-    evaluator = VocabularyEvaluator(name, distributed=comm.get_world_size() > 1, store=store)
+    evaluator = VocabularyEvaluator(name, comm.get_world_size() > 1, store, cfg.TEST.MEAN_OVER)
     loader = _loader(cfg, name, store) if store else build_loader(cfg, name)
     inference_on_dataset(LabelMaps(model), loader, evaluator)
     images, whole, title = evaluator.checksum.num_images, metadata.get("num_images"), metadata.get("paper_name", name)
@@ -218,7 +225,7 @@ def _loader(cfg: CfgNode, name: str, store: PredictionStore) -> DataLoader:
 
 def _result_of(cfg: CfgNode, name: str, evaluator: VocabularyEvaluator, num_classes: int) -> Result:
     metadata = MetadataCatalog.get(name)
-    classes = list(metadata.stuff_classes)
+    classes, unseen = list(metadata.stuff_classes), unseen_classes(name)
     scores = scores_of(evaluator.matrix)
     pairs = worst_confusions(evaluator.matrix, CONFUSIONS)
     return {
@@ -227,7 +234,9 @@ def _result_of(cfg: CfgNode, name: str, evaluator: VocabularyEvaluator, num_clas
         "images": evaluator.checksum.num_images,
         "checksum": evaluator.checksum.hexdigest(),
         "num_classes_test": num_classes,
-        **{score: _or_none(getattr(scores, score)) for score in SCORES},
+        "mean_over": evaluator.mean_over,
+        **{score: _or_none(value) for score, value in evaluator.scores().items()},
+        **({"unseen": unseen} if unseen else {}),
         "classes": classes,
         "iou": [_or_none(x) for x in scores.iou],
         "acc": [_or_none(x) for x in scores.acc],

@@ -15,8 +15,9 @@ from torch import nn
 from errseg.data.checksum import DataChecksum
 from errseg.data.labels import LabelReader
 
-from .metrics import SCORES, scores_of
+from .metrics import GROUND_TRUTH, scores_by_name
 from .predictions import PredictionStore
+from .split import unseen_classes
 
 __all__ = ["LabelMaps", "VocabularyEvaluator"]
 
@@ -53,18 +54,26 @@ class LabelMaps(nn.Module):
 
 
 class VocabularyEvaluator(DatasetEvaluator):
-    """mIoU, fwIoU, mACC and pACC of one data set, over the classes of the ground truth, at the labels' original size.
+    """mIoU, fwIoU, mACC and pACC of one data set, at the labels' original size.
 
-    The scores are those of Detectron2's ``SemSegEvaluator``. A class may have several prompts (the background of VOC):
+    The scores are those of Detectron2's ``SemSegEvaluator``. A test set of a zero-shot split also has seen, unseen and
+    harmonic mIoU. A class may have several prompts (the background of VOC):
     a pixel of any of them counts as that class.
     """
 
-    def __init__(self, dataset_name: str, distributed: bool = True, store: PredictionStore | None = None):
+    def __init__(
+        self,
+        dataset_name: str,
+        distributed: bool = True,
+        store: PredictionStore | None = None,
+        mean_over: str = GROUND_TRUTH,
+    ):
         """
         Args:
             dataset_name: a registered data set.
             distributed: every process evaluates its share, and the main process adds up the counts of all.
             store: where predictions are saved; None: they are not saved.
+            mean_over: TEST.MEAN_OVER, the classes that mIoU is the mean of.
         """
         metadata = MetadataCatalog.get(dataset_name)
         self.num_classes = len(metadata.stuff_classes)
@@ -73,6 +82,8 @@ class VocabularyEvaluator(DatasetEvaluator):
         self.dataset_name = dataset_name
         self.distributed = distributed
         self.store = store
+        self.mean_over = mean_over
+        self.unseen = unseen_classes(dataset_name)
         self._label_of: dict[str, str] = {}  # label file by image file, for records without ``sem_seg_file_name``
         self.reset()
 
@@ -114,8 +125,11 @@ class VocabularyEvaluator(DatasetEvaluator):
             for matrix, state in shares:
                 self.matrix += matrix
                 self.checksum.merge(DataChecksum(state))
-        scores = scores_of(self.matrix)
-        return {"sem_seg": {score: getattr(scores, score) for score in SCORES}}
+        return {"sem_seg": self.scores()}
+
+    def scores(self) -> dict[str, float]:
+        """The scores of what has been counted, by their names, in percent."""
+        return scores_by_name(self.matrix, self.unseen, self.mean_over)
 
     def _label_path(self, record: dict[str, Any]) -> str:
         if "sem_seg_file_name" in record:

@@ -4,25 +4,49 @@ Shapes: N classes. A matrix is (N + 1, N + 1) int64, as in Detectron2's ``SemSeg
 a column a true class. The last row and the last column are the ignored pixels.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["SCORES", "Confusion", "Scores", "scores_of", "worst_confusions"]
+__all__ = [
+    "GROUND_TRUTH",
+    "GROUND_TRUTH_OR_PREDICTION",
+    "SCORES",
+    "SPLIT_SCORES",
+    "Confusion",
+    "Scores",
+    "SplitScores",
+    "scores_by_name",
+    "scores_of",
+    "shown_scores",
+    "split_scores",
+    "worst_confusions",
+]
 
 SCORES = ("mIoU", "fwIoU", "mACC", "pACC")  # percent
+SPLIT_SCORES = ("mIoU_seen", "mIoU_unseen", "hIoU")  # percent, of a test set of a zero-shot split
+GROUND_TRUTH, GROUND_TRUTH_OR_PREDICTION = "ground_truth", "ground_truth_or_prediction"  # TEST.MEAN_OVER
 
 
 class Scores(NamedTuple):
     """The usual scores of the field, in percent; nan where no label map has the class, or where no pixel counts."""
 
-    mIoU: float  # over the classes of the ground truth
+    mIoU: float  # over the classes of the ground truth, or also of the predictions
     fwIoU: float  # the same, weighted by the pixels of each class
     mACC: float
     pACC: float
     iou: np.ndarray  # (N,)
     acc: np.ndarray  # (N,)
     pixels: np.ndarray  # (N,) of the ground truth
+
+
+class SplitScores(NamedTuple):
+    """The scores of a zero-shot split, in percent; nan where the mean of a part is over no class."""
+
+    mIoU_seen: float
+    mIoU_unseen: float
+    hIoU: float  # the harmonic mean of both, 2 s u / (s + u); 0 where both are 0
 
 
 class Confusion(NamedTuple):
@@ -34,11 +58,16 @@ class Confusion(NamedTuple):
     share: float  # of the true class's pixels, in percent
 
 
-def scores_of(matrix: np.ndarray) -> Scores:
+def scores_of(matrix: np.ndarray, mean_over: str = GROUND_TRUTH) -> Scores:
     """The scores of a confusion matrix, by the formulas of Detectron2's evaluator.
 
     An ignored pixel counts neither as a prediction nor as truth. A class without a true pixel does not count in a mean,
     but its predictions are errors of other classes.
+
+    Args:
+        matrix: a confusion matrix.
+        mean_over: the classes that mIoU is the mean of. ``ground_truth``: those with a true pixel.
+            ``ground_truth_or_prediction``: also those that are predicted somewhere, whose IoU counts as 0.
     """
     counted = matrix[:-1, :-1]
     hits = counted.diagonal().astype(float)
@@ -48,12 +77,52 @@ def scores_of(matrix: np.ndarray) -> Scores:
         acc = hits / true
         iou = np.where(present, hits / (true + predicted - hits), np.nan)
         means = (
-            iou[present].sum() / present.sum(),
+            _mean_iou(iou, _averaged(counted, mean_over)),
             (iou[present] * (true / true.sum())[present]).sum() if present.any() else np.nan,
             acc[present].sum() / present.sum(),
             hits.sum() / true.sum(),
         )
     return Scores(*(100 * float(mean) for mean in means), 100 * iou, 100 * acc, counted.sum(axis=0))
+
+
+def split_scores(matrix: np.ndarray, unseen: Sequence[int], mean_over: str = GROUND_TRUTH) -> SplitScores:
+    """Seen, unseen and harmonic mIoU of a confusion matrix.
+
+    Args:
+        matrix: a confusion matrix.
+        unseen: ids of the classes that training did not use.
+        mean_over: as for :func:`scores_of`, in each of the two parts.
+    """
+    iou, averaged = scores_of(matrix).iou, _averaged(matrix[:-1, :-1], mean_over)
+    is_unseen = np.zeros(len(iou), bool)
+    is_unseen[list(unseen)] = True
+    seen_mean, unseen_mean = (_mean_iou(iou, averaged & part) for part in (~is_unseen, is_unseen))
+    total = seen_mean + unseen_mean
+    return SplitScores(seen_mean, unseen_mean, 0.0 if total == 0 else 2 * seen_mean * unseen_mean / total)
+
+
+def scores_by_name(matrix: np.ndarray, unseen: Sequence[int], mean_over: str) -> dict[str, float]:
+    """SCORES, and SPLIT_SCORES if there are ``unseen`` classes, in percent."""
+    scores = scores_of(matrix, mean_over)
+    named = {score: getattr(scores, score) for score in SCORES}
+    return named | split_scores(matrix, unseen, mean_over)._asdict() if unseen else named
+
+
+def shown_scores(results: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The names of the scores that tables show: those of the split follow mIoU where any result has them."""
+    has_split = any(score in result for result in results for score in SPLIT_SCORES)
+    return (SCORES[0], *(SPLIT_SCORES if has_split else ()), *SCORES[1:])
+
+
+def _averaged(counted: np.ndarray, mean_over: str) -> np.ndarray:
+    """Which classes a mean IoU is over, (N,) bool."""
+    present = counted.sum(axis=0) > 0
+    return present if mean_over == GROUND_TRUTH else present | (counted.sum(axis=1) > 0)
+
+
+def _mean_iou(iou: np.ndarray, averaged: np.ndarray) -> float:
+    """The mean of ``iou`` (N,) over classes ``averaged`` (N,) bool, nan counting as 0; nan where there is no class."""
+    return float(np.nansum(iou[averaged]) / averaged.sum()) if averaged.any() else np.nan
 
 
 def worst_confusions(matrix: np.ndarray, top: int, by_share: bool = False) -> list[Confusion]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from errseg.config import get_cfg
-from errseg.config.settings import decides_predictions, flatten
+from errseg.config.settings import decides_scores, flatten
 
 __all__ = ["PAPER_ORDER", "PaperRow", "paper_row"]
 
@@ -40,7 +40,7 @@ class PaperRow(NamedTuple):
 def paper_row(config: Mapping[str, Any]) -> PaperRow | None:
     """The row of the paper whose configuration this is; None where there is none.
 
-    Only the keys that decide predictions, and those that Tables V to XIII change, are compared. The length of the
+    Only the keys that decide scores, and those that Tables V to XIII change, are compared. The length of the
     training and the number of GPUs do not count.
     """
     found = _settings_of(config)
@@ -51,8 +51,8 @@ def paper_row(config: Mapping[str, Any]) -> PaperRow | None:
 
 
 def _settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that distinguish the rows of the paper: those that decide predictions, and TRAINED_WITH."""
-    return {key: value for key, value in flatten(config).items() if decides_predictions(key) or key in TRAINED_WITH}
+    """The settings that distinguish the rows of the paper: those that decide scores, and TRAINED_WITH."""
+    return {key: value for key, value in flatten(config).items() if decides_scores(key) or key in TRAINED_WITH}
 
 
 @cache

@@ -18,7 +18,7 @@ from tabulate import tabulate
 
 from errseg.atomic import replacing
 
-from .metrics import SCORES
+from .metrics import shown_scores
 from .paper import PAPER_ORDER, PaperRow
 
 __all__ = ["file_stems", "place_of", "results_table", "scores_line", "write_classes", "write_json"]
@@ -37,7 +37,7 @@ def results_table(results: Mapping[str, Result], row: PaperRow | None = None) ->
     titles = {name: x["paper_name"] if count[x["paper_name"]] == 1 else name for name, x in results.items()}
     names = sorted(results, key=lambda name: place_of(results[name]))
     header, results = ["", *(titles[name] for name in names)], [results[name] for name in names]
-    rows = [[score, *(_number(result[score]) for result in results)] for score in SCORES]
+    rows = [[score, *(_number(result.get(score)) for result in results)] for score in shown_scores(results)]
     if row:
         figures = [row.mIoU.get(result["paper_name"]) for result in results]
         pairs = [(result["mIoU"], figure) for result, figure in zip(results, figures, strict=True)]
@@ -51,7 +51,8 @@ def results_table(results: Mapping[str, Result], row: PaperRow | None = None) ->
 
 def scores_line(result: Result) -> str:
     """The scores of one data set, in a line."""
-    return f"{result['paper_name']}: " + ", ".join(f"{score} {_number(result[score])}" for score in SCORES)
+    scores = shown_scores([result])
+    return f"{result['paper_name']}: " + ", ".join(f"{score} {_number(result[score])}" for score in scores)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -81,6 +81,24 @@ def warnings(out):
     return [line for line in out.splitlines() if line.startswith("WARNING")]
 
 
+def test_the_scores_of_a_split_are_compared_where_there_are_any(compare, run):
+    run["results"]["a150"] |= {"mIoU_seen": 40.0, "mIoU_unseen": 20.0, "hIoU": 26.67, "unseen": [1, 2]}
+    other = copy.deepcopy(run)
+    other["results"]["a150"] |= {"mIoU_unseen": 30.0, "hIoU": None}
+    status, out, _ = compare(run, other)
+    assert status == 0 and not warnings(out)
+    table = cells(out)
+    assert ["mIoU_unseen A", "–", "20.00"] in table and ["mIoU_unseen B", "–", "30.00"] in table
+    assert ["difference", "–", "+10.00"] in table and ["hIoU B", "–", "–"] in table
+    assert [row[0] for row in table[2:13:3]] == ["mIoU A", "mIoU_seen A", "mIoU_unseen A", "hIoU A"]
+    for unseen, words in (([1], "2 classes in A, 1 in B"), (None, "2 classes in A, no in B")):
+        other["results"]["a150"]["unseen"] = unseen
+        assert warnings(compare(run, other)[1]) == [f"WARNING: A-150: the unseen classes differ ({words})."]
+    other["results"]["a150"]["hIoU"] = "high"
+    status, _, err = compare(run, other)
+    assert status == 2 and "lacks scores" in err
+
+
 def test_other_data_k_or_names_are_warned_of(compare, run):
     other = copy.deepcopy(run)
     other["results"]["a150"] |= {"checksum": "d" * 64, "images": 5, "num_classes_test": 3}
@@ -98,6 +116,7 @@ def test_other_data_k_or_names_are_warned_of(compare, run):
     ("key", "value", "is_test_option"),
     [
         ("TEST.FLIP", True, True),
+        ("TEST.MEAN_OVER", "ground_truth_or_prediction", True),
         ("INPUT.RESOLUTION_TEST", 768, True),
         ("MODEL.PROMPT.TEMPLATES", ["a {}"], True),
         ("MODEL.CRM.NUM_CLASSES_TEST", 7, True),

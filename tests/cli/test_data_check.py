@@ -94,7 +94,9 @@ def test_what_errseg_prepares_lacks_nothing_but_images(check, command, tmp_path)
         assert command("data", "prepare", name, tmp_path, "--workers", "1")[0] == 0
     status, out, _ = check("--root", tmp_path, "--json", tmp_path / "check.json")
     reports = json.loads((tmp_path / "check.json").read_text())
-    assert status == 1 and list(reports) == [row.name for row in BENCHMARKS]
+    others = {"ade20k_150_test_detectron2_names_sem_seg", "context_459_test_blanks_sem_seg"}  # the same labels
+    rows = [row.name for row in BENCHMARKS if not row.trained_on and row.name not in others]
+    assert status == 1 and list(reports) == rows
     for name, report in reports.items():
         assert report["problems"] == [
             f"There are {report['images']} labels, too few: the whole set has {report['expected']}; prepare it again."

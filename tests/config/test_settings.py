@@ -7,8 +7,8 @@ from PIL import Image
 
 import errseg
 from errseg.config.keys import training_keys
-from errseg.config.settings import changed_settings, decides_predictions, flatten, settings_of
-from errseg.config.training_only import COMPARED_APART, TRAINING_ONLY
+from errseg.config.settings import changed_settings, decides_predictions, decides_scores, flatten, settings_of
+from errseg.config.training_only import COMPARED_APART, SCORED_WITH, TRAINING_ONLY
 from errseg.data import SemSegMapper
 from tests.conftest import NAMES
 
@@ -65,7 +65,13 @@ def test_keys_of_training_change_no_prediction(tiny_cfg, build, tmp_path):
 def test_every_key_of_the_tables_is_declared():
     declared = flatten(errseg.get_cfg())
     of_training = TRAINING_ONLY | training_keys()
-    assert of_training | COMPARED_APART <= declared.keys() and not of_training & COMPARED_APART
+    assert of_training | COMPARED_APART | SCORED_WITH <= declared.keys()
+    assert not of_training & COMPARED_APART and not SCORED_WITH & (of_training | COMPARED_APART)
+
+
+def test_what_turns_predictions_into_scores_decides_these_alone():
+    assert decides_scores("TEST.MEAN_OVER") and not decides_predictions("TEST.MEAN_OVER")
+    assert decides_scores("TEST.FLIP") and not decides_scores("TEST.IMS_PER_BATCH") and not decides_scores("SEED")
 
 
 @pytest.mark.parametrize(

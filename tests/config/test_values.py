@@ -40,6 +40,7 @@ def test_the_defaults_and_the_bounds_are_allowed():
         ("INPUT.CROP.SIZE", [0, 64]),
         ("INPUT.CROP.TYPE", "circle"),
         ("TEST.SCALES", (1.0, 1e9)),
+        ("TEST.MEAN_OVER", "prediction"),
         ("SOLVER.BASE_LR", float("nan")),
         ("SOLVER.BASE_LR", -1.0),
         ("SOLVER.CHECKPOINT_PERIOD", 0),

@@ -145,20 +145,23 @@ def write_raw_pascal_context_459(root: Path, seed: int = 0) -> Labels:
 
 
 def write_raw_voc(root: Path, seed: int = 0) -> Labels:
-    """Three validation images, of which the last holds no object, and a training image."""
+    """Three validation images, of which the last holds no object, and two training images, of which one is all void."""
     random = np.random.default_rng(seed)
     folder, expected = Path(root) / "VOCdevkit/VOC2012", {}
-    stems = ["2007_000033", "2007_000042", "2007_000061", "2007_000032"]
+    stems = ["2007_000033", "2007_000042", "2007_000061", "2007_000032", "2008_000008"]
+    objects = {raw_id: raw_id - 1 for raw_id in range(1, 21)}
     for index, stem in enumerate(stems):
-        raw = blocks(random, [0, 255] if index == 2 else [*range(21), 255], (33, 44 + index))
+        raw = blocks(random, {2: [0, 255], 4: [255]}.get(index, [*range(21), 255]), (33, 44 + index))
         write_photo(folder / f"JPEGImages/{stem}.jpg", raw.shape, random)
         write_png(folder / f"SegmentationClassAug/{stem}.png", raw, palette=index == 0)
         if index < 3:
-            objects = {raw_id: raw_id - 1 for raw_id in range(1, 21)}
             path = f"VOCdevkit/VOC2012/annotations_detectron2{{}}/val/{stem}.png"
             if index != 2:
                 expected[path.format("")] = mapped(raw, objects, 255, np.uint8)
             expected[path.format("_bg")] = mapped(raw, {**objects, 0: 20}, 255, np.uint8)
+        else:
+            path = f"VOCdevkit/VOC2012/annotations_detectron2/train/{stem}.png"
+            expected[path] = mapped(raw, objects, 255, np.uint8)
     listing = folder / "ImageSets/Segmentation/val.txt"
     listing.parent.mkdir(parents=True)
     listing.write_text("\n".join(stems[:3]) + "\n")

@@ -75,6 +75,12 @@ def test_names_come_from_files_and_from_our_vocabularies(write, tmp_path):
     assert len(load_dataset_file(write(names="voc_21")).vocabulary.prompts) == 59
 
 
+def test_unseen_classes_are_given_by_their_names(write):
+    assert load_dataset_file(write()).unseen_classes == ()
+    file = load_dataset_file(write(names=["sky, heaven", "cow", "red car"], unseen=["Red  Car", "sky"]))
+    assert file.unseen_classes == (0, 2)
+
+
 def test_endings(write):
     file = load_dataset_file(write())
     assert ".jpg" in file.image_endings and ".png" in file.label_endings
@@ -132,6 +138,10 @@ def test_endings(write):
         ({"label_offset": None, "colors": {"sky": [0, 0, 256]}}, r"colors in .* has \[0, 0, 256\] for 'sky'"),
         ({"label_offset": None, "colors": [[0, 0, 0]] * 4}, "has 4 colours for 3 names"),
         ({"label_offset": None, "colors": [[0, 0, 0]] * 2}, r"gives \[0, 0, 0\] to two classes"),
+        ({"unseen": "sky"}, "unseen in .* is 'sky'; give a list of names, as in unseen"),
+        ({"unseen": [1]}, "unseen in .* has 1, which is none of its names; give names"),
+        ({"unseen": [NAMES[0] + "x"]}, f"which is none of its names; did you mean {NAMES[0]!r}"),
+        ({"unseen": list(NAMES)}, "unseen in .* has all 3 classes; leave out those that training uses"),
         ({"exif": "upright"}, "exif in .* is 'upright'; give turned"),
         ({"names": "names.txt"}, "is 'names.txt', but there is no file .*names.txt, and no vocabulary .*ade20k_150"),
     ],

@@ -8,6 +8,7 @@ from PIL import Image
 
 from errseg.config import get_cfg
 from errseg.data import LabelReader, SemSegMapper, register_sem_seg
+from errseg.data.build import TrainingStream
 from errseg.data.files import read_label
 from errseg.errors import UsageError
 
@@ -38,6 +39,16 @@ def test_image_and_label_arrive_as_they_are(record):
     assert out["sem_seg"].dtype == torch.int64
     assert np.array_equal(out["sem_seg"], Image.open(record["sem_seg_file_name"]))
     assert (out["height"], out["width"], out["file_name"]) == (6, 8, record["file_name"])
+
+
+def test_a_label_without_a_pixel_that_counts_makes_none(record, tmp_path):
+    """As the only class of an image is held out; the loader takes another image then."""
+    hold_out = mapper(label_map={0: 255, 1: 255, 2: 0, 255: 255}, num_classes=1)
+    assert hold_out(record)["sem_seg"].unique().tolist() == [0, 255]
+    Image.fromarray(np.uint8(np.arange(48).reshape(6, 8) % 2)).save(tmp_path / "unseen.png")
+    assert hold_out({**record, "sem_seg_file_name": str(tmp_path / "unseen.png")}) is None
+    stream = TrainingStream([{**record, "sem_seg_file_name": str(tmp_path / "unseen.png")}, record], hold_out, seed=0)
+    assert all(stream[i]["sem_seg_file_name"] == record["sem_seg_file_name"] for i in range(6))
 
 
 def test_both_get_the_same_augmentation(record):

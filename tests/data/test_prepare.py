@@ -28,7 +28,7 @@ REGISTERED = {
     "ade20k_full": ["ade20k_full_sem_seg_freq_val_all"],
     "pascal_context_59": ["context_59_test_sem_seg"],
     "pascal_context_459": ["context_459_test_sem_seg"],
-    "voc": ["voc_2012_test_sem_seg", "voc_2012_test_background_sem_seg"],
+    "voc": ["voc_2012_test_sem_seg", "voc_2012_test_background_sem_seg", "voc_2012_train_15_sem_seg"],
 }
 
 
@@ -75,9 +75,12 @@ def test_labels_are_exact_and_the_registered_names_load_them(tmp_path, prepare, 
                 listed.add(path)
                 size = read_rgb(record["file_name"]).shape[:2]
                 label = reader(record["sem_seg_file_name"], record["file_name"], size)
-                ignored = expected[path] == metadata.ignore_label
+                classes = expected[path].astype(int)
+                if metadata.label_map:
+                    classes = np.vectorize(metadata.label_map.get)(classes)
+                ignored = classes == metadata.ignore_label
                 assert np.array_equal(label == reader.ignore_label, ignored)
-                assert np.array_equal(label[~ignored], expected[path][~ignored])
+                assert np.array_equal(label[~ignored], classes[~ignored])
                 shares.append(ignored.mean())
             assert 0 < np.mean(shares) < 0.8
         assert listed == set(expected)
@@ -160,6 +163,20 @@ def test_a_label_that_is_void_throughout_is_written_for_neither_set(tmp_path, pr
     for _ in range(2):
         assert prepare("voc") == 0
         assert set(files(tmp_path)) == {path for path in expected if "2007_000042" not in path}
+
+
+def test_the_training_images_of_voc_are_those_that_are_not_listed_for_validation(tmp_path, prepare, capsys):
+    write_raw_voc(tmp_path)
+    folder = tmp_path / "VOCdevkit/VOC2012"
+    assert prepare("voc") == 0
+    assert "VOC train: 2 images found, where 10,582 are published." in capsys.readouterr().out
+    labels = folder / "annotations_detectron2/train"
+    assert sorted(path.stem for path in labels.iterdir()) == ["2007_000032", "2008_000008"]
+    for path in (folder / "SegmentationClassAug").iterdir():
+        if path.stem in ("2007_000032", "2008_000008"):
+            path.unlink()
+    assert prepare("voc") == 0
+    assert "VOC train is not there" in capsys.readouterr().out
 
 
 def test_the_labels_of_pc459_need_no_annotations_of_pc59(tmp_path, prepare):

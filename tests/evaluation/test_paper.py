@@ -33,6 +33,7 @@ def test_each_row_is_its_configuration_file(row):
     "change",
     [
         ["TEST.FLIP", True],
+        ["TEST.MEAN_OVER", "ground_truth_or_prediction"],
         ["TEST.SCALES", (0.75, 1.0)],
         ["TEST.KEEP_ASPECT", True],
         ["TEST.SLIDING_WINDOW", True],
@@ -46,7 +47,7 @@ def test_each_row_is_its_configuration_file(row):
     ],
     ids=lambda change: change[0],
 )
-def test_whatever_changes_a_prediction_is_no_row_of_the_paper(change):
+def test_whatever_changes_a_score_is_no_row_of_the_paper(change):
     cfg = load("errseg_convnext_base")
     assert paper_row(cfg).name == "Table II, ConvNeXt-B"
     cfg.merge_from_list(change)

@@ -155,7 +155,12 @@ def test_two_commands_that_start_at_once_do_not_share_a_folder(cfg, tmp_path, mo
 @pytest.mark.parametrize(
     ("key", "value", "reused"),
     [("MODEL.TOY.WIDTH", 9, False), ("MODEL.RPN.NMS_THRESH", 0.5, False), ("MODEL.SEM_SEG_HEAD.IGNORE_VALUE", 9, True)]
-    + [("TEST.EVAL_PERIOD", 7, True), ("MODEL.DEVICE", "cuda", True), ("SOLVER.MAX_ITER", 1, True)],
+    + [
+        ("TEST.MEAN_OVER", "ground_truth_or_prediction", True),
+        ("TEST.EVAL_PERIOD", 7, True),
+        ("MODEL.DEVICE", "cuda", True),
+        ("SOLVER.MAX_ITER", 1, True),
+    ],
 )
 def test_every_key_decides_but_trainings_own(cfg, tmp_path, key, value, reused):
     """MODEL.TOY.WIDTH is a key of a system that nobody has heard of."""

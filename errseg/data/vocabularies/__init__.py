@@ -5,7 +5,11 @@ published annotation) and a ``name``, with comma-separated synonyms. Where a cla
 of these names instead of the class's own; a pixel assigned to any of them counts as that class (the background of VOC).
 
 Where ``labels`` names another vocabulary, the converted labels hold the ids of that vocabulary. Its classes are matched
-by their ``raw_id``; classes without a match are ignored (COCO-Stuff-156, on the labels of COCO-Stuff).
+by their ``raw_id``; classes without a match are ignored (COCO-Stuff-156 on the labels of COCO-Stuff, VOC-15 on those
+of VOC).
+
+Two label sets have a second list of names, which other published results were measured with: ``ade20k_150_detectron2``
+(Detectron2's own list) and ``pascal_context_459_blanks`` ("air conditioner", not "airconditioner").
 """
 
 import json
@@ -15,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["Vocabulary", "canonical", "equal_names", "load_vocabulary", "vocabulary_names"]
+__all__ = ["Vocabulary", "canonical", "equal_names", "held_out_classes", "load_vocabulary", "vocabulary_names"]
 
 FOLDER = Path(__file__).parent
 
@@ -52,6 +56,12 @@ def load_vocabulary(name: str) -> Vocabulary:
         classes = {row["raw_id"]: row["id"] for row in rows}
         label_ids = tuple(classes.get(row["raw_id"]) for row in _read(content["labels"])["classes"])
     return Vocabulary(tuple(row["name"] for row in rows), *zip(*prompts, strict=True), label_ids)
+
+
+def held_out_classes(name: str) -> tuple[int, ...]:
+    """The ids of the classes that a vocabulary lacks, in the vocabulary of its label files; () where it lacks none."""
+    label_ids = load_vocabulary(name).label_ids or ()
+    return tuple(raw for raw, mapped in enumerate(label_ids) if mapped is None)
 
 
 def _read(name: str) -> dict[str, Any]:
