@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 import torch
+from detectron2.data import MetadataCatalog
 from detectron2.engine import DefaultTrainer
 from PIL import Image
 
@@ -67,6 +68,22 @@ def test_names_that_the_model_cannot_tell_apart_are_refused_at_the_start(cfg, sp
     cfg.DATASETS[split] = ("equal_names",)
     with pytest.raises(UsageError, match="the same to the model"):
         Trainer(cfg)
+
+
+def test_a_split_is_scored_in_training_and_refused_where_training_has_its_unseen_classes(cfg):
+    coco = MetadataCatalog.get("coco_2017_test_stuff_all_sem_seg")
+    folders, classes = (coco.image_root, coco.sem_seg_root), coco.stuff_classes[:5]
+    register_sem_seg("split_train", *folders, classes[:3], label_map={0: 0, 1: 1, 2: 2, 3: 255, 4: 255, 255: 255})
+    register_sem_seg("split_test", *folders, classes, unseen_classes=[3, 4])
+    cfg.DATASETS.TEST = ("split_test",)
+    with pytest.raises(UsageError, match="split_test counts 2 classes as unseen in training, but DATASETS.TRAIN coco_"):
+        Trainer(cfg)
+    cfg.DATASETS.TRAIN, cfg.SOLVER.MAX_ITER = ("split_train",), 2
+    train(cfg)
+    (scores,) = [r for r in records(cfg) if "split_test/mIoU" in r]
+    seen, unseen, harmonic = (scores[f"split_test/{key}"] for key in ("mIoU_seen", "mIoU_unseen", "hIoU"))
+    assert scores["split_test/mIoU"] == pytest.approx((3 * seen + 2 * unseen) / 5)
+    assert harmonic == pytest.approx(2 * seen * unseen / (seen + unseen) if seen + unseen else 0)
 
 
 def test_a_run_leaves_losses_scores_and_checkpoints(cfg, tmp_path):
