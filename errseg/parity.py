@@ -102,7 +102,8 @@ def fixture_model(fixture: Fixture, key_tables: Path) -> OpenVocabularySegmenter
     cfg.MODEL.DEVICE = "cpu"
     cfg.MODEL.WEIGHTS = str(table)  # no warning of random weights: the rebuilt ones follow
     model = build(cfg)
-    model.load_state_dict(system.released.from_released(rebuild_weights(shapes)))
+    weights = parity.rebuilt(rebuild_weights(shapes), fixture)
+    model.load_state_dict(system.released.from_released(weights))
     return model
 
 
@@ -147,17 +148,20 @@ def _inference_measures(model: OpenVocabularySegmenter, fixture: Fixture) -> Mea
         if name in parity.recorded:
             tap, layout = parity.recorded[name]
             yield name, _sampled_difference(layout(seen[tap][0]), name, fixture)
-        else:
-            yield f"{name} (not compared)", math.nan
-    yield from parity.measures(model, seen, scores, fixture)
+    further = dict(parity.measures(model, seen, scores, fixture))
+    yield from ((f"{name} (not compared)", math.nan) for name in names if name not in (*parity.recorded, *further))
+    yield from further.items()
     yield "prediction_agreement", share_of_equal_pixels([scores.argmax(0)], [fixture["prediction"]])
 
 
 def _training_measures(model: OpenVocabularySegmenter, fixture: Fixture) -> Measures:
-    to_released = system_of_fixture(fixture)[0].released.to_released
+    system, parity = system_of_fixture(fixture)
+    to_released = system.released.to_released
     for module in model.modules():
         if isinstance(module, nn.Dropout) or type(module).__name__ == "DropPath":
             module.eval()
+        if isinstance(getattr(module, "dropout", None), float):  # an attention's, of its softmax
+            module.dropout = 0.0
     batch = [
         {"image": torch.from_numpy(image).permute(2, 0, 1), "sem_seg": torch.from_numpy(label.astype(np.int64))}
         for image, label in zip(fixture["images"], fixture["labels"], strict=True)
@@ -169,7 +173,7 @@ def _training_measures(model: OpenVocabularySegmenter, fixture: Fixture) -> Meas
     yield "trained_tensors_differing", float(len(norms.keys() ^ recorded.keys()))
     yield "loss_diff", abs(loss.item() - float(fixture["loss"]))
     # Smaller norms are rounding errors of zero gradients, as of attention's key biases
-    floor = 1e-7 * max(recorded.values())
+    floor = parity.gradient_floor * max(recorded.values())
     yield (
         "max_grad_norm_diff",
         max(abs(norms.get(name, 0.0) - norm) / max(norm, floor) for name, norm in recorded.items()),

@@ -35,6 +35,18 @@ TINY_CLIP = {
     },
     "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2},
 }
+# For each system, by its meta-architecture: the keys of a tiny model, on top of ``tiny_cfg``
+TINY_SYSTEMS = {
+    "ERRSeg": ["MODEL.CRM.NUM_CLASSES_TEST", 3, "MODEL.ESCF.DROP_PATH", 0.0],
+    "DeOP": [
+        *("MODEL.BACKBONE.NAME", "SeveredViTCLIP", "MODEL.CLIP.NAME", str(DATA / "tiny_vit.json")),
+        *("MODEL.CLIP.FINETUNE_IMAGE", False, "MODEL.CLIP.FINETUNE_TEXT", False),
+        *("MODEL.PROMPT.LEARNED", True, "MODEL.PROMPT.SYNONYMS", "whole", "MODEL.PROMPT.LENGTH", 4),
+        *("MODEL.PATCH_SEVERANCE.BLOCKS", [2], "MODEL.POSITIONS.BLOCKS", [1], "MODEL.POSITIONS.GRID", 3),
+        *("MODEL.PROPOSALS.BACKBONE", "ResNet18c", "MODEL.PROPOSALS.NUM_QUERIES", 5, "MODEL.PROPOSALS.DIM", 32),
+        *("MODEL.PROPOSALS.NUM_LAYERS", 2, "MODEL.PROPOSALS.FFN_DIM", 32),
+    ],
+}
 TINY_RUN = """\
 _BASE_: {base}
 MODEL:

@@ -65,7 +65,7 @@ def add_errseg_config(cfg: CfgNode) -> None:
     # Names to prompts
     model.PROMPT = CfgNode()
     model.PROMPT.TEMPLATES = ("A photo of a {} in the scene",)  # several: their embeddings are averaged
-    model.PROMPT.SYNONYMS = "first"  # of comma-separated synonyms: the first (the paper), or the mean of all
+    model.PROMPT.SYNONYMS = "first"  # of "a, b": the first (ERR-Seg), the mean of all, or the whole text (DeOP)
 
     inputs.FORMAT = "RGB"
     inputs.MAX_PIXELS = MAX_PIXELS  # of a picture or label file; larger ones are refused before they are decoded

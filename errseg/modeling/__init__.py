@@ -1,15 +1,18 @@
 """The models: one folder for each system, and what systems share. Importing this registers them."""
 
 from .build import build, build_model, build_on_meta, check_device, released_of
+from .deop import DeOP, SeveredViTCLIP
 from .err_seg import ConvNeXtCLIP, ERRSeg, ERRSegHead, ViTCLIP
 from .segmenter import OpenVocabularySegmenter
 from .system import System, register, system_of, system_of_model, systems
 
 __all__ = [
     "ConvNeXtCLIP",
+    "DeOP",
     "ERRSeg",
     "ERRSegHead",
     "OpenVocabularySegmenter",
+    "SeveredViTCLIP",
     "System",
     "ViTCLIP",
     "build",

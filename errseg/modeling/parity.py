@@ -44,6 +44,8 @@ class Parity:
         taps: the taps that ``measures`` needs.
         limits: the limit of each of these measures, by name; above it, a fixture fails. Measures of the same name in
             other systems have the same limit.
+        rebuilt: from the rebuilt weights under their released names, and the fixture, the weights of the fixture.
+        gradient_floor: gradient norms below this share of the largest are rounding errors of zero gradients.
     """
 
     needs: tuple[str, ...]
@@ -53,6 +55,8 @@ class Parity:
     measures: Callable[[nn.Module, Seen, Tensor, Fixture], Measures] = no_measures
     taps: tuple[str, ...] = ()
     limits: Mapping[str, float] = field(default_factory=dict)
+    rebuilt: Callable[[dict[str, Tensor], Fixture], dict[str, Tensor]] = lambda weights, fixture: weights
+    gradient_floor: float = 1e-7
 
 
 def sampled(n: int, most: int) -> np.ndarray:

@@ -78,7 +78,7 @@ def equal_names(prompts: Sequence[str], synonyms: str = "first") -> list[list[in
 
     Args:
         prompts: names, with comma-separated synonyms.
-        synonyms: MODEL.PROMPT.SYNONYMS, "first" or "mean": which synonyms count.
+        synonyms: MODEL.PROMPT.SYNONYMS, "first", "mean" or "whole": which synonyms count.
 
     Returns:
         The ids of each group of two or more.

@@ -50,13 +50,15 @@ class Prompter:
     Args:
         clip_name: a model name of open_clip or a model configuration, which decides the tokenizer.
         templates: prompts with ``{}`` where the name goes.
-        synonyms: for comma-separated synonyms, use the "first" (the paper) or the "mean" of all their embeddings.
+        synonyms: for comma-separated synonyms, use the "first" (ERR-Seg), the "mean" of all their embeddings, or the
+            "whole" name with its commas (DeOP).
+        reserved: positions of the text tower that are not for the tokens of prompts, such as those of learned vectors.
 
     Raises:
         ArgumentError: there is no template; a template has no ``{}`` or several; or ``synonyms`` has another value.
     """
 
-    def __init__(self, clip_name: str, templates: Sequence[str], synonyms: str = "first"):
+    def __init__(self, clip_name: str, templates: Sequence[str], synonyms: str = "first", reserved: int = 0):
         templates = [templates] if isinstance(templates, str) else list(templates)
         if not templates:
             raise ArgumentError(
@@ -65,15 +67,16 @@ class Prompter:
         for template in templates:
             if template.count("{}") != 1:
                 raise ArgumentError("{templates}: the prompt %r needs one '{}' where the name goes.", template)
-        if synonyms not in ("first", "mean"):
-            raise ArgumentError("{synonyms} = %r; give 'first' or 'mean'.", synonyms)
+        if synonyms not in ("first", "mean", "whole"):
+            raise ArgumentError("{synonyms} = %r; give 'first', 'mean' or 'whole'.", synonyms)
         self.templates = templates
         self.synonyms = synonyms
+        self.reserved = reserved
         self.tokenizer: Any = tokenizer_of(clip_name)
 
     def prompts(self, name: str) -> list[str]:
         """The prompts of one name."""
-        synonyms = [part.strip() for part in name.split(",") if part.strip()]
+        synonyms = [name.strip()] if self.synonyms == "whole" else [x.strip() for x in name.split(",") if x.strip()]
         if self.synonyms == "first":
             synonyms = synonyms[:1]
         return [template.replace("{}", synonym) for synonym in synonyms for template in self.templates]
@@ -98,9 +101,9 @@ class Prompter:
         return TokenizedNames(tuple(names), num_kept, tokens, owner)
 
     def _check_lengths(self, names: Sequence[str], prompts: list[list[str]], tokens: Tensor, owner: Tensor) -> None:
-        """Raise UsageError if the tokenizer has cut a prompt. Only prompts without padding are checked."""
-        longest = tokens.shape[1]
-        for i in owner[tokens[:, -1] != 0].unique().tolist():
+        """Raise UsageError if a prompt has more tokens than the text tower has positions for them."""
+        longest = tokens.shape[1] - self.reserved
+        for i in owner[tokens[:, longest - 1 :].any(dim=1)].unique().tolist():  # padding is 0
             length = max(len(self.tokenizer.encode(prompt)) + 2 for prompt in prompts[i])
             if length > longest:
                 raise UsageError(

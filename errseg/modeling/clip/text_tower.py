@@ -29,20 +29,37 @@ def encode_prompts(clip: CLIPModel, tokens: Tensor, run: Callable = call) -> Ten
     Returns:
         (N, D), not normalised.
     """
-    if not _is_plain_causal(clip):
+    if not is_plain_causal(clip):
         return clip.encode_text(tokens.to(clip.positional_embedding.device))
     ends = tokens.argmax(dim=1)  # EOT has the highest id
     length, shared = int(ends.max()) + 1, shared_length(tokens)
-    device = clip.positional_embedding.device
-    tokens, ends = tokens.to(device), ends.to(device)
-    dtype = clip.transformer.get_cast_dtype()
+    tokens = tokens.to(clip.positional_embedding.device)
+    first, rest = clip.token_embedding(tokens[:1, :shared]), clip.token_embedding(tokens[:, shared:length])
+    return encode_embedded(clip, first, rest, ends - shared, run)
+
+
+def encode_embedded(clip: CLIPModel, first: Tensor, rest: Tensor, ends: Tensor, run: Callable = call) -> Tensor:
+    """The text embeddings of prompts whose token embeddings are given, such as those of a learned prompt.
+
+    Args:
+        clip: an open_clip model with CLIP's own text tower (``is_plain_causal``).
+        first: (1, P, width) embeddings of the tokens with which all prompts begin; P may be 0.
+        rest: (N, S, width) embeddings of the tokens that follow them, up to the EOT of the longest prompt.
+        ends: (N,) index of each prompt's EOT in ``rest``, on any device.
+        run: calls a block in training: ``call``, or ``recompute`` to save memory.
+
+    Returns:
+        (N, D), not normalised.
+    """
+    shared, length = first.shape[1], first.shape[1] + rest.shape[1]
+    dtype, device = clip.transformer.get_cast_dtype(), rest.device
     positions = clip.positional_embedding.to(dtype)
-    first = clip.token_embedding(tokens[:1, :shared]).to(dtype) + positions[:shared]  # (1, P, width)
-    x = clip.token_embedding(tokens[:, shared:length]).to(dtype) + positions[shared:length]  # (N, S, width)
+    first = first.to(dtype) + positions[:shared]
+    x = rest.to(dtype) + positions[shared:length]
     seen = torch.ones(length - shared, length, dtype=torch.bool, device=device).tril(shared)
     for block in clip.transformer.resblocks:
         first, x = run(_through, block, first, x, seen)
-    x = clip.ln_final(x[torch.arange(len(x), device=device), ends - shared])
+    x = clip.ln_final(x[torch.arange(len(x), device=device), ends.to(device)])
     return clip.text_projection(x) if isinstance(clip.text_projection, nn.Linear) else x @ clip.text_projection
 
 
@@ -63,7 +80,7 @@ def shared_length(tokens: Tensor) -> int:
     return min(int(same), int(tokens.argmax(dim=1).min()))
 
 
-def _is_plain_causal(clip: CLIPModel) -> bool:
+def is_plain_causal(clip: CLIPModel) -> bool:
     """Whether a tower has open_clip's standard blocks, a causal mask, and pooling by the EOT token."""
     blocks = clip.transformer.resblocks
     return (

@@ -107,7 +107,7 @@ class Criterion:
         shrunk = _shrunk(labels, layers[0].masks.shape[-2:])
         small = [image == truth.ids.view(-1, 1, 1) for image, truth in zip(shrunk, truths, strict=True)]
         count = self._number_of_masks(truths, labels.device)
-        losses = {}
+        losses: dict[str, Tensor] = {}
         with without_autocast(labels.device):
             for i, layer in enumerate(layers):
                 suffix = "" if i == len(layers) - 1 else f"_{i}"

@@ -7,13 +7,25 @@ plain form is slow on purpose, and for float32.
 Shapes: B images, N proposals, M locations of a memory, C channels.
 """
 
+from collections.abc import Callable
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..layers import copy_on_same_weights
+from ..clip.build import CLIPModel
+from ..layers import resize
+from ..plain import merge, plain_copy
+from ..prediction import Prediction, picture_size
+from .anchors import AnchorDecoder, OutLayer, unit
 from .frozen_norm import FrozenNormConv2d
+from .image_tower import SeveredViTCLIP
+from .model import DeOP
+from .positions import LearnedPositions
+from .prompt import FixedPrompt, LearnedPrompt
 from .proposals import Predictor, Proposals
-from .transformer import Attention, Decoder
+from .severance import Masked, Plain, SelfAttention
+from .transformer import Attention, Decoder, sine_positions
 
 __all__ = ["PLAIN", "plain_form"]
 
@@ -59,17 +71,161 @@ class PlainPredictor(Predictor):
         return torch.einsum("bnc,bchw->bnhw", self.mask_embed(queries), pixels)
 
 
+# ---- CLIP's image tower (section 3) ----
+
+
+class PlainLearnedPositions(LearnedPositions):
+    def at_input(self, size: tuple[int, int]) -> Tensor | float:
+        """(1 + h w, C)."""
+        return literal_table(self.input, size)
+
+    def enter(self, block: int, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """(B, 1 + h w, C) -> the same."""
+        key = str(block)
+        return x + literal_table(self.blocks[key], size) if key in self.blocks else x
+
+
+class PlainTower(SeveredViTCLIP):
+    def all_positions(self, size: tuple[int, int]) -> Tensor:
+        """(1 + h w, C)."""
+        return literal_table(self.clip.visual.positional_embedding, size) + self.learned.at_input(size)
+
+
+def literal_table(table: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bicubic interpolation of the square grid of a table: (1 + g^2, C) and (h, w) -> (1 + h w, C)."""
+    side = round((len(table) - 1) ** 0.5)
+    grid = table[1:].view(1, side, side, -1).permute(0, 3, 1, 2)
+    grid = F.interpolate(grid, size=size, mode="bicubic", align_corners=False)
+    return torch.cat([table[:1], grid[0].flatten(1).T])
+
+
+class PlainSelfAttention(SelfAttention):
+    def forward(self, attention: nn.MultiheadAttention, u: Tensor, regions: Tensor) -> Tensor:
+        """CLIP's attention: (B, L, C) -> (B, L, C)."""
+        heads = attention.num_heads
+        q, k, v = F.linear(u, attention.in_proj_weight, attention.in_proj_bias).chunk(3, dim=-1)
+        q, k, v = (x.unflatten(-1, (heads, -1)) for x in (q, k, v))  # (B, L, heads, d)
+        weights = (torch.einsum("blhd,bmhd->bhlm", q, k) / q.shape[-1] ** 0.5).softmax(-1)
+        return attention.out_proj(torch.einsum("bhlm,bmhd->blhd", weights, v).flatten(2))
+
+
+class PlainMasked(Masked):
+    pointwise = False  # the class token stays
+
+    def forward(self, attention: nn.MultiheadAttention, u: Tensor, regions: Tensor) -> Tensor:
+        """W_o sum_n m_n(i) v_i + b_o, with a tensor over all masks: (B, L, C) and (B, L, N) -> (B, L, C)."""
+        v = F.linear(u, attention.in_proj_weight, attention.in_proj_bias).chunk(3, dim=-1)[2]
+        of_masks = torch.einsum("bln,blc->bnlc", regions, v)
+        return attention.out_proj(of_masks.sum(1))
+
+
+class PlainPlain(Plain):
+    pointwise = False  # the class token stays
+
+    def forward(self, attention: nn.MultiheadAttention, u: Tensor, regions: Tensor) -> Tensor:
+        """W_o v_i + b_o: (B, L, C) -> (B, L, C)."""
+        return attention.out_proj(F.linear(u, attention.in_proj_weight, attention.in_proj_bias).chunk(3, dim=-1)[2])
+
+
+# ---- classification anchors (section 4) ----
+
+
+class PlainAnchorDecoder(AnchorDecoder):
+    def forward(self, dense: Tensor, masks: Tensor) -> Tensor:
+        """F_V (B, D, h, w) and mask logits (B, N, H', W') -> F_I (B, N, D)."""
+        batch, dim, height, width = dense.shape
+        regions = resize(masks.sigmoid(), (height, width)).flatten(2)
+        memory = dense.flatten(2).mT
+        keys = memory + sine_positions(height, width, dim, dense.device)
+        anchors = self.anchors.weight.repeat(batch, 1, 1)
+        z = torch.zeros_like(anchors)
+        for layer in self.layers:
+            z = layer(z, anchors, keys, memory, regions)
+        return self.outlayer(z, anchors, keys, memory, regions)
+
+
+class PlainOutLayer(OutLayer):
+    def forward(self, z: Tensor, anchors: Tensor, keys: Tensor, dense: Tensor, masks: Tensor) -> Tensor:
+        """One head after another: see ``OutLayer.forward``."""
+        queries = z + anchors
+        z = self.norm1(z + self.dropout1(self.self_attn(queries, queries, z)))
+        heatmaps = self.heatmaps(z + anchors, keys, masks)  # (B, heads, N, L)
+        channels = dense.chunk(heatmaps.shape[1], dim=-1)  # (B, L, d) of each head
+        pooled = torch.cat([heatmaps[:, head] @ each for head, each in enumerate(channels)], dim=-1)
+        return unit(pooled)
+
+
+# ---- names (section 5) ----
+
+
+class PlainLearnedPrompt(LearnedPrompt):
+    def forward(self, clip: CLIPModel, tokens: Tensor, run: Callable) -> Tensor:
+        """All positions of the text tower: (N, L) -> (N, D) of unit length."""
+        embedded, count = clip.token_embedding(tokens.to(self.prefix.device)), len(tokens)
+        x = torch.cat([embedded[:, :1], self.prefix.expand(count, -1, -1), embedded[:, 1:]], dim=1)
+        x = x[:, : len(clip.positional_embedding)] + clip.positional_embedding
+        x = clip.ln_final(clip.transformer(x, attn_mask=clip.attn_mask))
+        ends = tokens.argmax(1) + len(self.prefix)
+        return F.normalize(x[range(count), ends] @ clip.text_projection, dim=-1)
+
+
+class PlainFixedPrompt(FixedPrompt):
+    def forward(self, clip: CLIPModel, tokens: Tensor, run: Callable) -> Tensor:
+        """All positions of the text tower: (N, L) -> (N, D) of unit length."""
+        return F.normalize(clip.encode_text(tokens.to(clip.positional_embedding.device)), dim=-1)
+
+
+# ---- prediction (section 6) ----
+
+
+class PlainDeOP(DeOP):
+    def segment(self, images: Tensor, text: Tensor, num_kept: int, show: bool = False) -> Prediction:
+        """The scores of all names at full size: (B, 3, h, w) and (T, D) -> (B, T, h, w)."""
+        height, width = images.shape[-2:]
+        masks, logits = self.regions(images, text)
+        masks = resize(masks, (masks.shape[2] * 4, masks.shape[3] * 4)).sigmoid()
+        scores = torch.einsum("bnt,bnhw->bthw", logits.softmax(-1)[..., :-1], masks)[..., :height, :width]
+        kept = torch.arange(len(text), device=images.device).expand(len(images), -1)
+        return Prediction(scores, kept)
+
+    def forward(self, batched_inputs: list[dict]) -> dict[str, Tensor] | list[dict[str, Tensor]]:
+        """As ``DeOP.forward``."""
+        return self.losses(batched_inputs) if self.training else self._scores(batched_inputs)
+
+    def label_maps(self, batched_inputs: list[dict]) -> list[Tensor]:
+        """As ``DeOP.label_maps``: the best of all T names of every pixel."""
+        return [scores["sem_seg"].argmax(0) for scores in self._scores(batched_inputs)]
+
+    def _scores(self, batched_inputs: list[dict]) -> list[dict[str, Tensor]]:
+        predicted = self.predict_views(batched_inputs)
+        sizes = map(picture_size, batched_inputs)
+        return [{"sem_seg": merge(views, size)} for views, size in zip(predicted, sizes, strict=True)]
+
+
 PLAIN: dict[type[nn.Module], type[nn.Module]] = {
     FrozenNormConv2d: PlainFrozenNormConv2d,
     Attention: PlainAttention,
     Decoder: PlainDecoder,
     Predictor: PlainPredictor,
+    LearnedPositions: PlainLearnedPositions,
+    SeveredViTCLIP: PlainTower,
+    SelfAttention: PlainSelfAttention,
+    Masked: PlainMasked,
+    Plain: PlainPlain,
+    AnchorDecoder: PlainAnchorDecoder,
+    OutLayer: PlainOutLayer,
+    LearnedPrompt: PlainLearnedPrompt,
+    FixedPrompt: PlainFixedPrompt,
+    DeOP: PlainDeOP,
 }
 
 
 def plain_form(model: nn.Module) -> nn.Module:
-    """The plain form of a model or of one of its modules, on the same parameters and buffers."""
-    plain = copy_on_same_weights(model)
-    for module in plain.modules():
-        module.__class__ = PLAIN.get(type(module), type(module))
+    """The plain form of a model or of one of its modules, on the same parameters and buffers.
+
+    A whole model keeps its vocabulary; the plain form encodes the names again.
+    """
+    plain = plain_copy(model, PLAIN)
+    if isinstance(plain, PlainDeOP):
+        plain.encode_again()
     return plain

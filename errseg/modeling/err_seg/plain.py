@@ -16,8 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..clip.prompts import TokenizedNames
-from ..layers import copy_on_same_weights, resize
-from ..prediction import ViewPrediction, picture_size
+from ..layers import resize
+from ..plain import merge, plain_copy
+from ..prediction import picture_size
 from .crm import CRM
 from .escf import CFM, CSR, SFM, SSR, NoReduction
 from .gud import GUD, Guidance, HeadOnly, NoGuidance, UpsampleStage
@@ -238,19 +239,6 @@ class PlainERRSeg(ERRSeg):
         return [{"sem_seg": merge(views, size)} for views, size in zip(predicted, sizes, strict=True)]
 
 
-def merge(views: list[ViewPrediction], size: tuple[int, int]) -> Tensor:
-    """The scores of all names at full size, averaged where several views cover a pixel: -> (T, *size)."""
-    if len(views) == 1:
-        return resize(views[0].scores.unsqueeze(0), size).squeeze(0)
-    total, covering = views[0].scores.new_zeros(len(views[0].scores), *size), views[0].scores.new_zeros(size)
-    for view in views:
-        (top, bottom), (left, right) = view.rows, view.cols
-        if top < bottom and left < right:
-            total[:, top:bottom, left:right] += resize(view.scores[None], (bottom - top, right - left))[0]
-            covering[top:bottom, left:right] += 1
-    return total / covering
-
-
 PLAIN: dict[type[nn.Module], type[nn.Module]] = {
     HSM: PlainHSM,
     SingleScale: PlainSingleScale,
@@ -278,9 +266,7 @@ def plain_form(model: nn.Module) -> nn.Module:
 
     A whole model keeps its vocabulary; the plain form encodes the names again.
     """
-    plain = copy_on_same_weights(model)
-    for module in plain.modules():
-        module.__class__ = PLAIN.get(type(module), type(module))
+    plain = plain_copy(model, PLAIN)
     if isinstance(plain, PlainERRSeg):
         plain.encode_again()
     return plain

@@ -1,14 +1,14 @@
 """Rename the weights of the released ERR-Seg checkpoints to errseg's names and back, with one table, strictly."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from detectron2.config import CfgNode
 from torch import Tensor
 
 from ...config import get_cfg
-from ...errors import UsageError
 from ..build import build_on_meta
+from ..renaming import rename, strictly_renamed
 from ..system import Released
 
 PREFIX = "sem_seg_head.clip_model."  # only released checkpoints have keys with this prefix
@@ -63,22 +63,7 @@ def from_released(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Raises:
         UsageError: keys are missing or unknown, or have another shape; the message names them.
     """
-    expected = _expected(state_dict)
-    missing = [key for key in expected if key not in state_dict]
-    unknown = [key for key in state_dict if key not in expected]
-    shapes = [
-        f"{key} {tuple(value.shape)} instead of {tuple(expected[key][1])}"
-        for key, value in state_dict.items()
-        if key in expected and tuple(value.shape) != tuple(expected[key][1])
-    ]
-    problems = [
-        f"{len(keys)} {what}: {_some(keys)}"
-        for what, keys in (("missing", missing), ("unknown", unknown), ("of another shape", shapes))
-        if keys
-    ]
-    if problems:
-        raise UsageError(f"Not a whole released ERR-Seg checkpoint, keys {'; '.join(problems)}; get the file again.")
-    return {expected[key][0]: value for key, value in state_dict.items()}
+    return strictly_renamed(state_dict, _expected(state_dict), "ERR-Seg")
 
 
 def to_released(key: str) -> str:
@@ -92,21 +77,13 @@ def to_released(key: str) -> str:
     if match := UPSAMPLING.fullmatch(key):
         part = "up_conv" if match[2] == "up" else "textual_fusion"
         return f"sem_seg_head.decoder.up_decoder{int(match[1]) + 1}.{part}.{match[3]}"
-    for ours, released in RENAMES:
-        if match := re.fullmatch(ours, key):
-            return match.expand(released)
-    return key
+    return rename(key, RENAMES)
 
 
 def _expected(state_dict: Mapping[str, Tensor]) -> dict[str, tuple[str, tuple[int, ...]]]:
     """For a checkpoint of this size, by the released name: our name and the shape."""
     model = build_on_meta(released_config(state_dict) or get_cfg())  # unknown size: the keys of the base model
     return {to_released(key): (key, tuple(value.shape)) for key, value in model.state_dict().items()}
-
-
-def _some(keys: Iterable[str], most: int = 5) -> str:
-    keys = list(keys)
-    return ", ".join(keys[:most]) + (f" and {len(keys) - most} more" if len(keys) > most else "")
 
 
 RELEASED = Released(recognises, released_config, from_released, to_released)

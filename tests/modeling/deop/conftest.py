@@ -1,0 +1,32 @@
+"""A tiny random DeOP whose masks and classes differ from image to image."""
+
+import pytest
+import torch
+
+import errseg
+from tests.conftest import NAMES, TINY_SYSTEMS
+
+
+def spread(model):
+    """Give plain noise some contrast: masks and classes of a freshly built model are nearly equal everywhere."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        model.proposals.predictor.mask_embed.layers[2].bias.normal_(generator=generator)
+        model.proposals.pixel_decoder.mask_features.bias.normal_(generator=generator)
+        model.anchors.anchors.weight.mul_(8)
+        model.classifier.no_object.copy_(model.text_embeddings.mean(0))
+    return model
+
+
+@pytest.fixture
+def deop(tiny_cfg):
+    """``deop(KEY, value, ...)``: a seeded tiny DeOP with those keys changed, its vocabulary set to NAMES."""
+
+    def make(*changes):
+        tiny_cfg.merge_from_list(["MODEL.META_ARCHITECTURE", "DeOP", *TINY_SYSTEMS["DeOP"], *changes])
+        torch.manual_seed(0)
+        model = errseg.build_model(tiny_cfg)
+        model.set_vocabulary(NAMES)
+        return spread(model)
+
+    return make

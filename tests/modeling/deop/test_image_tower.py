@@ -1,0 +1,78 @@
+"""CLIP's image tower with positions and severance."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from errseg.errors import UsageError
+from errseg.modeling.clip import build_clip
+from errseg.modeling.deop.image_tower import SeveredViTCLIP
+from tests.conftest import DATA
+
+IMAGES = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+MASKS = torch.randn(2, 5, 16, 24, generator=torch.Generator().manual_seed(1)) * 4
+
+
+@pytest.fixture
+def tower():
+    def make(**arguments):
+        torch.manual_seed(0)
+        return SeveredViTCLIP(clip=build_clip(str(DATA / "tiny_vit.json")), **arguments).eval()
+
+    return make
+
+
+@torch.no_grad()
+def test_without_severance_and_positions_it_is_clip(tower):
+    ours = tower(mode="none", blocks=(), grid=None, position_blocks=())
+    visual = ours.clip.visual
+    square = torch.randn(2, 3, 64, 64)
+    visual.output_tokens = True
+    pooled, tokens = visual(square)
+    torch.testing.assert_close(ours.class_embedding(square), F.normalize(pooled, dim=-1), atol=1e-5, rtol=1e-4)
+    dense = F.normalize(tokens @ visual.proj, dim=-1)
+    torch.testing.assert_close(ours(square, torch.zeros(2, 1, 16, 16)).flatten(2).mT, dense, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["masked", "plain", "guided", "none"])
+@pytest.mark.parametrize("blocks", [(2,), (0, 2), (1,)])
+@torch.no_grad()
+def test_every_mode_in_any_blocks(mode, blocks, tower):
+    ours = tower(mode=mode, blocks=blocks, grid=3, position_blocks=(1, 2))
+    dense = ours(IMAGES, MASKS)
+    assert dense.shape == (2, 32, 4, 6)
+    torch.testing.assert_close(dense.norm(dim=1), torch.ones(2, 4, 6))
+    torch.testing.assert_close(ours(IMAGES[:1], MASKS[:1]), dense[:1], atol=1e-5, rtol=1e-4)
+    none = tower(mode="none", blocks=(), grid=3, position_blocks=(1, 2))(IMAGES, MASKS)
+    assert torch.allclose(dense, none, atol=1e-5) == (mode == "none")
+
+
+@torch.no_grad()
+def test_sever_changes_the_severance_alone(tower):
+    ours = tower(mode="masked", blocks=(2,), grid=3, position_blocks=(1,))
+    before = ours(IMAGES, MASKS)
+    ours.sever("plain", (1, 2))
+    plain = tower(mode="plain", blocks=(1, 2), grid=3, position_blocks=(1,))
+    torch.testing.assert_close(ours(IMAGES, MASKS), plain(IMAGES, MASKS))
+    ours.sever("masked", (2,))
+    assert torch.equal(ours(IMAGES, MASKS), before)
+
+
+def test_positions_get_gradients_through_the_frozen_tower(tower):
+    ours = tower(mode="masked", blocks=(2,), grid=3, position_blocks=(1, 2)).train()
+    ours(IMAGES, MASKS)[:, 0].sum().backward()
+    trained = {name for name, p in ours.named_parameters() if p.requires_grad}
+    assert trained == {"learned.input", "learned.blocks.1", "learned.blocks.2"}
+    assert all(p.grad.abs().sum() > 0 for p in ours.learned.parameters())
+
+
+def test_bad_arguments(tower):
+    with pytest.raises(UsageError, match=r"blocks = \[11\]: the image tower has the blocks 0 to 2"):
+        tower(position_blocks=(1,))
+    with pytest.raises(UsageError, match="mode = 'hard'"):
+        tower(mode="hard", blocks=(2,), position_blocks=(1,))
+
+
+def test_a_configuration_that_contradicts_itself(deop):
+    with pytest.raises(UsageError, match=r"MODEL.POSITIONS.BLOCKS is \[0\], but MODEL.POSITIONS.ENABLED is False"):
+        deop("MODEL.POSITIONS.ENABLED", False, "MODEL.POSITIONS.BLOCKS", [0])
