@@ -64,7 +64,7 @@ def add_errseg_config(cfg: CfgNode) -> None:
 
     # Names to prompts
     model.PROMPT = CfgNode()
-    model.PROMPT.TEMPLATES = ("A photo of a {} in the scene",)  # several: their embeddings are averaged
+    model.PROMPT.TEMPLATES = ("A photo of a {} in the scene",)  # averaged; also sets: "imagenet" (80), "vild" (14)
     model.PROMPT.SYNONYMS = "first"  # of "a, b": the first (ERR-Seg), the mean of all, or the whole text (DeOP)
 
     inputs.FORMAT = "RGB"

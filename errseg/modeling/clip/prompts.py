@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ...errors import ArgumentError, UsageError
 from .config import model_config
+from .templates import templates_of
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class Prompter:
 
     Args:
         clip_name: a model name of open_clip or a model configuration, which decides the tokenizer.
-        templates: prompts with ``{}`` where the name goes.
+        templates: prompts with ``{}`` where the name goes; or names of sets of templates, "imagenet" and "vild".
         synonyms: for comma-separated synonyms, use the "first" (ERR-Seg), the "mean" of all their embeddings, or the
             "whole" name with its commas (DeOP).
         reserved: positions of the text tower that are not for the tokens of prompts, such as those of learned vectors.
@@ -59,7 +60,7 @@ class Prompter:
     """
 
     def __init__(self, clip_name: str, templates: Sequence[str], synonyms: str = "first", reserved: int = 0):
-        templates = [templates] if isinstance(templates, str) else list(templates)
+        templates = templates_of(templates)
         if not templates:
             raise ArgumentError(
                 "{templates} is empty; give at least one prompt, such as 'A photo of a {} in the scene'."

@@ -13,7 +13,6 @@ from detectron2.config import configurable
 from detectron2.modeling import BACKBONE_REGISTRY, ShapeSpec
 from torch import Tensor, nn
 
-from ...errors import UsageError
 from ..clip.build import CLIPModel
 from ..clip.encoder import clip_arguments
 from ..clip.policies import FinetunePolicy, everything
@@ -63,10 +62,6 @@ class SeveredViTCLIP(ViTEncoder):
     @classmethod
     def from_config(cls, cfg, input_shape=None) -> dict:
         severance, positions = cfg.MODEL.PATCH_SEVERANCE, cfg.MODEL.POSITIONS
-        if positions.BLOCKS and not positions.ENABLED and list(positions.BLOCKS) != [1, 2, 3, 4, 5]:
-            raise UsageError(
-                f"MODEL.POSITIONS.BLOCKS is {positions.BLOCKS}, but MODEL.POSITIONS.ENABLED is False; set it to True."
-            )
         return {
             **clip_arguments(cfg, POLICY),
             "mode": severance.MODE,

@@ -14,6 +14,9 @@ def spread(model):
         model.proposals.predictor.mask_embed.layers[2].bias.normal_(generator=generator)
         model.proposals.pixel_decoder.mask_features.bias.normal_(generator=generator)
         model.anchors.anchors.weight.mul_(8)
+        for parameter in model.anchors.parameters():  # zero at the start
+            if parameter.ndim == 1 and not parameter.any():
+                parameter.normal_(std=0.1, generator=generator)
         model.classifier.no_object.copy_(model.text_embeddings.mean(0))
     return model
 

@@ -71,8 +71,3 @@ def test_bad_arguments(tower):
         tower(position_blocks=(1,))
     with pytest.raises(UsageError, match="mode = 'hard'"):
         tower(mode="hard", blocks=(2,), position_blocks=(1,))
-
-
-def test_a_configuration_that_contradicts_itself(deop):
-    with pytest.raises(UsageError, match=r"MODEL.POSITIONS.BLOCKS is \[0\], but MODEL.POSITIONS.ENABLED is False"):
-        deop("MODEL.POSITIONS.ENABLED", False, "MODEL.POSITIONS.BLOCKS", [0])
