@@ -11,7 +11,6 @@ from torch.fx import GraphModule
 
 from errseg.errors import UsageError
 from errseg.modeling import OpenVocabularySegmenter, system_of_model
-from errseg.modeling.layers import resize
 from errseg.modeling.prediction import confidence_of
 
 __all__ = ["IMAGES", "LABELS", "MOST_NAMES", "SCORES", "TEXT", "ExportModule", "trace"]
@@ -47,15 +46,14 @@ class ExportModule(nn.Module):
         """(B, 3, R, R) uint8 RGB and (T, D) float32 -> labels (B, R, R) integers, confidences (B, R, R) float32."""
         text = self.text if text is None else F.normalize(text, dim=-1)
         x = self.model.normalize(images.float()).contiguous(memory_format=torch.channels_last)
-        prediction = self.model.segment(x, text, self.num_kept)
-        scores = prediction.scores.contiguous(memory_format=torch.channels_last)
-        scores = resize(scores, images.shape[-2:])  # (B, K, R, R)
+        prediction = self.model.segment(x, text, self.num_kept).dense(images.shape[-2:])
+        scores = prediction.scores  # (B, K, R, R)
         places = scores.argmax(1)
         ids = prediction.kept if self.classes is None else self.classes[prediction.kept]
         labels = ids.gather(1, places.flatten(1)).view_as(places)
         confidences = scores.amax(1)
         if prediction.total is not None:
-            confidences = confidence_of(confidences, resize(prediction.total, images.shape[-2:]).squeeze(1))
+            confidences = confidence_of(confidences, prediction.total.squeeze(1))
         return labels.to(self.label_dtype), confidences
 
 

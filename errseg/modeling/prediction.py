@@ -1,11 +1,11 @@
 """The prediction of a system for a batch of views, and its conversion to label maps, confidences or dense scores.
 
-Shapes: B views, T names of the vocabulary, K names kept, U names kept in any view, h x w the size of a view's scores,
-H x W the size of the picture.
+Shapes: B views, T names of the vocabulary, K names kept, N maps of a prediction in factors, U names kept in any view,
+h x w the size of a view's scores or maps, H x W the size of the picture.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import torch
@@ -15,6 +15,7 @@ from .layers import resize
 from .views import View
 
 BLOCK = 1 << 25  # scores of full size that are in memory at once: 128 MiB
+MIXED = 1 << 21  # the same for scores that a CPU mixes from maps: 8 MiB, which fit its cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,12 +25,18 @@ class Prediction:
     Scores are not negative, and they can be resized linearly. The name with the highest score wins. Scores need not be
     probabilities.
 
+    Scores are given for each name, or in two factors: N maps, such as the probabilities of masks, and the weight of
+    each map for each name. The score of a name is then the weighted sum of the maps. Label maps and confidences are
+    computed from the factors for a block of rows at a time, so that (T, H, W) scores are never in memory.
+
     Attributes:
-        scores: (B, K, h, w) float32 scores of the names kept.
+        scores: (B, K, h, w) float32 scores of the names kept; with ``mix``, (B, N, h, w) float32 maps, not negative.
         kept: (B, K) int64 ids of the names kept, ascending.
         dropped: the score of the names that are not kept.
-        total: (B, 1, h, w), the divisor that turns a score into a confidence in [0, 1]; None: scores are confidences.
+        total: the divisor that turns a score into a confidence in [0, 1]: (B, 1, h, w); with ``mix``, (B, 1, N), the
+            weights of the maps in it. None: scores are confidences.
         shown: further outputs of the system, by the names in its record (``System.shows``), each (B, ...).
+        mix: (B, K, N) float32, the weights of the maps for each name, not negative; None: ``scores`` are the names'.
     """
 
     scores: Tensor
@@ -37,6 +44,22 @@ class Prediction:
     dropped: float = 0.0
     total: Tensor | None = None
     shown: Mapping[str, Tensor] = field(default_factory=dict)
+    mix: Tensor | None = None
+
+    def dense(self, size: tuple[int, int] | None = None) -> "Prediction":
+        """The same prediction without factors: ``scores`` (B, K, *size), and ``total``, if it has one, (B, 1, *size).
+
+        Args:
+            size: height and width to which scores and total are resized; None: h x w.
+        """
+        scores, total = self.scores, self.total
+        if size is not None:
+            scores = resize(scores.contiguous(memory_format=torch.channels_last), size)
+            total = resize(total, size) if total is not None and self.mix is None else total
+        if self.mix is not None:
+            total = None if total is None else mixed(total, scores)
+            scores = mixed(self.mix, scores)
+        return replace(self, scores=scores, total=total, mix=None)
 
     def of_view(self, index: int, view: View, inputs: dict) -> "ViewPrediction":
         """The prediction of one view at its place in the picture.
@@ -49,22 +72,38 @@ class Prediction:
         (height, width), size = image_size(inputs), picture_size(inputs)
         rows, cols = _at_size(view.rows, height, size[0]), _at_size(view.cols, width, size[1])
         scores, total = self.scores[index], None if self.total is None else self.total[index]
+        mix = None if self.mix is None else self.mix[index]
         if view.flipped:
-            scores, total = scores.flip(-1), None if total is None else total.flip(-1)
+            scores = scores.flip(-1)
+            total = total.flip(-1) if total is not None and mix is None else total
         shown = {name: value[index] for name, value in self.shown.items()}
-        return ViewPrediction(scores, self.kept[index], rows, cols, self.dropped, total, shown)
+        return ViewPrediction(scores, self.kept[index], rows, cols, self.dropped, total, shown, mix)
 
 
 class ViewPrediction(NamedTuple):
-    """The prediction of one view, for its rectangle of the picture."""
+    """The prediction of one view, for its rectangle of the picture. Each view may have maps of its own."""
 
-    scores: Tensor  # (K, h, w)
+    scores: Tensor  # (K, h, w); with mix, (N, h, w)
     kept: Tensor  # (K,), ascending ids
     rows: tuple[int, int]  # first and last + 1, in pixels of the picture
     cols: tuple[int, int]
     dropped: float = 0.0
-    total: Tensor | None = None  # (1, h, w)
+    total: Tensor | None = None  # (1, h, w); with mix, (1, N)
     shown: Mapping[str, Tensor] = {}
+    mix: Tensor | None = None  # (K, N)
+
+    def with_total(self) -> "ViewPrediction":
+        """The same with the total, where there is one, as one more channel: a score after those of the names."""
+        if self.total is None:
+            return self
+        if self.mix is None:
+            return self._replace(scores=torch.cat([self.scores, self.total]))
+        return self._replace(mix=torch.cat([self.mix, self.total]))
+
+
+def mixed(mix: Tensor, maps: Tensor) -> Tensor:
+    """The weighted sums of maps: (..., K, N) and (..., N, h, w) -> (..., K, h, w)."""
+    return (mix @ maps.flatten(-2)).unflatten(-1, maps.shape[-2:])
 
 
 def _at_size(edges: tuple[int, int], length: int, to: int) -> tuple[int, int]:
@@ -97,7 +136,7 @@ def label_map(views: Sequence[ViewPrediction], size: tuple[int, int]) -> Tensor:
     does not grow with H x W either, because blocks of rows are resized one after another.
     """
     ids = _union(views)
-    blocks = [ids[scores.argmax(0)] for _, scores in _blocks(views, ids, size)]
+    blocks = [ids[scores.max(0).indices] for _, scores in _blocks(views, ids, size)]
     return torch.cat(blocks)
 
 
@@ -108,17 +147,14 @@ def labels_and_confidences(views: Sequence[ViewPrediction], size: tuple[int, int
     """
     has_total = views[0].total is not None
     if has_total:  # the total is resized and averaged like the scores, as their last channel
-        views = [each._replace(scores=torch.cat([each.scores, each.total])) for each in views if each.total is not None]
+        views = [each.with_total() for each in views]
     ids, first_scores = _union(views), views[0].scores
     labels = torch.empty(size, dtype=torch.int32, device=first_scores.device)
     best = first_scores.new_empty(size)
     for (first, last), scores in _blocks(views, ids, size, has_total):
-        places = scores[: len(ids)].argmax(0)
+        confidence, places = scores[: len(ids)].max(0)
         labels[first:last] = ids[places]
-        confidence = scores.gather(0, places.unsqueeze(0)).squeeze(0)
-        if has_total:
-            confidence = confidence_of(confidence, scores[-1])
-        best[first:last] = confidence
+        best[first:last] = confidence_of(confidence, scores[-1]) if has_total else confidence
     return labels, best
 
 
@@ -152,7 +188,9 @@ def _blocks(
     With ``has_total``, the mean total is one more channel after the scores.
     """
     height, width = size
-    step = max(BLOCK // (len(ids) * width), 1)
+    channels = max(len(ids), *(len(view.scores) for view in views))
+    fits_cache = views[0].mix is not None and views[0].scores.device.type == "cpu"
+    step = max(min(BLOCK, MIXED if fits_cache else BLOCK) // (channels * width), 1)
     for first in range(0, height, step):
         rows = (first, min(first + step, height))
         yield rows, _whole_rows(views[0], rows) if len(views) == 1 else _mean(views, ids, rows, width, has_total)
@@ -175,20 +213,38 @@ def _mean(views: Sequence[ViewPrediction], ids: Tensor, rows: tuple[int, int], w
 
 
 def _whole_rows(view: ViewPrediction, rows: tuple[int, int]) -> Tensor:
-    """Some rows of the resized view, equal to those of resizing the whole view: (K, rows, the view's columns)."""
-    scores = view.scores
-    height, width = view.rows[1] - view.rows[0], view.cols[1] - view.cols[0]
+    """Some rows of the resized view, equal to those of resizing the whole view: (K, rows, the view's columns).
+
+    Resizing and mixing are linear and may change places. The one that leaves fewer channels to the other comes first:
+    mixing where K <= N, resizing where K > N.
+    """
+    scores, mix = _source_rows(view, rows), view.mix
+    size = (rows[1] - rows[0], view.cols[1] - view.cols[0])
+    if mix is None:
+        return _resize(scores, size)
+    if len(mix) <= len(scores) and scores.shape[1:] != size:
+        return _resize(mixed(mix, scores), size)
+    return mixed(mix, _resize(scores, size))
+
+
+def _source_rows(view: ViewPrediction, rows: tuple[int, int]) -> Tensor:
+    """The scores or maps of some rows, still of their own width: (channels, rows, w). All rows are not resized."""
+    scores, height = view.scores, view.rows[1] - view.rows[0]
     if rows == view.rows:
-        return _resize(scores, (height, width))
-    y = torch.arange(rows[0] - view.rows[0], rows[1] - view.rows[0], device=scores.device, dtype=torch.float32)
+        return scores
+    first, last = rows[0] - view.rows[0], rows[1] - view.rows[0]
+    if height == scores.shape[1]:
+        return scores[:, first:last]
+    y = torch.arange(first, last, device=scores.device, dtype=torch.float32)
     y = ((y + 0.5) * (scores.shape[1] / height) - 0.5).clamp(min=0)  # align_corners=False
     above = y.long().clamp(max=scores.shape[1] - 1)
     below = (above + 1).clamp(max=scores.shape[1] - 1)
-    blended = torch.lerp(scores[:, above], scores[:, below], (y - above).view(-1, 1).to(scores.dtype))
-    return _resize(blended, (len(y), width))
+    return torch.lerp(scores[:, above], scores[:, below], (y - above).view(-1, 1).to(scores.dtype))
 
 
 def _resize(scores: Tensor, size: tuple[int, int]) -> Tensor:
     """(K, h, w) -> (K, *size). The names of a location are contiguous in memory: a CPU is then faster."""
+    if scores.shape[1:] == size:
+        return scores
     x = scores.permute(1, 2, 0).contiguous().unsqueeze(0).permute(0, 3, 1, 2)
     return resize(x, size).squeeze(0)

@@ -80,9 +80,9 @@ class MaskToy(OpenVocabularySegmenter):
         masks = torch.einsum("bchw,qc->bqhw", features, self.queries).sigmoid()
         pooled = torch.einsum("bqhw,bchw->bqc", masks, features) / masks.sum((2, 3)).unsqueeze(-1)
         classes = (10 * F.normalize(pooled + self.queries, dim=-1) @ text.T).softmax(-1)  # (B, Q, T)
-        scores = torch.einsum("bqhw,bqt->bthw", masks, classes)  # up to Q
         kept = torch.arange(text.shape[0], device=text.device).expand(images.shape[0], -1)
-        return Prediction(scores, kept, total=masks.sum(1, keepdim=True))
+        total = torch.ones_like(classes[..., :1]).mT  # the sum of all masks: scores are sums, up to Q
+        return Prediction(masks, kept, total=total, mix=classes.mT)
 
     def losses(self, batched_inputs):
         encoded, text = self.text_for_training()
@@ -90,7 +90,7 @@ class MaskToy(OpenVocabularySegmenter):
         self.present_names(labels, batched_inputs, len(encoded.names))  # refuses ids that are no name's
         side = (self.resolution_train, self.resolution_train)
         images = torch.cat([self.preprocess(inputs["image"], side) for inputs in batched_inputs])
-        predicted = self.segment(images, text, len(text))
+        predicted = self.segment(images, text, len(text)).dense()
         shares = F.interpolate(predicted.scores / predicted.total, labels.shape[-2:], mode="bilinear")
         loss = F.nll_loss(shares.log(), labels.to(self.device), ignore_index=self.ignore_label)
         return {"loss_mask": loss, "loss_sparse": self.sparsity * predicted.total.mean()}
@@ -258,7 +258,8 @@ def test_prediction_with_confidences_and_a_background(house):
         assert 0.25 - 1e-6 <= result.scores.min() < result.scores.max() <= 1  # of four names, the best
         assert [each.name for each in result.kept] == PETS
     views = segmenter.model.predict_views([segmenter.inputs(picture)], segmenter.encoded)
-    assert views[0][0].scores.max() > 1  # sums over masks: not confidences
+    view = views[0][0]
+    assert (view.mix @ view.scores.flatten(1)).max() > 1  # sums over masks: not confidences
     middle = float(np.median(plain.scores))
     other = segmenter(picture, background="other", min_confidence=middle)
     assert ((other.labels == 3) == (plain.scores < middle)).all() and (other.labels == 3).any()

@@ -1,12 +1,33 @@
 """Label maps and dense scores: the same prediction two ways, of one view and of several."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from errseg.modeling import prediction as output
-from errseg.modeling.prediction import ViewPrediction, dense_scores, label_map
+from errseg.modeling.prediction import Prediction, ViewPrediction, dense_scores, label_map, labels_and_confidences
+from errseg.modeling.views import View
 from tests.conftest import NAMES
+
+
+class Largest(TorchDispatchMode):
+    """``numel``: the number of elements of the largest tensor that an operation returned inside the context."""
+
+    numel = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        self.numel = max([self.numel, *(x.numel() for x in tree_leaves(result) if isinstance(x, torch.Tensor))])
+        return result
+
+
+@pytest.fixture
+def largest():
+    return Largest()
 
 
 def part(kept, rows, cols, seed, h=5, w=7):
@@ -70,23 +91,13 @@ def test_the_models_label_maps_are_those_of_its_scores(changes, build, make_batc
         assert torch.equal(labels, dense["sem_seg"].argmax(0)) and labels.dtype == torch.int64
 
 
-def test_label_maps_never_hold_a_score_for_every_name(build, make_batch):
+def test_label_maps_never_hold_a_score_for_every_name(build, make_batch, largest):
     model = build()
     model.set_vocabulary([f"name {i}" for i in range(500)], num_classes=3)
-    largest = 0
-
-    class Watch(torch.utils._python_dispatch.TorchDispatchMode):
-        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-            nonlocal largest
-            result = func(*args, **(kwargs or {}))
-            if isinstance(result, torch.Tensor):
-                largest = max(largest, result.numel())
-            return result
-
     inputs = {**make_batch(1)[0], "height": 256, "width": 256}
-    with torch.no_grad(), Watch():
+    with torch.no_grad(), largest:
         model.label_maps([inputs])
-    assert 0 < largest < 256 * 256 * 100
+    assert 0 < largest.numel < 256 * 256 * 100
 
 
 def test_flipping_sees_the_mirror_image(build, make_batch):
@@ -111,3 +122,82 @@ def test_sizes_may_be_tensors(build, make_batch):
     with torch.no_grad():
         assert torch.equal(model(as_tensors)[0]["sem_seg"], model(batch)[0]["sem_seg"])
         assert torch.equal(model.label_maps(as_tensors)[0], model.label_maps(batch)[0])
+
+
+# ---- predictions in factors: maps, and their weights for each name ----
+
+
+def in_factors(num_names, num_maps, h, w, seed):
+    """A batch of two views, K of 9 names."""
+    random = torch.Generator().manual_seed(seed)
+    maps = torch.rand(2, num_maps, h, w, generator=random)
+    mix = torch.rand(2, num_names, num_maps, generator=random).softmax(1) * 0.9  # a tenth is for no name
+    kept = torch.stack([torch.randperm(9, generator=random)[:num_names].sort().values for _ in range(2)])
+    return Prediction(maps, kept, 0.0, torch.ones(2, 1, num_maps), {}, mix)
+
+
+def of_views(predictions, placed, inputs):
+    return [each.of_view(index, view, inputs) for each, (index, view) in zip(predictions, placed, strict=True)]
+
+
+WHOLE, TOP = View((0, 41), (0, 29), (32, 32)), View((0, 25), (0, 29), (32, 32))
+BOTTOM, RIGHT = View((16, 41), (0, 20), (32, 32)), View((16, 41), (9, 29), (32, 32))
+PLACES = {
+    "one view": [(0, WHOLE)],
+    "a mirrored one": [(1, WHOLE._replace(flipped=True))],
+    "two scales, mirrored": [(0, WHOLE), (1, WHOLE), (0, WHOLE._replace(flipped=True))],
+    "windows": [(0, TOP), (1, BOTTOM), (0, RIGHT)],
+}
+SIZES = [(41, 29), (17, 13), (67, 90)]  # of the picture: as the maps of the first view, smaller, larger
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize(("num_names", "num_maps"), [(3, 7), (8, 4)], ids=["K < N", "K > N"])
+@pytest.mark.parametrize("placed", PLACES.values(), ids=PLACES)
+def test_factors_give_what_their_product_gives(placed, num_names, num_maps, size, monkeypatch):
+    inputs = {"image": torch.empty(3, 41, 29), "height": size[0], "width": size[1]}
+    shapes = [(41, 29), (11, 8), (50, 40)]
+    factors = [in_factors(num_names, num_maps, *shapes[i], seed=i) for i in range(len(placed))]
+    products = [each.dense() for each in factors]
+    for each, product in zip(factors, products, strict=True):
+        assert product.mix is None and product.scores.shape == (2, num_names, *each.scores.shape[-2:])
+        torch.testing.assert_close(product.total, each.scores.sum(1, keepdim=True))
+    found, expected = (of_views(each, placed, inputs) for each in (factors, products))
+    labels, confidences = labels_and_confidences(expected, size)
+    assert confidences.max() <= 1 and len(labels.unique()) > 1
+    for block in (output.MIXED, 1, 500):
+        monkeypatch.setattr(output, "MIXED", block)
+        torch.testing.assert_close(dense_scores(found, size, 9), dense_scores(expected, size, 9), atol=1e-5, rtol=1e-5)
+        for same in (label_map(found, size), labels_and_confidences(found, size)[0]):
+            assert (same != labels).float().mean() < 1e-3
+        torch.testing.assert_close(labels_and_confidences(found, size)[1], confidences, atol=1e-5, rtol=1e-5)
+
+
+def test_the_product_of_factors_may_be_resized():
+    factors, size = in_factors(5, 3, 11, 8, seed=0), (30, 21)
+    found, product = factors.dense(size), factors.dense()
+    expected = [F.interpolate(each, size, mode="bilinear") for each in (product.scores, product.total)]
+    torch.testing.assert_close([found.scores, found.total], expected)
+    torch.testing.assert_close([found.scores, found.total], [product.dense(size).scores, product.dense(size).total])
+    assert product.dense().scores is product.scores
+
+
+def test_factors_whose_scores_are_confidences_need_no_total():
+    factors = replace(in_factors(4, 3, 11, 8, seed=0), total=None)
+    view, size = WHOLE._replace(flipped=True), (41, 29)
+    found, expected = (x.of_view(1, view, {"image": torch.empty(3, *size)}) for x in (factors, factors.dense()))
+    torch.testing.assert_close(labels_and_confidences([found], size), labels_and_confidences([expected], size))
+    assert factors.dense().total is None
+
+
+@pytest.mark.parametrize("size", [(160, 160), (200, 200)], ids=["of the maps", "larger"])
+def test_factors_are_mixed_for_a_few_rows_at_a_time(size, largest, monkeypatch):
+    """No tensor is as large as the scores of all names, and none larger than a block beside maps and results."""
+    monkeypatch.setattr(output, "MIXED", 1 << 16)
+    view = ViewPrediction(
+        torch.rand(4, 160, 160), torch.arange(300), (0, size[0]), (0, size[1]), mix=torch.rand(300, 4)
+    )
+    view = view._replace(total=torch.ones(1, 4))
+    with largest as watch:
+        label_map([view], size), labels_and_confidences([view], size)
+    assert 0 < watch.numel <= max(view.scores.numel(), 2 * (1 << 16)) < 300 * size[0] * size[1] / 50

@@ -62,8 +62,8 @@ def test_predictions_keep_to_the_contract(system, tiny, make_batch):
     _, model = tiny(system)
     encoded, images = model.encoded(), torch.cat([model.preprocess(x["image"], (64, 64)) for x in make_batch(2)])
     with torch.no_grad():
-        shown = model.segment(images, encoded.text, encoded.num_kept, show=True)
-        silent = model.segment(images, encoded.text, encoded.num_kept)
+        shown = model.segment(images, encoded.text, encoded.num_kept, show=True).dense()
+        silent = model.segment(images, encoded.text, encoded.num_kept).dense()
     batch, kept = shown.kept.shape
     assert batch == 2 and kept <= len(NAMES) and shown.scores.shape[:2] == (batch, kept)
     assert shown.scores.dtype == torch.float32 and shown.scores.min() >= 0 <= shown.dropped
