@@ -15,8 +15,8 @@ import errseg
 from errseg.checkpoint import load_state_dict_file
 from errseg.cli import main
 from errseg.config import load_config
-from errseg.data.prepare.unpickle import load_index
 from errseg.errors import UsageError
+from errseg.unpickle import unpickle
 from tests.conftest import TINY_CLIP
 
 TOUCH = "touch {mark}"
@@ -181,7 +181,7 @@ def test_checkpoints(mark, tmp_path):
 def test_indices_and_arrays(mark, tmp_path, capsys):
     for content in pickles(TOUCH.format(mark=mark)).values():
         (tmp_path / "index.pkl").write_bytes(content)
-        refused(load_index, tmp_path / "index.pkl", "get the file again")
+        refused(unpickle, tmp_path / "index.pkl", "index", "get the file again")
         (tmp_path / "fixture.npz").write_bytes(content)
         command("parity", tmp_path / "fixture.npz")(capsys)
 

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 
 from errseg.errors import UsageError
+from errseg.unpickle import unpickle
 
 from .raw import benchmark, check_same_size, id_table, plain_name, read_pixels, require_file, require_folder, translate
 from .tasks import Part, Task
-from .unpickle import load_index
 
 __all__ = ["parts"]
 
@@ -34,7 +34,7 @@ def parts(root: Path) -> list[Part]:
     require_folder(folder, REMEDY, others=[root / "ADE20K_2016_07_26", root / "ADEChallengeData2016"])
     path = folder / "index_ade20k.pkl"
     require_file(path, f"{REMEDY}; the release of 2016 has none")
-    index = load_index(path, REMEDY)
+    index = unpickle(path, "index", REMEDY)
     names = index.get("objectnames")
     raw_classes = max(RAW_CLASSES, len(names) if hasattr(names, "__len__") else 0)
     tasks = []

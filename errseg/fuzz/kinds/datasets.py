@@ -16,8 +16,8 @@ from errseg.api.names import names_from_file
 from errseg.data.check import check_dataset
 from errseg.data.custom import register_dataset_files
 from errseg.data.labels import LabelReader
-from errseg.data.prepare.unpickle import load_index
 from errseg.errors import UsageError
+from errseg.unpickle import unpickle
 
 from ..bench import NAMES, Bench
 from ..case import ACCEPT, EITHER, REFUSE, Case
@@ -154,8 +154,8 @@ def index(random: Random, bench: Bench, folder: Path) -> Case:
     bad = random.random() < 0.3
     data = random.choice(bombs) if bad else damage(good, random)
     (folder / "index.pkl").write_bytes(data)
-    run = lambda: load_index(Path("index.pkl"), "get it again")  # noqa: E731
-    return Case("load_index", repr(data[:60]), REFUSE if bad else EITHER, run)
+    run = lambda: unpickle("index.pkl", "index", "get it again")  # noqa: E731
+    return Case("unpickle", repr(data[:60]), REFUSE if bad else EITHER, run)
 
 
 def _check(name: str):

@@ -3,16 +3,15 @@
 import mmap
 import os
 import pickle
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from errseg.errors import UsageError, short
-from errseg.pickled import Refused, trace
-from errseg.safe_files import open_regular
+from .errors import UsageError, short
+from .pickled import Refused, trace
+from .safe_files import open_regular
 
-__all__ = ["load_index"]
+__all__ = ["unpickle"]
 
 
 ARRAY = object()  # stands for numpy.ndarray, which a pickle may name but not call
@@ -54,9 +53,9 @@ def _allowed() -> dict[tuple[str, str], Any]:
 class _DataUnpickler(pickle.Unpickler):
     allowed = _allowed()
 
-    def __init__(self, file: Any, path: Path, remedy: str):
+    def __init__(self, file: Any, what: str, remedy: str):
         super().__init__(file, encoding="latin1")  # of strings that Python 2 wrote
-        self.path = path
+        self.what = what
         self.remedy = remedy
 
     def find_class(self, module: str, name: str) -> Any:
@@ -64,30 +63,35 @@ class _DataUnpickler(pickle.Unpickler):
             return self.allowed[module, name]
         except KeyError:
             raise UsageError(
-                f"The index {self.path} asks for {module}.{name}, which is not data and is not run; {self.remedy}."
+                f"The {self.what} asks for {module}.{name}, which is not data and is not run; {self.remedy}."
             ) from None
 
 
-def load_index(path: Path, remedy: str) -> dict[str, Any]:
+def unpickle(path: str | os.PathLike, what: str, remedy: str) -> dict[str, Any]:
     """Read a pickled dictionary.
+
+    Args:
+        path: of the file.
+        what: what the file is, for messages, such as "index".
+        remedy: ends the messages.
 
     Raises:
         UsageError: it names anything but containers and arrays, is damaged, asks for more memory than its size
             accounts for, or is no dictionary.
     """
     try:
-        with os.fdopen(open_regular(path, "index"), "rb") as file:
+        with os.fdopen(open_regular(path, what), "rb") as file:
             if os.fstat(file.fileno()).st_size:
                 with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
                     trace(view, MOST_INSTRUCTIONS)  # bounds the memory and time of what follows
-            index = _DataUnpickler(file, path, remedy).load()
+            content = _DataUnpickler(file, f"{what} {os.fspath(path)}", remedy).load()
     except UsageError:
         raise
     except Refused as error:
-        raise UsageError(f"The index {path} cannot be read: it {error}; {remedy}.") from error
+        raise UsageError(f"The {what} {path} cannot be read: it {error}; {remedy}.") from error
     except Exception as error:  # a damaged pickle raises nearly anything
         reason = f"{type(error).__name__}: {short(error, 300)}"
-        raise UsageError(f"The index {path} cannot be read ({reason}); {remedy}.") from error
-    if not isinstance(index, dict):
-        raise UsageError(f"The index {path} holds a {type(index).__name__} in place of a dictionary; {remedy}.")
-    return index
+        raise UsageError(f"The {what} {path} cannot be read ({reason}); {remedy}.") from error
+    if not isinstance(content, dict):
+        raise UsageError(f"The {what} {path} holds a {type(content).__name__} in place of a dictionary; {remedy}.")
+    return content
