@@ -128,7 +128,8 @@ class DeOP(OpenVocabularySegmenter):
         maps = padded[..., :height, :width].sigmoid()
         kept = torch.arange(text.shape[0], device=images.device).expand(images.shape[0], -1)
         shown = {"masks": maps, "classes": probabilities} if show else {}
-        return Prediction(torch.einsum("bnc,bnhw->bchw", probabilities[..., :-1], maps), kept, shown=shown)
+        every_map = maps.new_ones(1, 1, maps.shape[1]).expand(images.shape[0], -1, -1)
+        return Prediction(maps, kept, total=every_map, shown=shown, mix=probabilities[..., :-1].mT)
 
     def regions(self, images: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
         """Proposals and their classes.

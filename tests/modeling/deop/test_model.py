@@ -103,7 +103,8 @@ def test_a_frozen_prompt_keeps_its_embeddings_in_training(deop):
 def test_half_precision(deop, precision, make_batch):
     batch = make_batch(1)
     whole = deop()(batch)[0]["sem_seg"]
-    half = deop("MODEL.PRECISION", precision)
+    half = deop()
+    half.set_precision(precision)
     scores = half(batch)[0]["sem_seg"]
     assert scores.dtype == torch.float32 and scores.isfinite().all()
     assert (scores.argmax(0) == whole.argmax(0)).float().mean() > 0.8
