@@ -47,6 +47,7 @@ TINY_SYSTEMS = {
         *("MODEL.PROPOSALS.NUM_LAYERS", 2, "MODEL.PROPOSALS.FFN_DIM", 32),
     ],
 }
+TINY_SYSTEMS["DeOPProposals"] = TINY_SYSTEMS["DeOP"]
 TINY_RUN = """\
 _BASE_: {base}
 MODEL:

@@ -19,9 +19,10 @@ REFUSED = {
     "SOLVER.OPTIMIZER": "the checkpoint has the other optimizer's state",
     "MODEL.CLIP.FINETUNE_": "the checkpoint has the optimizer's state of other parameters",
 }
+WEIGHTS_STAY = "has no effect: the weights are the checkpoint's"
+WEIGHTS = "WEIGHTS"  # the end of the keys of MODEL that name files of weights
 EFFECTS = {
-    "MODEL.WEIGHTS": "has no effect: the weights are the checkpoint's",
-    "MODEL.CLIP.PRETRAINED": "has no effect: the weights are the checkpoint's",
+    "MODEL.CLIP.PRETRAINED": WEIGHTS_STAY,
     "MODEL.DEVICE": "takes effect",
     "MODEL.": "takes effect on the weights as they are, which were trained with the other value",
     "SEED": ANOTHER_ORDER,
@@ -106,6 +107,8 @@ def describe(found: list[Change], checkpoint_iteration: int, keeps_schedule: boo
     lines = [f"{len(found)} configuration keys differ from those of the run until iteration {checkpoint_iteration}:"]
     for change in found:
         effect = next(effect for start, effect in EFFECTS.items() if change.key.startswith(start))
+        if change.key.startswith("MODEL.") and change.key.endswith(WEIGHTS):
+            effect = WEIGHTS_STAY
         if keeps_schedule and _is_of_optimizer(change.key) and change.key != "SOLVER.MAX_ITER":
             effect = "has no effect: the optimizer and the schedule are the checkpoint's"
         lines.append(f"  {_values(change)}: {effect}.")

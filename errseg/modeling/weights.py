@@ -17,11 +17,16 @@ class WeightSources(dict):
 
     @classmethod
     def of(cls, model: nn.Module) -> "WeightSources":
-        """The sources in a new model: CLIP's file or tag, copies of CLIP's weights, and random weights."""
+        """The sources in a new model: CLIP's file or tag, copies of CLIP's weights, other files, and random weights."""
         system = system_of_model(model)
         clip = getattr(getattr(model, "backbone", None), "clip_source", RANDOM)
         sources = {part: clip if part.startswith("CLIP") else RANDOM for part in system.parts.values()}
-        return cls(sources | {part: f"{how} ({clip})" for part, how in system.copied_parts.items()})
+        sources |= {part: f"{how} ({clip})" for part, how in system.copied_parts.items()}
+        for name, module in model.named_modules():
+            source = getattr(module, "weight_source", None)  # of a module that has been loaded from a file of its own
+            if isinstance(source, str):
+                sources |= {part: source for prefix, part in system.parts.items() if prefix.startswith(f"{name}.")}
+        return cls(sources)
 
     @classmethod
     def checkpoint(cls, model: nn.Module, path: str) -> "WeightSources":

@@ -8,9 +8,19 @@ from .parity import PARITY
 from .plain import plain_form
 from .released import RELEASED
 from .resnet import ResNet18c, ResNet50, ResNet101c
+from .stage2 import DeOPProposals
 from .taps import STAGES, taps
 
-__all__ = ["DEOP", "DeOP", "ResNet18c", "ResNet50", "ResNet101c", "SeveredViTCLIP"]
+__all__ = [
+    "DEOP",
+    "DEOP_PROPOSALS",
+    "DeOP",
+    "DeOPProposals",
+    "ResNet18c",
+    "ResNet50",
+    "ResNet101c",
+    "SeveredViTCLIP",
+]
 
 PARTS = {
     "backbone.clip.visual.": "CLIP image tower",
@@ -37,5 +47,27 @@ DEOP = register(
         stages=STAGES,
         shows=("masks", "classes"),
         parity=PARITY,
+    )
+)
+
+# ---- the stages of the training before; their configuration keys are DeOP's ----
+
+STAGE = "it is a stage of DeOP's training; take a model of the last stage"
+
+DEOP_PROPOSALS = register(
+    System(
+        name="DeOP's proposals",
+        meta_architecture="DeOPProposals",
+        argument_keys=ARGUMENT_KEYS,
+        parts={
+            "backbone.clip.": "CLIP text tower",
+            "proposals.backbone.": "proposal backbone",
+            "proposals.": "proposal decoders",
+            "prompt.": "learned prompt",
+            "classifier.": "no-object embedding",
+        },
+        shows=("masks", "classes"),
+        learning_rates=lambda cfg: {"proposals.backbone.": cfg.SOLVER.BACKBONE_MULTIPLIER},
+        cannot=dict.fromkeys(("inspect", "export", "plain"), STAGE),
     )
 )

@@ -12,6 +12,10 @@ KEY_RANGES = {
     "MODEL.PROPOSALS.FFN_DIM": (1, 1_000_000),
     "MODEL.PROPOSALS.NUM_LAYERS": (1, 64),
     "MODEL.PROPOSALS.DROPOUT": (0, 1),
+    "MODEL.PROPOSALS.FOCAL_WEIGHT": (0, 1e6),
+    "MODEL.PROPOSALS.DICE_WEIGHT": (0, 1e6),
+    "MODEL.PROPOSALS.NO_OBJECT_WEIGHT": (0, 1e6),
+    "SOLVER.BACKBONE_MULTIPLIER": (0, 1e6),
     "MODEL.POSITIONS.GRID": (1, 1024),
     "MODEL.ANCHORS.NUM_LAYERS": (0, 64),
     "MODEL.LOSS.FOCAL": (0, 1e6),
@@ -29,6 +33,9 @@ TRAINING_KEYS = (
     "MODEL.PROPOSALS.DROPOUT",
     "MODEL.PROPOSALS.WEIGHTS",
     "MODEL.PROPOSALS.BACKBONE_WEIGHTS",
+    "MODEL.PROPOSALS.FOCAL_WEIGHT",
+    "MODEL.PROPOSALS.DICE_WEIGHT",
+    "MODEL.PROPOSALS.NO_OBJECT_WEIGHT",
     "MODEL.PROMPT.WEIGHTS",
     "MODEL.PROMPT.TRAINED",
     "MODEL.LOSS.FOCAL",
@@ -52,6 +59,13 @@ def add_config(cfg: CfgNode) -> None:
     model.PROPOSALS.DROPOUT = 0.1  # in stage 2; the last stage keeps the network in evaluation mode
     model.PROPOSALS.WEIGHTS = ""  # a checkpoint of stage 2, whose proposal network stage 3 starts from
     model.PROPOSALS.BACKBONE_WEIGHTS = ""  # ImageNet weights that stage 2 starts from
+
+    # The training of the proposals (stage 2)
+    model.PROPOSALS.CLASS_AGNOSTIC = False  # True: each id in the labels of an image is a mask, and no class is learned
+    model.PROPOSALS.FOCAL_WEIGHT = 20.0  # of the masks' focal loss, in the loss and in the matching
+    model.PROPOSALS.DICE_WEIGHT = 1.0  # of the masks' dice loss, likewise
+    model.PROPOSALS.NO_OBJECT_WEIGHT = 0.1  # of proposals without a mask in the cross-entropy; classes have 1
+    cfg.SOLVER.BACKBONE_MULTIPLIER = 0.1  # learning rate of the proposals' backbone over that of the other parameters
 
     # CLIP's image tower
     model.PATCH_SEVERANCE = CfgNode()
