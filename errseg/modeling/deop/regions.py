@@ -69,8 +69,8 @@ class RegionSegmenter(OpenVocabularySegmenter):
         maps = maps[..., :height, :width].sigmoid()
         kept = torch.arange(text.shape[0], device=images.device).expand(images.shape[0], -1)
         shown = {"masks": maps, "classes": probabilities} if show else {}
-        scores = torch.einsum("bnc,bnhw->bchw", probabilities[..., :-1], maps)
-        return Prediction(scores, kept, total=maps.sum(1, keepdim=True), shown=shown)
+        every_map = maps.new_ones(1, 1, maps.shape[1]).expand(images.shape[0], -1, -1)
+        return Prediction(maps, kept, total=every_map, shown=shown, mix=probabilities[..., :-1].mT)
 
     # ---- training ----
 

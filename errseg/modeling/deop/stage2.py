@@ -22,7 +22,7 @@ from .matcher import Matcher
 from .prompt import RegionClassifier, build_prompt
 from .proposals import ProposalNetwork, Proposals
 from .regions import RegionSegmenter, padded
-from .start import load_part
+from .start import load_backbone, load_part
 
 __all__ = ["DeOPProposals", "LayerClassifier", "NoClasses", "TextCLIP"]
 
@@ -121,6 +121,7 @@ class DeOPProposals(RegionSegmenter):
                 "cannot be scored; set DATASETS.TEST to ()."
             )
         load_part(cfg, "MODEL.PROMPT.WEIGHTS", prompt, "prompt.")
+        load_backbone(cfg, proposals.backbone)
         matcher = Matcher(keys.FOCAL_WEIGHT, keys.DICE_WEIGHT)
         return {
             "backbone": backbone,

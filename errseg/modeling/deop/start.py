@@ -1,12 +1,14 @@
-"""Start a stage of the training from a part of another stage's checkpoint."""
+"""Start a stage of the training from a part of another stage's checkpoint, or from ImageNet weights."""
 
 from detectron2.config import CfgNode
 from torch import nn
 
 from ...errors import UsageError
 from ...weight_files import check_fit, load_state_dict_file
+from .backbone_weights import load_backbone_weights
+from .resnet import ResNet
 
-__all__ = ["load_part"]
+__all__ = ["load_backbone", "load_part"]
 
 
 def load_part(cfg: CfgNode, key: str, part: nn.Module, prefix: str) -> str:
@@ -30,7 +32,7 @@ def load_part(cfg: CfgNode, key: str, part: nn.Module, prefix: str) -> str:
     section, name = key.removeprefix("MODEL.").split(".")
     path = cfg.MODEL[section][name]
     own = part.state_dict()
-    if not path or cfg.MODEL.WEIGHTS or cfg.MODEL.DEVICE == "meta" or not own:
+    if not path or not own or _needs_no_start(cfg):
         return ""
     try:
         weights = load_state_dict_file(path, [prefix + each for each in own])["model"]
@@ -43,3 +45,20 @@ def load_part(cfg: CfgNode, key: str, part: nn.Module, prefix: str) -> str:
     part.load_state_dict(weights)
     part.weight_source = path  # for the log
     return path
+
+
+def load_backbone(cfg: CfgNode, backbone: ResNet) -> None:
+    """Load the ImageNet weights that MODEL.PROPOSALS.BACKBONE_WEIGHTS names, where ``load_part`` would load its part.
+
+    Raises:
+        UsageError: see ``load_backbone_weights``.
+    """
+    path = cfg.MODEL.PROPOSALS.BACKBONE_WEIGHTS
+    if path and not _needs_no_start(cfg):
+        load_backbone_weights(backbone, path)
+        backbone.weight_source = path  # for the log
+
+
+def _needs_no_start(cfg: CfgNode) -> bool:
+    """Whether a whole checkpoint follows, or tensors have no values."""
+    return bool(cfg.MODEL.WEIGHTS) or cfg.MODEL.DEVICE == "meta"

@@ -170,7 +170,8 @@ def test_segmentation_is_section_6(root):
         rows = torch.cat([model.encode(model.vocabulary).text, model.classifier.no_object])
         shares = (100 * queries @ torch.nn.functional.normalize(rows, dim=-1).T).softmax(-1)[0, :, :-1]
         maps = torch.nn.functional.interpolate(found.masks, size=(64, 96), mode="bilinear").sigmoid()[0]
-        prediction = model.segment(image, model.encoded().text, 0, show=True)
+        factors = model.segment(image, model.encoded().text, 0, show=True)
+        prediction = factors.dense()
     expected = torch.einsum("nt,nhw->thw", shares, maps)
     torch.testing.assert_close(prediction.scores[0], expected, rtol=1e-4, atol=1e-5)
     assert prediction.shown["masks"].shape == (1, 6, 64, 96) and prediction.shown["classes"].shape == (1, 6, 4)
@@ -207,6 +208,21 @@ def test_the_prompt_of_stage_1(root, tmp_path, caplog):
     assert model.weight_sources["no-object embedding"] == "random"
     whole = save(tmp_path / "whole.pth", first)
     build_model(config(root, "MODEL.PROMPT.WEIGHTS", "nowhere.pth", "MODEL.WEIGHTS", whole))  # not needed any more
+
+
+def test_imagenet_weights_of_the_backbone(root, tmp_path):
+    first = build(root).proposals.backbone
+    path = save(tmp_path / "resnet.pth", first)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = build_model(config(root, "MODEL.PROPOSALS.BACKBONE_WEIGHTS", path))
+    own, given = model.proposals.backbone.state_dict(), first.state_dict()
+    assert all(torch.equal(own[name], value) for name, value in given.items())
+    assert model.weight_sources["proposal backbone"] == path and model.weight_sources["proposal decoders"] == "random"
+    with pytest.raises(UsageError, match="MODEL.PROPOSALS.BACKBONE_WEIGHTS = .*does not fit"):
+        build(root, "MODEL.PROPOSALS.BACKBONE", "ResNet50", "MODEL.PROPOSALS.BACKBONE_WEIGHTS", path)
+    changes = ("MODEL.PROPOSALS.BACKBONE_WEIGHTS", "nowhere.pth")
+    build_model(config(root, *changes, "MODEL.WEIGHTS", "whole.pth"))  # not needed before a whole checkpoint
 
 
 def test_a_prompt_that_does_not_fit_is_one_sentence(root, tmp_path):
