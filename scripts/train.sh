@@ -5,6 +5,7 @@ set -euo pipefail
 usage() {
     cat <<'HELP'
 usage: scripts/train.sh [OPTION…] CONFIG [KEY VALUE…]
+       scripts/train.sh [OPTION…] --system NAME [KEY VALUE…]
 
   One machine       scripts/train.sh --gpus 4 configs/errseg_convnext_base.yaml
   Two machines      scripts/train.sh --gpus 4 --nodes 2 --node-rank 0 --master HOST:29500 CONFIG   on the first, HOST
@@ -20,6 +21,8 @@ usage: scripts/train.sh [OPTION…] CONFIG [KEY VALUE…]
   --master HOST:PORT  the first machine and a free port of it, for communication
   --launcher NAME     detectron2 (default) or torchrun
   --dataset FILE.yaml train on your data set; see README.md
+  --system NAME       all training stages of a system, configs/NAME/stage*.yaml, one after another, such as deop;
+                      finished stages are skipped, and an interrupted stage resumes
   --resume            continue from the last checkpoint of OUTPUT_DIR
   --dry-run           print the command without running it
   --help
@@ -37,10 +40,33 @@ number() { # OPTION VALUE LEAST
     fi
 }
 
+all_stages() { # NAME ARGUMENT...: calls this script for each stage of a system, with the same arguments
+    local name=$1 folder stage own=() keys=()
+    shift
+    folder=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/configs/$name
+    compgen -G "$folder/stage*.yaml" >/dev/null || fail "--system is '$name', but there are no configs/$name/stage*.yaml."
+    while (($#)); do
+        case $1 in
+            --system) shift ;;
+            --resume) ;;
+            --gpus | --nodes | --node-rank | --master | --launcher | --dataset) own+=("$1" "$2") && shift ;;
+            -*) own+=("$1") ;;
+            OUTPUT_DIR) fail "OUTPUT_DIR would be the same folder for all stages of $name; leave it out." ;;
+            *) keys+=("$1") ;;
+        esac
+        shift
+    done
+    for stage in "$folder"/stage*.yaml; do
+        echo "== $(basename "$stage" .yaml)"
+        "${BASH_SOURCE[0]}" "${own[@]+"${own[@]}"}" --resume "$stage" "${keys[@]+"${keys[@]}"}"
+    done
+}
+
+given=("$@") system=''
 gpus='' nodes='' rank='' master='' launcher=detectron2 resume=false dry_run=false options=() positional=()
 while (($#)); do
     case $1 in
-        --gpus | --nodes | --node-rank | --master | --launcher | --dataset)
+        --gpus | --nodes | --node-rank | --master | --launcher | --dataset | --system)
             (($# > 1)) || fail "$1 needs a value; see --help."
             case $1 in
                 --gpus) number "$1" "$2" 0; gpus=$2 ;;
@@ -49,6 +75,7 @@ while (($#)); do
                 --master) master=$2 ;;
                 --launcher) launcher=$2 ;;
                 --dataset) options+=(--dataset "$2") ;;
+                --system) system=$2 ;;
             esac
             shift
             ;;
@@ -60,6 +87,10 @@ while (($#)); do
     esac
     shift
 done
+if [[ -n $system ]]; then
+    all_stages "$system" "${given[@]}"
+    exit
+fi
 set -- "${positional[@]+"${positional[@]}"}"
 (($# >= 1)) || fail "CONFIG is needed; see --help."
 config=$1
