@@ -7,29 +7,26 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from detectron2.config import configurable
 from detectron2.modeling import META_ARCH_REGISTRY, build_backbone
 from torch import Tensor, nn
 
 from ...errors import arguments_from
-from ..clip.prompts import Prompter, TokenizedNames, embed_names
-from ..layers import resize
-from ..prediction import Prediction, image_size
-from ..segmenter import OpenVocabularySegmenter
+from ..clip.prompts import Prompter
+from ..prediction import image_size
 from ..views import Views
 from .anchors import AnchorDecoder
 from .losses import score_losses
 from .prompt import RegionClassifier, build_prompt
 from .proposals import ProposalNetwork
+from .regions import RegionSegmenter, padded
+from .start import load_part
 
-__all__ = ["MULTIPLE", "DeOP"]
-
-MULTIPLE = 32  # images are padded to a multiple of the coarsest stride
+__all__ = ["DeOP"]
 
 
 @META_ARCH_REGISTRY.register()
-class DeOP(OpenVocabularySegmenter):
+class DeOP(RegionSegmenter):
     """DeOP.
 
     Args:
@@ -65,7 +62,7 @@ class DeOP(OpenVocabularySegmenter):
         precision: str = "float32",
     ):
         super().__init__(pixel_mean, pixel_std, views, ignore_label)
-        self.backbone: Any = backbone
+        self.backbone = backbone
         self.proposals = proposals.requires_grad_(False)
         self.anchors = anchors
         self.prompt = prompt
@@ -87,12 +84,16 @@ class DeOP(OpenVocabularySegmenter):
                 num_layers=cfg.MODEL.ANCHORS.NUM_LAYERS,
                 masked=cfg.MODEL.ANCHORS.MASKED,
             )
+        proposals, classifier = ProposalNetwork(cfg, backbone.embed_dim), RegionClassifier(backbone.embed_dim)
+        load_part(cfg, "MODEL.PROMPT.WEIGHTS", prompt, "prompt.")
+        for part, prefix in ((proposals, "proposals."), (classifier, "classifier.")):
+            load_part(cfg, "MODEL.PROPOSALS.WEIGHTS", part, prefix)
         return {
             "backbone": backbone,
-            "proposals": ProposalNetwork(cfg, backbone.embed_dim),
+            "proposals": proposals,
             "anchors": anchors,
             "prompt": prompt,
-            "classifier": RegionClassifier(backbone.embed_dim),
+            "classifier": classifier,
             "prompter": prompter,
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
@@ -103,46 +104,9 @@ class DeOP(OpenVocabularySegmenter):
             "precision": cfg.MODEL.PRECISION,
         }
 
-    # ---- names ----
-
-    def encode_names(self, tokenized: TokenizedNames) -> Tensor:
-        """Text embeddings: (T, D) of unit length."""
-        return embed_names(tokenized, lambda tokens: self.prompt(self.backbone.clip, tokens, self.backbone.run))
-
-    @property
-    def text_is_trained(self) -> bool:
-        """Whether training changes the text embeddings."""
-        return self.backbone.text_is_trained or any(p.requires_grad for p in self.prompt.parameters())
-
-    # ---- the model ----
-
-    def segment(self, images: Tensor, text: Tensor, num_kept: int, show: bool = False) -> Prediction:
-        """See ``OpenVocabularySegmenter.segment``. Images may have any size; every name is kept.
-
-        ``shown`` has the "masks" (B, N, h, w) and the probabilities of the "classes" (B, N, T + 1), no-object last.
-        """
-        height, width = images.shape[-2:]
-        masks, logits = self.regions(images, text)
-        probabilities = logits.softmax(-1)
-        padded = resize(masks, (height + -height % MULTIPLE, width + -width % MULTIPLE))
-        maps = padded[..., :height, :width].sigmoid()
-        kept = torch.arange(text.shape[0], device=images.device).expand(images.shape[0], -1)
-        shown = {"masks": maps, "classes": probabilities} if show else {}
-        every_map = maps.new_ones(1, 1, maps.shape[1]).expand(images.shape[0], -1, -1)
-        return Prediction(maps, kept, total=every_map, shown=shown, mix=probabilities[..., :-1].mT)
-
     def regions(self, images: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
-        """Proposals and their classes.
-
-        Args:
-            images: (B, 3, H, W) normalised; they are padded with 0 at the right and the bottom.
-            text: (T, D) text embeddings of unit length.
-
-        Returns:
-            Mask logits (B, N, H' / 4, W' / 4), H' x W' the padded size, and class logits (B, N, T + 1), no-object last.
-        """
-        height, width = images.shape[-2:]
-        images = F.pad(images, (0, -width % MULTIPLE, 0, -height % MULTIPLE))
+        """See ``RegionSegmenter.regions``."""
+        images = padded(images)
         with torch.no_grad():
             masks = self.proposals(images).masks
         embeddings = self.anchors(self.backbone(images, masks), masks)
@@ -150,18 +114,16 @@ class DeOP(OpenVocabularySegmenter):
 
     def losses(self, batched_inputs: list[dict]) -> dict[str, Tensor]:
         """The weighted training losses (section 7); see ``forward``."""
-        encoded, text = self.text_for_training()
-        labels = self.stack_labels(batched_inputs)
-        self.present_names(labels, batched_inputs, len(encoded.names))  # checks the labels
-        height, width = labels.shape[-2:]
-        padding = (0, -width % MULTIPLE, 0, -height % MULTIPLE)
-        labels = F.pad(labels.to(self.device), padding, value=self.ignore_label)
-        images = torch.cat([self.preprocess(x["image"], (height, width)) for x in batched_inputs])
+        images, labels, text = self.training_batch(batched_inputs)
         masks, logits = self.regions(images, text)
-        focal, dice = score_losses(logits, masks, labels, self.slope, ignore_label=self.ignore_label)
+        focal, dice = self.loss(logits, masks, labels)
         no_effect: Any = sum(parameter.sum() for parameter in self.anchors.without_effect())
         weight_focal, weight_dice = self.loss_weights
         return {"loss_focal": weight_focal * focal, "loss_dice": weight_dice * dice + 0 * no_effect}
+
+    def loss(self, logits: Tensor, masks: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Focal and dice loss: class logits (B, N, C + 1), mask logits (B, N, h, w), labels (B, H, W) -> scalars."""
+        return score_losses(logits, masks, labels, self.slope, ignore_label=self.ignore_label)
 
     # ---- mode and precision ----
 
@@ -177,7 +139,5 @@ class DeOP(OpenVocabularySegmenter):
 
     def dense_embedding(self, image: Tensor) -> Tensor:
         """F_V: (3, H, W) RGB 0-255 -> (D, h, w) of unit length, stride 16."""
-        images = self.preprocess(image, image_size({"image": image}))
-        height, width = images.shape[-2:]
-        images = F.pad(images, (0, -width % MULTIPLE, 0, -height % MULTIPLE))
+        images = padded(self.preprocess(image, image_size({"image": image})))
         return self.backbone(images, self.proposals(images).masks).squeeze(0)

@@ -175,10 +175,40 @@ class PlainFixedPrompt(FixedPrompt):
         return F.normalize(clip.encode_text(tokens.to(clip.positional_embedding.device)), dim=-1)
 
 
+# ---- the loss of the last stage (section 7) ----
+
+
+def literal_losses(
+    logits: Tensor,
+    masks: Tensor,
+    labels: Tensor,
+    slope: float = 3.0,
+    alpha: float = 0.25,
+    gamma: float = 2.0,
+    ignore_label: int = 255,
+) -> tuple[Tensor, Tensor]:
+    """See ``score_losses``."""
+    num_classes = logits.shape[-1] - 1
+    scores = torch.einsum("bnc,bnhw->bchw", logits.softmax(-1), resize(masks, labels.shape[-2:]).sigmoid())
+    p = (slope * scores - slope).sigmoid()
+    target = torch.where(labels == ignore_label, num_classes, labels)
+    t = F.one_hot(target, num_classes + 1).permute(0, 3, 1, 2).to(p.dtype)
+    right = p * t + (1 - p) * (1 - t)
+    weight = alpha * t + (1 - alpha) * (1 - t)
+    focal = -(weight * (1 - right) ** gamma * right.clamp(1e-4, 1 - 1e-4).log()).mean()
+    p, t = p[:, :num_classes].flatten(1), t[:, :num_classes].flatten(1)
+    dice = 1 - (2 * (p * t).sum(1) + 1) / (p.sum(1) + t.sum(1) + 1)
+    return focal, dice.mean()
+
+
 # ---- prediction (section 6) ----
 
 
 class PlainDeOP(DeOP):
+    def loss(self, logits: Tensor, masks: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Focal and dice loss (section 7), with tensors (B, C + 1, H, W) of all images."""
+        return literal_losses(logits, masks, labels, self.slope, ignore_label=self.ignore_label)
+
     def segment(self, images: Tensor, text: Tensor, num_kept: int, show: bool = False) -> Prediction:
         """The scores of all names at full size: (B, 3, h, w) and (T, D) -> (B, T, h, w)."""
         height, width = images.shape[-2:]

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from errseg.modeling.deop.losses import score_losses
+from errseg.modeling.deop.plain import literal_losses
 
 B, N, C = 3, 6, 4
 OPTIONS = {"slope": 2.0, "alpha": 0.3, "gamma": 3.0, "ignore_label": 250}
@@ -21,26 +21,11 @@ def inputs(scale=2.0, ignore_label=255, dtype=torch.float32):
     return logits.to(dtype).requires_grad_(), masks.to(dtype).requires_grad_(), labels
 
 
-def literal(logits, masks, labels, slope, alpha, gamma, ignore_label):
-    """Section 7 of the contract, with tensors (B, C + 1, H, W)."""
-    maps = F.interpolate(masks, size=labels.shape[-2:], mode="bilinear", align_corners=False).sigmoid()
-    scores = torch.einsum("bnc,bnhw->bchw", logits.softmax(-1), maps)
-    p = (slope * scores - slope).sigmoid()
-    classes = torch.where(labels == ignore_label, C, labels)
-    t = F.one_hot(classes, C + 1).permute(0, 3, 1, 2).to(p)
-    right = p * t + (1 - p) * (1 - t)
-    weight = alpha * t + (1 - alpha) * (1 - t)
-    focal = -(weight * (1 - right) ** gamma * right.clamp(1e-4, 1 - 1e-4).log()).mean()
-    p, t = p[:, :C].flatten(1), t[:, :C].flatten(1)
-    dice = 1 - (2 * (p * t).sum(1) + 1) / (p.sum(1) + t.sum(1) + 1)
-    return focal, dice.mean()
-
-
 @pytest.mark.parametrize("scale", (0.5, 2.0, 40.0))  # at 40, probabilities are clamped
 @pytest.mark.parametrize("options", (DEFAULTS, OPTIONS), ids=("defaults", "options"))
 def test_values_and_gradients_are_the_formulas(scale, options):
     *x, labels = inputs(scale, options["ignore_label"], torch.float64)
-    expected = literal(*x, labels, **options)
+    expected = literal_losses(*x, labels, **options)
     expected_gradients = torch.autograd.grad(expected[0] + 2 * expected[1], x)
     *y, _ = inputs(scale, options["ignore_label"])
     losses = score_losses(*y, labels, **options)

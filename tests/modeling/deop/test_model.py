@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from errseg.errors import UsageError
-from errseg.modeling.deop.model import MULTIPLE
+from errseg.modeling.deop.regions import MULTIPLE
 from tests.conftest import NAMES
 
 

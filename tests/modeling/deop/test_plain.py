@@ -76,3 +76,11 @@ def test_the_whole_model(mode, changes, deop, make_batch):
         close(ours["sem_seg"], literal["sem_seg"])
     for ours, literal in zip(model.label_maps(batch), plain.label_maps(batch), strict=True):
         assert (ours == literal).float().mean() > 0.99
+
+
+def test_the_loss_of_a_batch(deop, make_batch):
+    model = deop()  # in evaluation mode: without dropout
+    losses, literal = model.losses(make_batch(2)), plain_form(model).losses(make_batch(2))
+    assert losses.keys() == literal.keys()
+    for name, value in losses.items():
+        torch.testing.assert_close(value, literal[name], rtol=1e-4, atol=1e-6)

@@ -287,3 +287,20 @@ def test_the_recipe():
     assert (crop.ENABLED, tuple(crop.SIZE), cfg.INPUT.COLOR_AUG_SSD) == (True, (640, 640), True)
     assert (proposals.FOCAL_WEIGHT, proposals.DICE_WEIGHT, proposals.NO_OBJECT_WEIGHT) == (20, 1, 0.1)
     assert (proposals.BACKBONE, proposals.NUM_QUERIES, proposals.NUM_LAYERS) == ("ResNet101c", 100, 6)
+
+
+def test_the_last_stage_starts_from_stage_2(root, tmp_path):
+    stage2 = build(root)
+    path = save(tmp_path / "stage2.pth", stage2)
+    last = ("MODEL.META_ARCHITECTURE", "DeOP", "MODEL.BACKBONE.NAME", "SeveredViTCLIP")
+    blocks = ("MODEL.PATCH_SEVERANCE.BLOCKS", [1], "MODEL.POSITIONS.BLOCKS", [1])
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = build_model(config(root, *last, *blocks, "MODEL.PROPOSALS.WEIGHTS", path, "MODEL.PROMPT.WEIGHTS", path))
+    own = model.state_dict()
+    started = {name: value for name, value in stage2.state_dict().items() if not name.startswith("backbone.")}
+    assert started and all(torch.equal(own[name], value) for name, value in started.items())
+    assert {model.weight_sources[part] for part in ("proposal network", "learned prompt", "no-object embedding")} == {
+        path
+    }
+    assert model.weight_sources["anchors"] == "random" and model.prompt.prefix.requires_grad
