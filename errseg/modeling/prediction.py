@@ -136,8 +136,10 @@ def label_map(views: Sequence[ViewPrediction], size: tuple[int, int]) -> Tensor:
     does not grow with H x W either, because blocks of rows are resized one after another.
     """
     ids = _union(views)
-    blocks = [ids[scores.max(0).indices] for _, scores in _blocks(views, ids, size)]
-    return torch.cat(blocks)
+    labels = ids.new_empty(size)  # one tensor: small results between the blocks would break up the free memory
+    for (first, last), scores in _blocks(views, ids, size):
+        labels[first:last] = ids[scores.max(0).indices]
+    return labels
 
 
 def labels_and_confidences(views: Sequence[ViewPrediction], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
