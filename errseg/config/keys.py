@@ -70,7 +70,7 @@ def add_errseg_config(cfg: CfgNode) -> None:
     inputs.FORMAT = "RGB"
     inputs.MAX_PIXELS = MAX_PIXELS  # of a picture or label file; larger ones are refused before they are decoded
     inputs.RESOLUTION_TRAIN = 640  # side of the square that the encoder sees, in pixels, in training
-    inputs.RESOLUTION_TEST = 640  # and at test (Table XIV)
+    inputs.RESOLUTION_TEST = 640  # and at test (Table XIV); of windows alone, if the system sees whole images unresized
     inputs.COLOR_AUG_SSD = True  # SSD's colour augmentation in training
     inputs.SIZE_DIVISIBILITY = 640  # training crops are padded to a multiple of it (image 128, label ignored)
     inputs.CROP.SINGLE_CATEGORY_MAX_AREA = 1.0  # a crop in which one class covers more than this share is drawn again

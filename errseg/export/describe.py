@@ -11,6 +11,7 @@ import errseg
 from errseg.config import as_data
 from errseg.evaluation.provenance import file_digest, state_digest
 from errseg.modeling import OpenVocabularySegmenter, system_of
+from errseg.modeling.views import Views
 
 from .graph import IMAGES, LABELS, MOST_NAMES, SCORES, TEXT, ExportModule
 
@@ -47,7 +48,7 @@ def describe(
             "mean": list(cfg.MODEL.PIXEL_MEAN),
             "std": list(cfg.MODEL.PIXEL_STD),
         },
-        "difference_from_evaluation": _difference(cfg, side),
+        "difference_from_evaluation": _difference(cfg, model.views),
         "inputs": _inputs(cfg, module, side),
         "outputs": _outputs(module, side),
         "errseg": {
@@ -65,12 +66,17 @@ def _drops_names(cfg: CfgNode) -> bool:
     return system_of(cfg).num_kept(cfg, MOST_NAMES, None) > 0
 
 
-def _difference(cfg: CfgNode, side: int) -> str:
-    shortest = cfg.INPUT.MIN_SIZE_TEST
-    first = f"first resizes a picture's shorter side to {shortest} (INPUT.MIN_SIZE_TEST), and then " if shortest else ""
+def _difference(cfg: CfgNode, views: Views) -> str:
+    shortest, side = cfg.INPUT.MIN_SIZE_TEST, views.resolution
+    first = f"resizes a picture's shorter side to {shortest} (INPUT.MIN_SIZE_TEST)" if shortest else ""
+    back = "resizes the scores, not the labels, back to the picture"
+    if views.native:
+        seen = first or "sees a picture at its own size"
+        return f"errseg's own prediction {seen}, keeps the aspect ratio, and {back}; labels differ for other sizes"
+    then = f"first {first}, and then " if first else ""
     return (
-        f"errseg's own prediction {first}resizes to {side} x {side} without antialiasing, and resizes the scores, not "
-        "the labels, back to the picture; labels differ along edges"
+        f"errseg's own prediction {then}resizes to {side} x {side} without antialiasing, and {back}; labels differ "
+        "along edges"
     )
 
 

@@ -14,7 +14,7 @@ from errseg.modeling import OpenVocabularySegmenter, system_of_model
 from errseg.modeling.panels import LayerAttention, Panel, Request
 from errseg.modeling.prediction import labels_and_confidences, picture_size
 from errseg.modeling.taps import Seen, taps_of, watch
-from errseg.modeling.views import View, Views
+from errseg.modeling.views import View
 from errseg.modeling.vocabulary import EncodedNames
 
 from .arrays import Attention, ClassAttention, Guidance, Inspection, Ranking, SpatialAttention
@@ -127,9 +127,8 @@ def _run(model: OpenVocabularySegmenter, encoded: EncodedNames, inputs: dict, pa
 
 
 def _whole_view(model: OpenVocabularySegmenter, inputs: dict) -> View:
-    """The one view that shows the whole image at the configuration's resolution."""
-    views = Views(model.views.resolution, keep_aspect=model.views.keep_aspect)
-    return views.of(*inputs["image"].shape[-2:])[0]
+    """The one view that shows the whole image, neither scaled nor mirrored."""
+    return model.views.whole().of(*inputs["image"].shape[-2:])[0]
 
 
 def _ids(segmenter: Segmenter, show: Sequence[str]) -> tuple[int, ...]:

@@ -158,7 +158,8 @@ class OpenVocabularySegmenter(VocabularyHolder):
     ) -> list[list[ViewPrediction]]:
         """The predictions of the views of each image, each with its place in the picture.
 
-        An image has one view, unless ``TEST.*`` asks for scales, mirrors or windows.
+        An image has one view, unless ``TEST.*`` asks for scales, mirrors or windows. Views of one size go through the
+        system together, at most as many as there are images.
 
         Args:
             batched_inputs: see ``forward``, at test.
@@ -174,7 +175,8 @@ class OpenVocabularySegmenter(VocabularyHolder):
             raise RuntimeError("The vocabulary is not encoded; pass model.up_to_date(encoded).")
         predicted: list[list[ViewPrediction]] = [[] for _ in batched_inputs]
         views = [(i, view) for i, inputs in enumerate(batched_inputs) for view in self.views.of(*image_size(inputs))]
-        for _, same_size in groupby(views, key=lambda pair: pair[1].size):
+        views.sort(key=_size)
+        for _, same_size in groupby(views, key=_size):
             group = list(same_size)
             for start in range(0, len(group), len(batched_inputs)):
                 chunk = group[start : start + len(batched_inputs)]
@@ -231,3 +233,7 @@ class OpenVocabularySegmenter(VocabularyHolder):
             )
         present = torch.zeros(len(labels), num_names + 1, dtype=torch.bool, device=labels.device)
         return present.scatter_(1, ids, 1)[:, :num_names]
+
+
+def _size(view_of_image: tuple[int, View]) -> tuple[int, int]:
+    return view_of_image[1].size

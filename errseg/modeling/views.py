@@ -1,17 +1,17 @@
-"""The views of a test image that the encoder sees: one square, as in the paper, or those of other papers of the field.
+"""The views of a test image that the encoder sees: one square, the image at its own size, or those of other papers.
 
 A view is a rectangle of the image, resized. The predictions of several views are averaged (``prediction.py``).
 """
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ..errors import ArgumentError, arguments_from
 
 LARGEST_ASPECT = math.sqrt(8)  # a longer image is squeezed to an aspect ratio of 8 : 1; the area stays
-MULTIPLE = 32  # the encoder's coarsest stride: the sides of all views but the paper's square are multiples of it
+MULTIPLE = 32  # the encoder's coarsest stride: views that are resized, but for the paper's square, fit it
 
 
 class View(NamedTuple):
@@ -34,6 +34,8 @@ class Views:
         keep_aspect: replace the square by a rectangle of the same area and the image's aspect ratio.
         sliding_window: replace the resized image by windows of R x R pixels over the image at its own size.
         window_overlap: least share of a window that overlaps its neighbour, from 0 to below 1.
+        native: replace the square by the image at its own size, times each scale. Sides need not fit the encoder's
+            strides: the system pads its input itself. R is the size of windows only.
 
     Raises:
         ArgumentError: a value gives no view.
@@ -45,6 +47,7 @@ class Views:
     keep_aspect: bool = False
     sliding_window: bool = False
     window_overlap: float = 1 / 3
+    native: bool = False
 
     def __post_init__(self):
         if self.resolution < 64:
@@ -57,10 +60,15 @@ class Views:
             raise ArgumentError("{window_overlap} = %s; give a share from 0 to below 1.", self.window_overlap)
         if self.keep_aspect and self.sliding_window:
             raise ArgumentError("{keep_aspect} and {sliding_window} are both True; set the first False.")
+        if self.keep_aspect and self.native:
+            raise ArgumentError(
+                "{keep_aspect} = True, but this system sees images at their own size and aspect ratio in any case; "
+                "set it False."
+            )
 
     @classmethod
-    def from_config(cls, cfg) -> "Views":
-        """The views that INPUT.RESOLUTION_TEST and TEST ask for."""
+    def from_config(cls, cfg, native: bool = False) -> "Views":
+        """The views that INPUT.RESOLUTION_TEST and TEST ask for; the system says whether they are ``native``."""
         test = cfg.TEST
         with arguments_from("TEST", resolution="INPUT.RESOLUTION_TEST"):
             return cls(
@@ -70,7 +78,12 @@ class Views:
                 test.KEEP_ASPECT,
                 test.SLIDING_WINDOW,
                 test.WINDOW_OVERLAP,
+                native,
             )
+
+    def whole(self) -> "Views":
+        """The same with one view, which shows the whole image at scale 1 and is not mirrored."""
+        return replace(self, scales=(1.0,), flip=False, sliding_window=False)
 
     def of(self, height: int, width: int) -> list[View]:
         """The views of an image of ``height`` x ``width`` pixels."""
@@ -82,7 +95,9 @@ class Views:
     def _whole(self, height: int, width: int, scale: float) -> View:
         side = self.resolution if scale == 1 else _rounded(self.resolution * scale)
         size = (side, side)
-        if self.keep_aspect:
+        if self.native:
+            size = (self._side(height * scale), self._side(width * scale))
+        elif self.keep_aspect:
             aspect = min(max(math.sqrt(height / width), 1 / LARGEST_ASPECT), LARGEST_ASPECT)
             size = (_rounded(self.resolution * scale * aspect), _rounded(self.resolution * scale / aspect))
         return View((0, height), (0, width), size)
@@ -96,10 +111,14 @@ class Views:
         """The windows along a side of the image, evenly spaced, and the size to which each is resized."""
         window = round(self.resolution / scale)
         if length <= window:
-            return [(0, length)], _rounded(length * scale)
+            return [(0, length)], self._side(length * scale)
         count = math.ceil((length - window) / (window * (1 - self.window_overlap))) + 1
         starts = [round(i * (length - window) / (count - 1)) for i in range(count)]
         return [(start, start + window) for start in starts], self.resolution
+
+    def _side(self, length: float) -> int:
+        """The side of a view that keeps the image's shape."""
+        return max(round(length), 1) if self.native else _rounded(length)
 
 
 def _rounded(side: float) -> int:

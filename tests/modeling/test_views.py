@@ -1,5 +1,7 @@
 """The views of a test image: which rectangles, resized to what."""
 
+from dataclasses import replace
+
 import pytest
 
 from errseg.modeling.views import View, Views
@@ -73,3 +75,39 @@ def test_a_configurations_message_names_the_key(key, value, named, tiny_cfg):
     tiny_cfg.merge_from_list([key, value])
     with pytest.raises(ValueError, match=named):
         Views.from_config(tiny_cfg)
+
+
+def test_native_views_are_the_image_at_its_own_size():
+    assert Views(640, native=True).of(301, 500) == [View((0, 301), (0, 500), (301, 500))]
+    views = Views(640, native=True, scales=(1.0, 0.5), flip=True).of(301, 500)
+    assert [(view.size, view.flipped) for view in views] == [
+        ((301, 500), False),
+        ((150, 250), False),
+        ((301, 500), True),
+        ((150, 250), True),
+    ]
+    assert Views(640, native=True, scales=(0.1,)).of(1, 30)[0].size == (1, 3)
+
+
+def test_native_windows_are_cut_from_the_image_at_its_own_size():
+    views = Views(64, native=True, sliding_window=True).of(50, 100)
+    assert [(view.rows, view.cols, view.size) for view in views] == [
+        ((0, 50), (0, 64), (50, 64)),
+        ((0, 50), (36, 100), (50, 64)),
+    ]
+    [*doubled] = Views(64, native=True, sliding_window=True, scales=(2.0,)).of(30, 40)
+    assert {view.size for view in doubled} == {(60, 64)} and doubled[-1].cols == (8, 40)
+
+
+def test_a_system_says_that_its_views_are_native(tiny_cfg):
+    assert Views.from_config(tiny_cfg, native=True) == replace(Views.from_config(tiny_cfg), native=True)
+    tiny_cfg.TEST.KEEP_ASPECT = True
+    with pytest.raises(ValueError, match="TEST.KEEP_ASPECT = True, but this system sees images at their own size"):
+        Views.from_config(tiny_cfg, native=True)
+
+
+@pytest.mark.parametrize("options", [{}, {"native": True}, {"keep_aspect": True}])
+def test_the_whole_image_is_one_view(options):
+    views = Views(640, scales=(0.5, 2.0), flip=True, **options)
+    assert views.whole().of(300, 500) == Views(640, **options).of(300, 500)
+    assert Views(64, sliding_window=True).whole().of(300, 500) == Views(64).of(300, 500)
