@@ -97,7 +97,7 @@ class DeOP(RegionSegmenter):
             "prompter": prompter,
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
-            "views": Views.from_config(cfg),
+            "views": Views.from_config(cfg, native=True),
             "loss_weights": (cfg.MODEL.LOSS.FOCAL, cfg.MODEL.LOSS.DICE),
             "slope": cfg.MODEL.LOSS.SLOPE,
             "ignore_label": cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,

@@ -134,7 +134,7 @@ class DeOPProposals(RegionSegmenter):
             "prompter": prompter,
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
-            "views": Views.from_config(cfg),
+            "views": Views.from_config(cfg, native=True),
             "ignore_label": cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
             "precision": cfg.MODEL.PRECISION,
         }
