@@ -218,8 +218,10 @@ class Segmenter:
         seen = T.AugInput(image)
         try:
             self._resize(seen)
-        except ValueError:  # the picture is so long and thin that a side would have no pixel: it is not resized
-            seen = T.AugInput(image)
+        except ValueError:  # the picture is so long and thin that its shorter side would have no pixel
+            longest = self.cfg.INPUT.MAX_SIZE_TEST
+            size = (min(width, longest), 1) if height < width else (1, min(height, longest))
+            seen = T.AugInput(np.asarray(Image.fromarray(image).resize(size, Image.BILINEAR)))
         return {"image": torch.from_numpy(seen.image.transpose(2, 0, 1).copy()), "height": height, "width": width}
 
     def _chosen(self) -> Choice:

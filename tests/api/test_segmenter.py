@@ -193,6 +193,9 @@ def test_long_thin_pictures(segmenter):
     model = segmenter()
     for size in ((1, 4000), (4000, 1), (3, 900)):
         assert model(picture(*size)).labels.shape == size
+    assert model.cfg.INPUT.MAX_SIZE_TEST == 1333 and model.cfg.INPUT.MIN_SIZE_TEST > 0
+    assert model.inputs(picture(1, 4000))["image"].shape == (3, 1, 1333)
+    assert model.inputs(picture(4000, 1))["image"].shape == (3, 1333, 1)
 
 
 def test_wrong_uses(segmenter, build, tiny_cfg):
