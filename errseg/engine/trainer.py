@@ -25,7 +25,7 @@ from errseg.errors import UsageError
 from errseg.evaluation import VocabularyEvaluator, check_names, check_split
 from errseg.failures import explained
 from errseg.modeling import build_model
-from errseg.modeling.weights import require_clip_weights
+from errseg.modeling.weights import require_weights
 
 from .changes import changes, describe, refuse, sets_optimizer, settings_to_save
 from .keys import require_read_keys
@@ -179,7 +179,7 @@ class Trainer(DefaultTrainer):
         cfg = self.cfg
         resume = resume and require_resumable(self.checkpointer)
         if not cfg.MODEL.WEIGHTS and not resume:
-            require_clip_weights(cfg, self.checkpointer.model)
+            require_weights(cfg, self.checkpointer.model)
         super().resume_or_load(resume)
         if self.start_iter > self.max_iter:
             raise UsageError(

@@ -58,6 +58,8 @@ class System:
         parts: for the log, the parts of a model, each with the beginning of its parameters' names. The first match
             counts.
         copied_parts: the parts that start as a copy of CLIP's weights, each with a phrase for the log.
+        needs_weights: from a configuration, the parts that its training does not change and that must not be random,
+            each with the key of its weights. CLIP is checked in any case.
         released: its released checkpoints; None: there are none.
         plain_form: from a model, one on the same weights, written literally from the paper's formulas; None: there is
             none.
@@ -87,6 +89,7 @@ class System:
     num_kept_train: Callable[[CfgNode], int] = lambda cfg: 0
     parts: Mapping[str, str] = field(default_factory=dict)
     copied_parts: Mapping[str, str] = field(default_factory=dict)
+    needs_weights: Callable[[CfgNode], Mapping[str, str]] = lambda cfg: {}
     released: Released | None = None
     plain_form: Callable[[nn.Module], nn.Module] | None = None
     taps: Callable[[nn.Module], Mapping[str, Tap]] = lambda model: {}

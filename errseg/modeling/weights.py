@@ -7,9 +7,9 @@ from torch import nn
 
 from ..errors import UsageError
 from .clip import RANDOM
-from .system import system_of_model
+from .system import system_of, system_of_model
 
-__all__ = ["WeightSources", "require_clip_weights"]
+__all__ = ["WeightSources", "require_weights"]
 
 
 class WeightSources(dict):
@@ -59,15 +59,24 @@ class WeightSources(dict):
         return "\n".join(lines)
 
 
-def require_clip_weights(cfg: CfgNode, model: nn.Module) -> None:
-    """Refuse to train on random CLIP weights if the configuration names others.
+def require_weights(cfg: CfgNode, model: nn.Module) -> None:
+    """Refuse to train on random weights of parts that need others, if the configuration names weights of CLIP.
 
     Raises:
-        UsageError: ``MODEL.CLIP.PRETRAINED`` names weights that could not be loaded.
+        UsageError: ``MODEL.CLIP.PRETRAINED`` names weights that could not be loaded; or a part that its system's record
+            lists in ``needs_weights`` is random.
     """
     sources: Any = getattr(model, "weight_sources", WeightSources())  # a model that a caller built may lack it
-    if cfg.MODEL.CLIP.PRETRAINED and sources.clip.startswith(RANDOM):
+    if not cfg.MODEL.CLIP.PRETRAINED:
+        return
+    if sources.clip.startswith(RANDOM):
         raise UsageError(
             f"MODEL.CLIP.PRETRAINED = {cfg.MODEL.CLIP.PRETRAINED!r} could not be downloaded, and training on random "
             "CLIP weights is useless; give a local file, or '' if you want random weights."
         )
+    for part, key in system_of(cfg).needs_weights(cfg).items():
+        if sources.get(part, "").startswith(RANDOM):
+            raise UsageError(
+                f"{key} is empty, and this training does not change the {part}, so that it would stay random; give a "
+                "checkpoint of the stage before, or set MODEL.CLIP.PRETRAINED to '' if you want random weights."
+            )

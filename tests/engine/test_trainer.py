@@ -15,6 +15,7 @@ import errseg
 from errseg.data import register_sem_seg
 from errseg.engine import Trainer, load_config
 from errseg.errors import UsageError
+from tests.conftest import TINY_SYSTEMS
 
 IMAGES = "coco-stuff/images/train2017"
 LABELS = "coco-stuff/annotations_detectron2/train2017"
@@ -162,16 +163,39 @@ def test_a_label_outside_the_vocabulary_stops_training_by_name(cfg, tiny_dataset
 
 
 def test_training_refuses_random_clip_weights_where_others_were_asked_for(build):
-    from errseg.modeling.weights import require_clip_weights
+    from errseg.modeling.weights import require_weights
 
     model = build()
     cfg = errseg.get_cfg()
-    require_clip_weights(cfg, model)  # none were asked for
+    require_weights(cfg, model)  # none were asked for
     cfg.MODEL.CLIP.PRETRAINED = "laion_aesthetic_s13b_b82k"
     with pytest.raises(UsageError, match="laion_aesthetic_s13b_b82k.*could not be downloaded"):
-        require_clip_weights(cfg, model)
+        require_weights(cfg, model)
     model.weight_sources["CLIP image tower"] = "laion_aesthetic_s13b_b82k"
-    require_clip_weights(cfg, model)
+    require_weights(cfg, model)
+
+
+@pytest.mark.parametrize(
+    ("system", "changes", "key"),
+    [
+        ("DeOP", [], "MODEL.PROPOSALS.WEIGHTS is empty.*proposal network"),
+        ("DeOPProposals", [], "MODEL.PROMPT.WEIGHTS is empty.*learned prompt"),
+        ("DeOPProposals", ["MODEL.PROPOSALS.CLASS_AGNOSTIC", True, "DATASETS.TEST", ()], None),
+    ],
+)
+def test_training_refuses_random_parts_that_it_would_not_change(tiny_cfg, system, changes, key):
+    from errseg.modeling.weights import require_weights
+
+    tiny_cfg.merge_from_list([*TINY_SYSTEMS["DeOP"], "MODEL.META_ARCHITECTURE", system, *changes])
+    model = errseg.build_model(tiny_cfg)
+    require_weights(tiny_cfg, model)  # random weights were asked for
+    tiny_cfg.MODEL.CLIP.PRETRAINED = "openai"
+    for part in model.weight_sources:
+        model.weight_sources[part] = "openai" if part.startswith("CLIP") else model.weight_sources[part]
+    if key is None:
+        return require_weights(tiny_cfg, model)
+    with pytest.raises(UsageError, match=key):
+        require_weights(tiny_cfg, model)
 
 
 def test_forgetting_resume_keeps_the_earlier_run_until_the_first_checkpoint(cfg, trained, tmp_path, caplog):

@@ -1,5 +1,7 @@
 """DeOP: masks of a frozen proposal network, one pass through CLIP with patch severance, and classification anchors."""
 
+from detectron2.config import CfgNode
+
 from ..system import System, register
 from .config import ARGUMENT_KEYS, KEY_RANGES, TRAINING_KEYS, add_config
 from .image_tower import SeveredViTCLIP
@@ -32,6 +34,17 @@ PARTS = {
     "classifier.": "no-object embedding",
 }
 
+
+def needs_weights(cfg: CfgNode) -> dict[str, str]:
+    """The parts that the last stage does not train, with the keys of their weights."""
+    return {"proposal network": "MODEL.PROPOSALS.WEIGHTS"} | ({} if cfg.MODEL.PROMPT.TRAINED else frozen_prompt(cfg))
+
+
+def frozen_prompt(cfg: CfgNode) -> dict[str, str]:
+    """The learned prompt, if there is one, with the key of its weights."""
+    return {"learned prompt": "MODEL.PROMPT.WEIGHTS"} if cfg.MODEL.PROMPT.LEARNED else {}
+
+
 DEOP = register(
     System(
         name="DeOP",
@@ -41,6 +54,7 @@ DEOP = register(
         training_keys=TRAINING_KEYS,
         argument_keys=ARGUMENT_KEYS,
         parts=PARTS,
+        needs_weights=needs_weights,
         released=RELEASED,
         plain_form=plain_form,
         taps=taps,
@@ -66,6 +80,7 @@ DEOP_PROPOSALS = register(
             "prompt.": "learned prompt",
             "classifier.": "no-object embedding",
         },
+        needs_weights=lambda cfg: {} if cfg.MODEL.PROPOSALS.CLASS_AGNOSTIC else frozen_prompt(cfg),
         shows=("masks", "classes"),
         learning_rates=lambda cfg: {"proposals.backbone.": cfg.SOLVER.BACKBONE_MULTIPLIER},
         cannot=dict.fromkeys(("inspect", "export", "plain"), STAGE),

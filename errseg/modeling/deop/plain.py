@@ -216,7 +216,7 @@ class PlainDeOP(DeOP):
         masks = resize(masks, (masks.shape[2] * 4, masks.shape[3] * 4)).sigmoid()
         scores = torch.einsum("bnt,bnhw->bthw", logits.softmax(-1)[..., :-1], masks)[..., :height, :width]
         kept = torch.arange(len(text), device=images.device).expand(len(images), -1)
-        return Prediction(scores, kept)
+        return Prediction(scores, kept, total=masks.sum(1, keepdim=True)[..., :height, :width])
 
     def forward(self, batched_inputs: list[dict]) -> dict[str, Tensor] | list[dict[str, Tensor]]:
         """As ``DeOP.forward``."""
