@@ -25,7 +25,8 @@ def resize_table(table: Tensor, size: tuple[int, int]) -> Tensor:
         return table
     grid = table[1:].unflatten(0, (side, side))
     rows, columns = (_weights(side, length, table) for length in size)  # (h, g), (w, g)
-    grid = torch.einsum("hi,wj,ijc->hwc", rows, columns, grid)
+    grid = (rows @ grid.flatten(1)).unflatten(1, (side, -1))  # (h, g, C)
+    grid = columns @ grid  # (h, w, C)
     return torch.cat([table[:1], grid.flatten(0, 1)])
 
 
