@@ -27,17 +27,17 @@ def count_macs(cfg: CfgNode, num_names: int, num_classes: int, form: str = "fast
         form: "fast", the model; "plain", its plain form, as counted in ERR-Seg's paper.
 
     Returns:
-        "total": the whole model from pixels to scores. And the parts that the system's paper counts separately
-        (``System.counted``): for ERR-Seg "escf_layers" (Table X).
+        "total": the whole model from pixels to the scores of all names kept. And the parts that are counted separately
+        (``System.counted``): for ERR-Seg "escf_layers" (Table X); for DeOP those of its contract's table.
     """
     size, system = cfg.INPUT.RESOLUTION_TEST, system_of(cfg)
-    model = build_on_meta(cfg)
+    model = build_on_meta(cfg).requires_grad_(False)  # the counter fails on views of parameters that require gradients
     if form == "plain":
         model = system.plain_form(model)
     images, text = (torch.empty(shape, device="meta") for shape in ((1, 3, size, size), text_shape(model, num_names)))
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         apart = _count_apart(counter, system.counted(model))
-        model.segment(images, text, num_classes)
+        model.segment(images, text, num_classes).dense()
     counts = {"total": counter.get_total_flops(), **apart}
     return {name: flops / 2e9 for name, flops in counts.items()}
 

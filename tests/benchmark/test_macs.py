@@ -1,9 +1,9 @@
-"""Multiply-adds: the plain form's are the paper's, and the model needs fewer."""
+"""Multiply-adds: the plain forms' are those of the papers and the contract, and the models need fewer."""
 
 import pytest
 
 from errseg.benchmark.macs import count_macs
-from errseg.config import get_cfg
+from errseg.config import config_path, get_cfg, load_config
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,42 @@ def test_fusion_layers(ssr, csr, paper):
     plain = count_macs(cfg, 150, 32, form="plain")["escf_layers"]
     assert plain == pytest.approx(paper, rel=0.01)
     assert count_macs(cfg, 150, 32)["escf_layers"] < 0.95 * plain
+
+
+DEOP = {  # 10^9 multiply-adds of the release by the side of a picture, T = 171 (contract, section 12)
+    512: dict(backbone=47.8, pixel_decoder=25.4, predictor=4.4, image_tower=106.6, anchors=1.4, scores=4.5, total=190),
+    640: dict(backbone=74.7, pixel_decoder=39.7, predictor=6.1, image_tower=182.8, anchors=2.0, scores=7.0, total=312),
+}
+# What the model saves of the release's work: queries, keys, attention and class token of the severed block; the masks
+# of five layers, and all class embeddings
+SAVED = {512: {"image_tower": 2.0, "predictor": 2.7}, 640: {"image_tower": 3.9, "predictor": 3.9}}
+
+
+def deop(side):
+    cfg = load_config(config_path("deop_vit_b16"))
+    cfg.defrost()
+    cfg.INPUT.RESOLUTION_TEST = side
+    return cfg
+
+
+def of_parts(counts):
+    """The counted parts, the scores (what no other part has), and the total."""
+    return counts | {"scores": 2 * counts["total"] - sum(counts.values())}
+
+
+@pytest.mark.parametrize("side", DEOP)
+def test_deop(side):
+    plain, fast = (of_parts(count_macs(deop(side), 171, 0, form)) for form in ("plain", "fast"))
+    release = DEOP[side]
+    assert plain.keys() == release.keys()
+    for name, count in plain.items():  # the table has one digit after the point
+        assert count == pytest.approx(release[name], rel=0.01, abs=0.05 if name != "total" else 0), name
+    assert plain["total"] == pytest.approx(release["total"], rel=0.01)
+    for name, count in fast.items():
+        less = SAVED[side].get(name, sum(SAVED[side].values()) if name == "total" else 0)
+        assert count == pytest.approx(release[name] - less, rel=0.01, abs=0.05 if name != "total" else 0), name
+        assert count <= plain[name]
+
+
+def test_scores_of_deop_grow_with_the_names():
+    assert of_parts(count_macs(deop(640), 847, 0))["scores"] == pytest.approx(34.7, rel=0.01)

@@ -1,6 +1,9 @@
 """DeOP: masks of a frozen proposal network, one pass through CLIP with patch severance, and classification anchors."""
 
+from typing import Any
+
 from detectron2.config import CfgNode
+from torch import nn
 
 from ..system import System, register
 from .config import ARGUMENT_KEYS, KEY_RANGES, TRAINING_KEYS, add_config
@@ -45,6 +48,17 @@ def frozen_prompt(cfg: CfgNode) -> dict[str, str]:
     return {"learned prompt": "MODEL.PROMPT.WEIGHTS"} if cfg.MODEL.PROMPT.LEARNED else {}
 
 
+def counted(model: Any) -> dict[str, list[nn.Module]]:
+    """The parts whose multiply-adds the contract gives (section 12); the rest of a run are the scores."""
+    return {
+        "backbone": [model.proposals.backbone],
+        "pixel_decoder": [model.proposals.pixel_decoder],
+        "predictor": [model.proposals.predictor],
+        "image_tower": [model.backbone],
+        "anchors": [model.anchors],
+    }
+
+
 DEOP = register(
     System(
         name="DeOP",
@@ -59,6 +73,7 @@ DEOP = register(
         plain_form=plain_form,
         taps=taps,
         stages=STAGES,
+        counted=counted,
         shows=("masks", "classes"),
         parity=PARITY,
     )

@@ -63,8 +63,14 @@ class PlainDecoder(Decoder):
 
 class PlainPredictor(Predictor):
     def forward(self, coarsest: Tensor, pixels: Tensor) -> Proposals:
-        """(B, in_channels, H/32, W/32), (B, C, H/4, W/4) -> the proposals of all layers, of which the last are used."""
-        return self.each_layer(coarsest, pixels)[-1]
+        """Masks and class embeddings of all layers: (B, in_channels, H/32, W/32), (B, C, H/4, W/4) -> the last masks.
+
+        As in the release, which uses neither the masks of the other layers nor the class embeddings.
+        """
+        layers = self.each_layer(coarsest, pixels)
+        for layer in layers:
+            self.class_embed(layer.queries)
+        return layers[-1]
 
     def masks(self, queries: Tensor, pixels: Tensor) -> Tensor:
         """(B, N, C), (B, C, h, w) -> (B, N, h, w)."""
@@ -102,20 +108,32 @@ def literal_table(table: Tensor, size: tuple[int, int]) -> Tensor:
 class PlainSelfAttention(SelfAttention):
     def forward(self, attention: nn.MultiheadAttention, u: Tensor, regions: Tensor) -> Tensor:
         """CLIP's attention: (B, L, C) -> (B, L, C)."""
-        heads = attention.num_heads
-        q, k, v = F.linear(u, attention.in_proj_weight, attention.in_proj_bias).chunk(3, dim=-1)
-        q, k, v = (x.unflatten(-1, (heads, -1)) for x in (q, k, v))  # (B, L, heads, d)
-        weights = (torch.einsum("blhd,bmhd->bhlm", q, k) / q.shape[-1] ** 0.5).softmax(-1)
-        return attention.out_proj(torch.einsum("bhlm,bmhd->blhd", weights, v).flatten(2))
+        q, k, v = heads_of(attention, u)
+        return attention.out_proj(torch.einsum("bhlm,bmhd->blhd", weights_of(q, k), v).flatten(2))
+
+
+def heads_of(attention: nn.MultiheadAttention, u: Tensor) -> list[Tensor]:
+    """Queries, keys and values: (B, L, C) -> three of (B, L, heads, d)."""
+    qkv = F.linear(u, attention.in_proj_weight, attention.in_proj_bias).chunk(3, dim=-1)
+    return [x.unflatten(-1, (attention.num_heads, -1)) for x in qkv]
+
+
+def weights_of(q: Tensor, k: Tensor) -> Tensor:
+    """softmax(q k^T / sqrt(d)) in every head: (B, L, heads, d) twice -> (B, heads, L, L)."""
+    return (torch.einsum("blhd,bmhd->bhlm", q, k) / q.shape[-1] ** 0.5).softmax(-1)
 
 
 class PlainMasked(Masked):
     pointwise = False  # the class token stays
 
     def forward(self, attention: nn.MultiheadAttention, u: Tensor, regions: Tensor) -> Tensor:
-        """W_o sum_n m_n(i) v_i + b_o, with a tensor over all masks: (B, L, C) and (B, L, N) -> (B, L, C)."""
-        v = F.linear(u, attention.in_proj_weight, attention.in_proj_bias).chunk(3, dim=-1)[2]
-        of_masks = torch.einsum("bln,blc->bnlc", regions, v)
+        """W_o sum_n m_n(i) v_i + b_o, with a tensor over all masks: (B, L, C) and (B, L, N) -> (B, L, C).
+
+        As in the release, which also computes the weights of the severed attention and does not use them.
+        """
+        q, k, v = heads_of(attention, u)
+        weights_of(q, k)
+        of_masks = torch.einsum("bln,blc->bnlc", regions, v.flatten(2))
         return attention.out_proj(of_masks.sum(1))
 
 
