@@ -1,4 +1,4 @@
-"""Compare errseg with recorded numbers of the authors' released model.
+"""Compare errseg with recorded numbers of the authors' released models.
 
   errseg parity tests/data/parity/*.npz
 
@@ -12,6 +12,7 @@ from .options import CHECKOUT
 from .parser import Parser
 
 KEY_TABLES = CHECKOUT / "tests/data/parity"
+TABLES = "*state_dict*.json"
 
 
 def add_arguments(parser: Parser) -> None:
@@ -21,7 +22,8 @@ def add_arguments(parser: Parser) -> None:
         "--key-tables",
         type=Path,
         metavar="DIR",
-        help="folder of official_state_dict_{base,large}.json (default: that of the fixture, or the checkout's)",
+        help="folder of the tables of released keys, such as deop_state_dict.json (default: that of the fixture, or the "
+        "checkout's)",
     )
 
 
@@ -32,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     failed, limit = [], limits()
     for path in args.fixtures:
         print(f"== {path}")
-        tables = args.key_tables or (path.parent if any(path.parent.glob("official_state_dict_*.json")) else KEY_TABLES)
+        tables = args.key_tables or (path.parent if any(path.parent.glob(TABLES)) else KEY_TABLES)
         for name, value in measures_of(read_fixture(path), tables):
             verdict = "" if name not in limit else "ok" if passes(name, value) else f"FAILED (limit {limit[name]:g})"
             print(f"{name:<28} {value:12.4e}  {verdict}".rstrip())

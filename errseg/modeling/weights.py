@@ -53,9 +53,10 @@ class WeightSources(dict):
             counts[part] = [total + parameter.numel(), trained + parameter.numel() * parameter.requires_grad]
         lines = [f"Weights of {type(model).__name__}:"]
         other = next(iter(self.values()), RANDOM)
+        width = max(18, *map(len, counts))
         for part, (total, trained) in counts.items():
             source = self.get(part, other if len(set(self.values())) == 1 else RANDOM)
-            lines.append(f"  {part:<18} {total / 1e6:8.2f} M, {trained / 1e6:8.2f} M trained  {source}")
+            lines.append(f"  {part:<{width}} {total / 1e6:8.2f} M, {trained / 1e6:8.2f} M trained  {source}")
         return "\n".join(lines)
 
 

@@ -3,6 +3,9 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
+
+from errseg import parity
 
 FIXTURES = Path(__file__).parents[1] / "data/parity"
 
@@ -21,3 +24,15 @@ def test_what_is_no_fixture_is_status_2(tmp_path, command):
     (tmp_path / "a.npz").write_bytes(b"<html>")
     status, _, err = command("parity", tmp_path / "a.npz")
     assert status == 2 and err.startswith("errseg parity: ") and "a.npz" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("table", ["deop_state_dict.json", "official_state_dict_base.json"])
+def test_tables_beside_the_fixture_come_first(table, tmp_path, command, monkeypatch):
+    used = []
+    monkeypatch.setattr(parity, "measures_of", lambda fixture, tables: used.append(tables) or [("loss_diff", 0.0)])
+    for folder in (tmp_path / "alone", tmp_path / "with table"):
+        folder.mkdir()
+        np.savez(folder / "a.npz", x=np.zeros(1))
+    (tmp_path / "with table" / table).write_text("{}")
+    status, out, _ = command("parity", *tmp_path.glob("*/a.npz"))
+    assert status == 0 and "all within limits" in out and set(used) == {tmp_path / "with table", FIXTURES}

@@ -4,8 +4,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from errseg.config import config_path, load_config
 from errseg.errors import UsageError
+from errseg.modeling import build_on_meta
 from errseg.modeling.deop.regions import MULTIPLE
+from errseg.modeling.weights import WeightSources
 from tests.conftest import NAMES
 
 
@@ -140,3 +143,35 @@ def test_every_key_builds_runs_a_step_and_a_prediction(deop, make_batch, changes
         assert model(make_batch(1))[0]["sem_seg"].shape == (len(NAMES), 64, 64)
     sum(model.train()(make_batch(2)).values()).backward()
     assert [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
+
+
+# Millions of parameters by the beginning of their names (contract, first table)
+MILLIONS = {
+    "proposals.backbone.": 42.5,
+    "proposals.pixel_decoder.": 7.5,
+    "proposals.predictor.": 11.0,
+    "backbone.clip.visual.": 86.2,
+    "backbone.clip.": 149.6,
+    "backbone.learned.": 2.66,
+    "anchors.anchors.": 0.05,
+    "anchors.": 5.05,
+    "prompt.": 0.008192,
+    "classifier.": 0.000512,
+    "": 218.4,
+}
+
+
+def test_the_parameters_of_the_released_size():
+    model = build_on_meta(load_config(config_path("deop_vit_b16")))
+    sizes = {name: p.numel() for name, p in model.named_parameters()}
+    for start, millions in MILLIONS.items():
+        count = sum(size for name, size in sizes.items() if name.startswith(start)) / 1e6
+        assert round(count, len(str(millions).split(".")[1])) == millions, start
+    constants = {name: value.numel() for name, value in model.state_dict().items() if name not in sizes}
+    assert all(name.startswith("proposals.backbone.") for name in constants)
+    assert sum(constants.values()) / 1e6 == pytest.approx(0.2, abs=0.05)
+    trained = [name for name, p in model.named_parameters() if p.requires_grad]
+    assert len(trained) == 37 and sum(sizes[name] for name in trained) / 1e6 == pytest.approx(7.71, abs=0.005)
+    lines = WeightSources.of(model).describe(model).splitlines()[1:]
+    assert [float(line.split(" M,")[0].split()[-1]) for line in lines] == [63.43, 86.19, 2.66, 61.07, 5.05, 0.01, 0.00]
+    assert len({line.index(" M,") for line in lines}) == 1  # in columns
