@@ -22,8 +22,8 @@ def add_arguments(parser: Parser) -> None:
         "--key-tables",
         type=Path,
         metavar="DIR",
-        help="folder of the tables of released keys, such as deop_state_dict.json (default: that of the fixture, or the "
-        "checkout's)",
+        help="folder of the tables of released keys, such as deop_state_dict.json "
+        "(default: that of the fixture, or the checkout's)",
     )
 
 
