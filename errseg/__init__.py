@@ -1,4 +1,4 @@
-"""errseg: ERR-Seg, an efficient open-vocabulary semantic segmenter.
+"""errseg: open-vocabulary semantic segmentation by published systems, ERR-Seg and DeOP.
 
 Importing errseg makes ``detectron2`` importable: the installed one, or else the small one in ``errseg/compat``. It also
 registers the models and the data sets. The command ``errseg`` registers them only when it needs them, so that its help
