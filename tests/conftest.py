@@ -47,7 +47,7 @@ TINY_SYSTEMS = {
         *("MODEL.PROPOSALS.NUM_LAYERS", 2, "MODEL.PROPOSALS.FFN_DIM", 32),
     ],
 }
-TINY_SYSTEMS["DeOPProposals"] = TINY_SYSTEMS["DeOP"]
+TINY_SYSTEMS["DeOPPrompt"] = TINY_SYSTEMS["DeOPProposals"] = TINY_SYSTEMS["DeOP"]
 TINY_RUN = """\
 _BASE_: {base}
 MODEL:
@@ -132,7 +132,9 @@ def make_batch():
             labels = torch.randint(0, 3, (size, size), generator=generator)
             labels[:4] = 255
             image = torch.randint(0, 256, (3, size, size), generator=generator, dtype=torch.uint8)
-            batch.append({"image": image, "sem_seg": labels, "height": size, "width": size, "file_name": "made up"})
+            region = {"class_id": 1, "mask": labels == 1}  # for systems that classify regions
+            size_of = {"height": size, "width": size}
+            batch.append({"image": image, "sem_seg": labels, **region, **size_of, "file_name": "made up"})
         return batch
 
     return make

@@ -12,7 +12,7 @@ from detectron2.config import CfgNode
 from errseg.checkpoint import last_checkpoint, load_state_dict_file, released_config
 from errseg.config import apply_overrides, load_config
 from errseg.errors import UsageError
-from errseg.modeling import OpenVocabularySegmenter, build, system_of_model
+from errseg.modeling import OpenVocabularySegmenter, build, system_of, system_of_model
 from errseg.modeling.clip.build import RANDOM
 
 from .segmenter import Segmenter
@@ -45,9 +45,10 @@ def load(
         verbose: print the source of the weights, and the modules with random weights, to standard error.
 
     Raises:
-        UsageError: a file is missing or damaged, or does not fit the other files.
+        UsageError: a file is missing or damaged, or does not fit the other files; or the model does not segment.
     """
     cfg, weights = _resolve(config, weights, overrides)
+    system_of(cfg).require("segment")
     cfg.MODEL.DEVICE = _device(device)
     if precision is not None:
         cfg.MODEL.PRECISION = precision

@@ -1,6 +1,6 @@
 """The configuration: its keys, and its files, which are read as plain data with every version of Detectron2."""
 
-from .keys import MAX_PIXELS, add_errseg_config, register_keys
+from .keys import MAX_PIXELS, add_errseg_config, register_keys, samples_of
 from .loading import apply_overrides, get_cfg, load_config
 from .node import Config, as_data, read_tree
 from .packaged import config_names, config_path
@@ -19,4 +19,5 @@ __all__ = [
     "load_config",
     "read_tree",
     "register_keys",
+    "samples_of",
 ]

@@ -7,19 +7,35 @@ is an error that names it (Detectron2's ``merge_from_file`` and ``merge_from_lis
 """
 
 from collections.abc import Callable, Collection, Mapping
+from typing import NamedTuple
 
 import torch
 from detectron2.config import CfgNode
 
-__all__ = ["MAX_PIXELS", "add_errseg_config", "key_ranges", "register_keys", "training_keys"]
+__all__ = ["MAX_PIXELS", "add_errseg_config", "key_ranges", "register_keys", "samples_of", "training_keys"]
 
 MAX_PIXELS = 64_000_000  # 8,000 × 8,000
 Range = tuple[float, float]
-_SYSTEMS: dict[str, tuple[Callable[[CfgNode], None], Mapping[str, Range], Collection[str]]] = {}
+
+
+class SystemKeys(NamedTuple):
+    """What the packages below the models know of a system; see ``modeling/system.py``."""
+
+    add_config: Callable[[CfgNode], None]
+    ranges: Mapping[str, Range]
+    training: Collection[str]
+    samples: str
+
+
+_SYSTEMS: dict[str, SystemKeys] = {}
 
 
 def register_keys(
-    system: str, add_config: Callable[[CfgNode], None], ranges: Mapping[str, Range], training: Collection[str] = ()
+    system: str,
+    add_config: Callable[[CfgNode], None],
+    ranges: Mapping[str, Range],
+    training: Collection[str] = (),
+    samples: str = "images",
 ) -> None:
     """Add the keys of a system to every configuration.
 
@@ -28,18 +44,25 @@ def register_keys(
         add_config: declares its keys, in place.
         ranges: the least and the largest value of its numeric keys.
         training: those of its keys that training alone reads.
+        samples: what its data loaders serve, "images" or "regions".
     """
-    _SYSTEMS[system] = (add_config, ranges, training)
+    _SYSTEMS[system] = SystemKeys(add_config, ranges, training, samples)
 
 
 def key_ranges() -> dict[str, Range]:
     """The least and the largest value of the systems' numeric keys."""
-    return {key: limits for _, ranges, _ in _SYSTEMS.values() for key, limits in ranges.items()}
+    return {key: limits for system in _SYSTEMS.values() for key, limits in system.ranges.items()}
 
 
 def training_keys() -> frozenset[str]:
     """The systems' keys that training alone reads."""
-    return frozenset(key for _, _, training in _SYSTEMS.values() for key in training)
+    return frozenset(key for system in _SYSTEMS.values() for key in system.training)
+
+
+def samples_of(cfg: CfgNode) -> str:
+    """What the data loaders of a configuration serve: "images" with label maps, or "regions"."""
+    system = _SYSTEMS.get(cfg.MODEL.META_ARCHITECTURE)
+    return "images" if system is None else system.samples
 
 
 def add_errseg_config(cfg: CfgNode) -> None:
@@ -75,6 +98,10 @@ def add_errseg_config(cfg: CfgNode) -> None:
     inputs.SIZE_DIVISIBILITY = 640  # training crops are padded to a multiple of it (image 128, label ignored)
     inputs.CROP.SINGLE_CATEGORY_MAX_AREA = 1.0  # a crop in which one class covers more than this share is drawn again
 
+    # Systems that classify regions, the pixels of one class in one image, draw those that they learn from once.
+    cfg.DATASETS.REGIONS_PER_CLASS = 32  # drawn with replacement; a class with fewer keeps its own. 0: all
+    cfg.DATASETS.REGIONS_SEED = 0  # of the draw
+
     # The papers of the field differ in these options at test; the defaults are those of ERR-Seg's paper.
     test.IMS_PER_BATCH = 1  # images that go through the model at once, in each process
     test.SCALES = (1.0,)  # average over views whose resolution is this many times INPUT.RESOLUTION_TEST
@@ -91,5 +118,5 @@ def add_errseg_config(cfg: CfgNode) -> None:
     solver.POLY_LR_CONSTANT_ENDING = 0.0  # the lowest learning rate of WarmupPolyLR, over the first
     solver.ACCUMULATION_STEPS = 1  # an iteration's images go through the model in this many batches
 
-    for add_config, _, _ in _SYSTEMS.values():
-        add_config(cfg)
+    for system in _SYSTEMS.values():
+        system.add_config(cfg)

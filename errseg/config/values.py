@@ -19,6 +19,8 @@ RANGES = {  # the least and the largest value, of a number or of each of several
     "MODEL.CLIP.DROP": SHARE,
     "MODEL.CLIP.DROP_PATH": SHARE,
     "MODEL.SEM_SEG_HEAD.IGNORE_VALUE": (0, 65535),
+    "DATASETS.REGIONS_PER_CLASS": (0, 1e9),
+    "DATASETS.REGIONS_SEED": (0, 2**63 - 1),
     "INPUT.RESOLUTION_TRAIN": (64, 8192),
     "INPUT.RESOLUTION_TEST": (-INFINITY, 8192),  # views.py checks the lower limit
     "INPUT.MIN_SIZE_TRAIN": (0, 100_000),

@@ -1,14 +1,24 @@
-"""The training augmentations of the recipe: resizing, category-aware crop, colour, flip, padding."""
+"""The training augmentations of the recipes: resizing, category-aware crop, colour, flip, padding; crops of regions."""
+
+import math
 
 import cv2
 import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import transforms as T
-from fvcore.transforms.transform import PadTransform
+from fvcore.transforms.transform import CropTransform, PadTransform
 
 from errseg.errors import UsageError
 
-__all__ = ["ColorJitterSSD", "PadToMultiple", "build_augmentations"]
+__all__ = [
+    "ColorJitterSSD",
+    "CropToMask",
+    "PadToMultiple",
+    "RandomResizedCrop",
+    "ResizeToSquare",
+    "build_augmentations",
+    "build_flips",
+]
 
 IMAGE_PADDING = 128
 
@@ -95,6 +105,67 @@ class PadToMultiple(T.Augmentation):
         return PadTransform(0, 0, right, bottom, width, height, self.image_value, self.label_value)
 
 
+class CropToMask(T.Augmentation):
+    """Cut an image and a mask to the mask's bounding box."""
+
+    def get_transform(self, image: np.ndarray, sem_seg: np.ndarray) -> T.Transform:
+        """``sem_seg`` (H, W) is the mask; it has a pixel that is not 0."""
+        rows, cols = np.flatnonzero(sem_seg.any(axis=1)), np.flatnonzero(sem_seg.any(axis=0))
+        height, width = image.shape[:2]
+        return CropTransform(cols[0], rows[0], cols[-1] + 1 - cols[0], rows[-1] + 1 - rows[0], width, height)
+
+
+class RandomResizedCrop(T.Augmentation):
+    """Cut a random rectangle, and resize it to a square, as GoogLeNet's training does.
+
+    The share of the area and the logarithm of the aspect ratio (width over height) are drawn uniformly. After ten
+    rectangles that do not fit, the middle of the image is taken, as large as the ratio allows.
+    """
+
+    def __init__(
+        self, size: int, scale: tuple[float, float] = (0.08, 1.0), ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    ):
+        """
+        Args:
+            size: side of the square in pixels.
+            scale: least and largest share of the area.
+            ratio: least and largest aspect ratio.
+        """
+        super().__init__()
+        self.size = size
+        self.scale = scale
+        self.ratio = ratio
+
+    def get_transform(self, image: np.ndarray) -> T.Transform:
+        x, y, width, height = self.rectangle(*image.shape[:2])
+        crop = CropTransform(x, y, width, height, image.shape[1], image.shape[0])
+        return T.TransformList([crop, T.ResizeTransform(height, width, self.size, self.size)])
+
+    def rectangle(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """The left, top, width and height of a random rectangle in an image of ``height`` x ``width`` pixels."""
+        least, most = self.ratio
+        for _ in range(10):
+            area = height * width * np.random.uniform(*self.scale)
+            ratio = math.exp(np.random.uniform(math.log(least), math.log(most)))
+            w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+            if 0 < w <= width and 0 < h <= height:
+                return np.random.randint(width - w + 1), np.random.randint(height - h + 1), w, h
+        w = min(width, max(round(height * most), 1))
+        h = min(height, max(round(width / least), 1))
+        return (width - w) // 2, (height - h) // 2, w, h
+
+
+class ResizeToSquare(T.Augmentation):
+    """Resize to a square, without keeping the aspect ratio."""
+
+    def __init__(self, size: int):
+        super().__init__()
+        self.size = size
+
+    def get_transform(self, image: np.ndarray) -> T.Transform:
+        return T.ResizeTransform(*image.shape[:2], self.size, self.size)
+
+
 def build_augmentations(cfg: CfgNode, is_train: bool) -> list[T.Augmentation]:
     """The augmentations of training (shortest side, crop, colour, flip, padding), or the resizing at test."""
     inputs, ignore_label = cfg.INPUT, cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
@@ -109,14 +180,22 @@ def build_augmentations(cfg: CfgNode, is_train: bool) -> list[T.Augmentation]:
         )
     if inputs.COLOR_AUG_SSD:
         augmentations.append(ColorJitterSSD())
-    if inputs.RANDOM_FLIP not in ("horizontal", "vertical", "none"):
-        raise UsageError(f"INPUT.RANDOM_FLIP is {inputs.RANDOM_FLIP!r}; choose horizontal, vertical or none.")
-    if inputs.RANDOM_FLIP != "none":
-        horizontal = inputs.RANDOM_FLIP == "horizontal"
-        augmentations.append(T.RandomFlip(horizontal=horizontal, vertical=not horizontal))
+    augmentations += build_flips(cfg)
     if inputs.SIZE_DIVISIBILITY > 0:
         augmentations.append(PadToMultiple(inputs.SIZE_DIVISIBILITY, IMAGE_PADDING, ignore_label))
     return augmentations
+
+
+def build_flips(cfg: CfgNode) -> list[T.Augmentation]:
+    """The random mirroring that INPUT.RANDOM_FLIP asks for.
+
+    Raises:
+        UsageError: the key has another value.
+    """
+    flip = cfg.INPUT.RANDOM_FLIP
+    if flip not in ("horizontal", "vertical", "none"):
+        raise UsageError(f"INPUT.RANDOM_FLIP is {flip!r}; choose horizontal, vertical or none.")
+    return [] if flip == "none" else [T.RandomFlip(horizontal=flip == "horizontal", vertical=flip == "vertical")]
 
 
 def _scale_and_shift(img: np.ndarray, scale: float, shift: float) -> np.ndarray:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from detectron2.config import CfgNode
@@ -25,9 +25,12 @@ from detectron2.data import (
 from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from errseg.config import samples_of
 from errseg.errors import UsageError
 
 from .mapper import SemSegMapper
+from .region_mapper import RegionMapper
+from .regions import region_records
 
 __all__ = [
     "PositionSampler",
@@ -39,6 +42,23 @@ __all__ = [
 ]
 
 Record = dict[str, Any]
+Mapper = Callable[[Record], Record | None]
+
+
+class Samples(NamedTuple):
+    """What a loader serves."""
+
+    records: Callable[[CfgNode, Sequence[str], bool], list[Record]]  # from names of data sets, and whether to train
+    mapper: Callable[[CfgNode, str, bool], Mapper]  # from the name of a data set, and whether to train
+
+
+SAMPLES = {  # by ``System.samples``
+    "images": Samples(
+        lambda cfg, names, is_train: get_detection_dataset_dicts(names, filter_empty=False),
+        lambda cfg, name, is_train: SemSegMapper(cfg, is_train=is_train),
+    ),
+    "regions": Samples(region_records, lambda cfg, name, is_train: RegionMapper(cfg, name, is_train=is_train)),
+}
 
 
 @dataclass
@@ -140,7 +160,8 @@ def build_train_loader(
         start_iteration: the first iteration that it serves; None: that of :func:`starting_at`, or 0.
         seed: of the order and the augmentations, the same in every process; None: that of :func:`starting_at`, or
             ``cfg.SEED``.
-        mapper: maps a record; None: :class:`SemSegMapper`. Where it returns None for an image, another image is taken.
+        mapper: maps a record; None: that of the samples of the system, :class:`SemSegMapper` for images. Where it
+            returns None for a record, another one is taken.
         start_image: the first position of the stream that it serves; None: that of ``start_iteration``.
 
     Returns:
@@ -156,8 +177,9 @@ def build_train_loader(
     world_size = comm.get_world_size()
     images_per_step(cfg, world_size)
     _check_same_vocabulary(cfg.DATASETS.TRAIN)
-    records = get_detection_dataset_dicts(cfg.DATASETS.TRAIN, filter_empty=False)
-    mapper = mapper or SemSegMapper(cfg, is_train=True)
+    samples = SAMPLES[samples_of(cfg)]
+    records = samples.records(cfg, cfg.DATASETS.TRAIN, True)
+    mapper = mapper or samples.mapper(cfg, cfg.DATASETS.TRAIN[0], True)  # the other sets have the same labels
     stream = TrainingStream(records, mapper, max(cfg.SEED, 0) if seed is None else seed)
     start = (start_iteration or 0) * cfg.SOLVER.IMS_PER_BATCH if start_image is None else start_image
     return build_detection_train_loader(
@@ -176,14 +198,16 @@ def build_test_loader(cfg: CfgNode, name: str, mapper: Callable[[Record], Record
     Args:
         cfg: the configuration.
         name: registered name.
-        mapper: maps a record; None: :class:`SemSegMapper`. An image for which it returns None is left out of its batch.
+        mapper: maps a record; None: that of the samples of the system, :class:`SemSegMapper` for images. A record for
+            which it returns None is left out of its batch.
 
     Raises:
         UsageError: the data set is missing.
     """
+    samples = SAMPLES[samples_of(cfg)]
     return build_detection_test_loader(
-        get_detection_dataset_dicts([name], filter_empty=False),
-        mapper=_Listed(mapper or SemSegMapper(cfg, is_train=False)),
+        samples.records(cfg, [name], False),
+        mapper=_Listed(mapper or samples.mapper(cfg, name, False)),
         num_workers=cfg.DATALOADER.NUM_WORKERS,
         batch_size=cfg.TEST.IMS_PER_BATCH,
         collate_fn=_joined,

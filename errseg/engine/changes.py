@@ -27,6 +27,7 @@ EFFECTS = {
     "MODEL.": "takes effect on the weights as they are, which were trained with the other value",
     "SEED": ANOTHER_ORDER,
     "DATASETS.TRAIN": ANOTHER_ORDER,
+    "DATASETS.REGIONS_": ANOTHER_ORDER,
     "SOLVER.IMS_PER_BATCH": "takes effect: the images go on where the run was, by the number of images seen",
     "SOLVER.MAX_ITER": "takes effect: the run ends there, and the learning rate follows the schedule of that length",
     "SOLVER.ACCUMULATION_STEPS": "takes effect: an iteration has the same images, divided into other batches",

@@ -82,7 +82,10 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     decays = (solver.WEIGHT_DECAY, solver.WEIGHT_DECAY_NORM, solver.WEIGHT_DECAY_EMBED)
     groups = parameter_groups(model, solver.BASE_LR, factors, *decays)
     if not groups:
-        raise UsageError("The model has no trainable parameter; enable one of its modules or MODEL.CLIP.FINETUNE_*.")
+        raise UsageError(
+            "The model has no trainable parameter; enable one of its modules, MODEL.CLIP.FINETUNE_*, or, to train the "
+            "prompt, MODEL.PROMPT.LEARNED."
+        )
     logger = logging.getLogger(__name__)
     for group in groups:
         logger.info(

@@ -14,9 +14,11 @@ from torch import nn
 from errseg.data import starting_at
 from errseg.errors import UsageError
 from errseg.evaluation import evaluate, evaluate_with, shown_scores
+from errseg.modeling import system_of
 
 __all__ = ["results_of", "train_loader"]
 
+TASKS = ("sem_seg", "classification")
 logger = logging.getLogger(__name__)
 
 
@@ -66,9 +68,8 @@ def results_of(
     names = cfg.DATASETS.TEST
     if evaluators is None and is_default:
         scored = evaluate(cfg, model, names, build_loader=trainer.build_test_loader)
-        results = {
-            name: {"sem_seg": {key: _number(of[key]) for key in shown_scores([of])}} for name, of in scored.items()
-        }
+        task = "classification" if system_of(cfg).samples == "regions" else "sem_seg"
+        results = {name: {task: {key: _number(of[key]) for key in shown_scores([of])}} for name, of in scored.items()}
     else:
         if isinstance(evaluators, DatasetEvaluator):
             evaluators = [evaluators]
@@ -92,8 +93,9 @@ def _evaluator(trainer: type[DefaultTrainer], cfg: CfgNode, name: str) -> Datase
 
 
 def _by_score(results: Mapping[str, Any]) -> dict[str, Any]:
-    """{task: {score: value}} without the task "sem_seg"."""
-    return {**results.get("sem_seg", {}), **{task: of for task, of in results.items() if task != "sem_seg"}}
+    """{task: {score: value}} without errseg's own tasks."""
+    own = {score: value for task in TASKS for score, value in results.get(task, {}).items()}
+    return {**own, **{task: of for task, of in results.items() if task not in TASKS}}
 
 
 def _number(score: float | None) -> float:

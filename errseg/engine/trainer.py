@@ -22,7 +22,7 @@ from torch import nn
 from errseg.checkpoint import check_trainer
 from errseg.data import build_test_loader, build_train_loader
 from errseg.errors import UsageError
-from errseg.evaluation import VocabularyEvaluator, check_names, check_split
+from errseg.evaluation import build_evaluator, check_names, check_split
 from errseg.failures import explained
 from errseg.modeling import build_model
 from errseg.modeling.weights import require_weights
@@ -126,7 +126,7 @@ class Trainer(DefaultTrainer):
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator | list[DatasetEvaluator]:
         """An override's evaluators get the model's scores, ``{"sem_seg": (T, H, W)}``, and write their own files."""
-        return VocabularyEvaluator(dataset_name, comm.get_world_size() > 1, mean_over=cfg.TEST.MEAN_OVER)
+        return build_evaluator(cfg, dataset_name)
 
     @classmethod
     def test(

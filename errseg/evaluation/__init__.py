@@ -1,6 +1,6 @@
 """Evaluation on the data sets of DATASETS.TEST, with the scores of the field."""
 
-from .evaluate import check_names, evaluate, evaluate_with
+from .evaluate import build_evaluator, check_names, evaluate, evaluate_with
 from .evaluator import LabelMaps, VocabularyEvaluator
 from .metrics import SCORES, shown_scores
 from .report import results_table
@@ -10,6 +10,7 @@ __all__ = [
     "SCORES",
     "LabelMaps",
     "VocabularyEvaluator",
+    "build_evaluator",
     "check_names",
     "check_split",
     "evaluate",

@@ -12,7 +12,7 @@ from errseg.errors import UsageError, short
 from errseg.modeling import systems
 from errseg.safe_files import read_json
 
-from .metrics import SCORES, SPLIT_SCORES, shown_scores
+from .metrics import REGION_SCORES, SCORES, SPLIT_SCORES, shown_scores
 from .report import place_of
 
 __all__ = ["Run", "changed_keys", "class_table", "compare", "load_run", "score_table", "warnings_of"]
@@ -66,6 +66,8 @@ def _what_is_wrong(content: Any) -> str:
     if not isinstance(content, dict) or not _is_mapping_of(content.get("results"), dict):
         return "it has no results by data set"
     for name, result in content["results"].items():
+        if REGION_SCORES[0] in result:
+            return f"{short(name)} has the accuracy of regions, which is no score of label maps"
         scores, classes, iou = [result.get(key, ...) for key in SCORES], result.get("classes"), result.get("iou")
         if not isinstance(result.get("paper_name"), str) or not isinstance(result.get("checksum", ""), str):
             return f"the paper_name or the checksum of {short(name)} is no text"

@@ -24,19 +24,21 @@ from errseg.modeling import system_of
 
 from .evaluator import LabelMaps, VocabularyEvaluator
 from .ledger import JOB, claim
-from .metrics import scores_of, worst_confusions
+from .metrics import worst_confusions
 from .paper import paper_row
 from .picture import draw_confusions
 from .predictions import PredictionStore, ReusingMapper
 from .provenance import provenance, state_digest
+from .regions import RegionEvaluator
 from .report import file_stems, results_table, scores_line, write_classes, write_json
 from .split import check_split, unseen_classes
 
-__all__ = ["evaluate", "evaluate_with"]
+__all__ = ["build_evaluator", "check_names", "evaluate", "evaluate_with"]
 
 CONFUSIONS = 50  # pairs of classes in evaluation.json
 
 Result = dict[str, Any]
+Evaluator = VocabularyEvaluator | RegionEvaluator
 BuildLoader = Callable[[CfgNode, str], Iterable[list[dict[str, Any]]]]  # the loader of a registered data set
 logger = logging.getLogger(__name__)
 
@@ -66,12 +68,16 @@ def evaluate(
     Returns:
         For each data set, by its registered name: its name in the paper, K, the scores in percent, and the other
         entries of ``evaluation.json``. A test set of a zero-shot split also has ``mIoU_seen``, ``mIoU_unseen``, their
-        harmonic mean ``hIoU``, and ``unseen``, the ids of its unseen classes. Empty in all processes but the main one.
+        harmonic mean ``hIoU``, and ``unseen``, the ids of its unseen classes. A system that classifies regions has
+        REGION_SCORES in their place. Empty in all processes but the main one.
 
     Raises:
         UsageError: a data set is missing, a file of it is invalid, DATASETS.TRAIN has classes that a data set counts
-            as unseen, or ``save_predictions`` holds the predictions of another model.
+            as unseen, or ``save_predictions`` holds the predictions of another model or is given for one that does not
+            segment.
     """
+    if save_predictions:
+        system_of(cfg).require("segment")
     if isinstance(model, DistributedDataParallel):
         model = model.module
     for name in names:
@@ -203,18 +209,33 @@ def _set_vocabulary(cfg: CfgNode, model: nn.Module, name: str) -> int:
 
 def _run(
     cfg: CfgNode, model: nn.Module, name: str, save_predictions: str | Path | None, build_loader: BuildLoader
-) -> tuple[VocabularyEvaluator, int]:
+) -> tuple[Evaluator, int]:
     """Predict a data set; returns the evaluator and K. In the main process, it has the counts of all images."""
     metadata = MetadataCatalog.get(name)
     num_classes = _set_vocabulary(cfg, model, name)
     store = PredictionStore(save_predictions, name) if save_predictions else None
-    evaluator = VocabularyEvaluator(name, comm.get_world_size() > 1, store, cfg.TEST.MEAN_OVER)
+    evaluator = build_evaluator(cfg, name, store)
+    predictor = LabelMaps(model) if isinstance(evaluator, VocabularyEvaluator) else model
     loader = _loader(cfg, name, store) if store else build_loader(cfg, name)
-    inference_on_dataset(LabelMaps(model), loader, evaluator)
-    images, whole, title = evaluator.checksum.num_images, metadata.get("num_images"), metadata.get("paper_name", name)
+    inference_on_dataset(predictor, loader, evaluator)
+    images, whole, title = _images(name, evaluator), metadata.get("num_images"), metadata.get("paper_name", name)
     if comm.is_main_process() and whole and images != whole:
         logger.warning("%s has %d images, but %d are published: its scores are not comparable.", title, images, whole)
     return evaluator, num_classes
+
+
+def build_evaluator(cfg: CfgNode, name: str, store: PredictionStore | None = None) -> Evaluator:
+    """The evaluator of a registered data set, for what the system of a configuration predicts.
+
+    Args:
+        cfg: the configuration.
+        name: of the data set.
+        store: where label maps are saved; None: they are not saved.
+    """
+    distributed = comm.get_world_size() > 1
+    if system_of(cfg).samples == "regions":
+        return RegionEvaluator(name, distributed)
+    return VocabularyEvaluator(name, distributed, store, cfg.TEST.MEAN_OVER)
 
 
 def _loader(cfg: CfgNode, name: str, store: PredictionStore) -> DataLoader:
@@ -223,28 +244,30 @@ def _loader(cfg: CfgNode, name: str, store: PredictionStore) -> DataLoader:
     return build_test_loader(cfg, name, ReusingMapper(SemSegMapper(cfg, is_train=False), store))
 
 
-def _result_of(cfg: CfgNode, name: str, evaluator: VocabularyEvaluator, num_classes: int) -> Result:
+def _images(name: str, evaluator: Evaluator) -> int:
+    """The number of images that were evaluated. Regions are counted one by one, and are those of all images."""
+    return len(DatasetCatalog.get(name)) if evaluator.unit == "regions" else evaluator.checksum.num_images
+
+
+def _result_of(cfg: CfgNode, name: str, evaluator: Evaluator, num_classes: int) -> Result:
     metadata = MetadataCatalog.get(name)
     classes, unseen = list(metadata.stuff_classes), unseen_classes(name)
-    scores = scores_of(evaluator.matrix)
     pairs = worst_confusions(evaluator.matrix, CONFUSIONS)
     return {
         "paper_name": metadata.get("paper_name", name),
         "domain": metadata.get("domain", ""),
-        "images": evaluator.checksum.num_images,
+        "images": _images(name, evaluator),
         "checksum": evaluator.checksum.hexdigest(),
         "num_classes_test": num_classes,
-        "mean_over": evaluator.mean_over,
+        **evaluator.options,
         **{score: _or_none(value) for score, value in evaluator.scores().items()},
         **({"unseen": unseen} if unseen else {}),
         "classes": classes,
-        "iou": [_or_none(x) for x in scores.iou],
-        "acc": [_or_none(x) for x in scores.acc],
-        "pixels": scores.pixels.tolist(),
+        **{column: [_or_none(x) for x in values] for column, values in evaluator.by_class().items()},
         "equal_names": equal_names(metadata.get("prompts", classes), cfg.MODEL.PROMPT.SYNONYMS),
         "confusions": [
             {"true": classes[pair.true], "predicted": classes[pair.predicted], "ids": [pair.true, pair.predicted],
-             "pixels": pair.pixels, "share": pair.share} for pair in pairs
+             evaluator.unit: pair.pixels, "share": pair.share} for pair in pairs
         ],
     }  # fmt: skip
 
@@ -254,15 +277,16 @@ def _write(
     stem: str,
     results: dict[str, Result],
     name: str,
-    evaluator: VocabularyEvaluator,
+    evaluator: Evaluator,
     content: dict[str, Any],
 ) -> None:
     """Write ``evaluation.json`` with all ``results`` so far, and the details of the data set ``name``."""
     result, details = results[name], folder / "evaluation"
-    write_classes(details / f"{stem}.csv", result)
-    draw_confusions(details / f"{stem}_confusion.png", evaluator.matrix, result["classes"], result["paper_name"])
+    write_classes(details / f"{stem}.csv", result, list(evaluator.by_class()))
+    picture, title = details / f"{stem}_confusion.png", result["paper_name"]
+    draw_confusions(picture, evaluator.matrix, result["classes"], title, evaluator.unit)
     write_json(folder / "evaluation.json", {"results": results, **content})
 
 
 def _or_none(value: float) -> float | None:
-    return None if value != value else float(value)
+    return None if value != value else value

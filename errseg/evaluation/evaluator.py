@@ -15,7 +15,7 @@ from torch import nn
 from errseg.data.checksum import DataChecksum
 from errseg.data.labels import LabelReader
 
-from .metrics import GROUND_TRUTH, scores_by_name
+from .metrics import GROUND_TRUTH, scores_by_name, scores_of
 from .predictions import PredictionStore
 from .split import unseen_classes
 
@@ -59,7 +59,14 @@ class VocabularyEvaluator(DatasetEvaluator):
     The scores are those of Detectron2's ``SemSegEvaluator``. A test set of a zero-shot split also has seen, unseen and
     harmonic mIoU. A class may have several prompts (the background of VOC):
     a pixel of any of them counts as that class.
+
+    Attributes:
+        task: Detectron2's name of the task.
+        unit: what is counted.
+        options: those of the scores, for the record.
     """
+
+    task, unit = "sem_seg", "pixels"
 
     def __init__(
         self,
@@ -83,6 +90,7 @@ class VocabularyEvaluator(DatasetEvaluator):
         self.distributed = distributed
         self.store = store
         self.mean_over = mean_over
+        self.options = {"mean_over": mean_over}
         self.unseen = unseen_classes(dataset_name)
         self._label_of: dict[str, str] = {}  # label file by image file, for records without ``sem_seg_file_name``
         self.reset()
@@ -125,11 +133,16 @@ class VocabularyEvaluator(DatasetEvaluator):
             for matrix, state in shares:
                 self.matrix += matrix
                 self.checksum.merge(DataChecksum(state))
-        return {"sem_seg": self.scores()}
+        return {self.task: self.scores()}
 
     def scores(self) -> dict[str, float]:
         """The scores of what has been counted, by their names, in percent."""
         return scores_by_name(self.matrix, self.unseen, self.mean_over)
+
+    def by_class(self) -> dict[str, list[Any]]:
+        """For each class IoU and accuracy in percent, nan where no label map has the class, and true pixels."""
+        scores = scores_of(self.matrix)
+        return {"iou": scores.iou.tolist(), "acc": scores.acc.tolist(), "pixels": scores.pixels.tolist()}
 
     def _label_path(self, record: dict[str, Any]) -> str:
         if "sem_seg_file_name" in record:

@@ -12,11 +12,14 @@ import numpy as np
 __all__ = [
     "GROUND_TRUTH",
     "GROUND_TRUTH_OR_PREDICTION",
+    "REGION_SCORES",
+    "REGION_SPLIT_SCORES",
     "SCORES",
     "SPLIT_SCORES",
     "Confusion",
     "Scores",
     "SplitScores",
+    "region_scores",
     "scores_by_name",
     "scores_of",
     "shown_scores",
@@ -26,6 +29,8 @@ __all__ = [
 
 SCORES = ("mIoU", "fwIoU", "mACC", "pACC")  # percent
 SPLIT_SCORES = ("mIoU_seen", "mIoU_unseen", "hIoU")  # percent, of a test set of a zero-shot split
+REGION_SCORES = ("top1", "top5", "mean_top1", "mean_top5")  # percent: of all regions, and the mean of the classes
+REGION_SPLIT_SCORES = ("mean_top1_seen", "mean_top1_unseen")  # percent, of a test set of a zero-shot split
 GROUND_TRUTH, GROUND_TRUTH_OR_PREDICTION = "ground_truth", "ground_truth_or_prediction"  # TEST.MEAN_OVER
 
 
@@ -108,8 +113,36 @@ def scores_by_name(matrix: np.ndarray, unseen: Sequence[int], mean_over: str) ->
     return named | split_scores(matrix, unseen, mean_over)._asdict() if unseen else named
 
 
+def region_scores(top1: np.ndarray, top5: np.ndarray, regions: np.ndarray, unseen: Sequence[int]) -> dict[str, float]:
+    """REGION_SCORES, and REGION_SPLIT_SCORES if there are ``unseen`` classes, in percent; nan for a mean of nothing.
+
+    Args:
+        top1: (N,) regions of each class whose class is the best name.
+        top5: (N,) regions of each class whose class is among the five best names.
+        regions: (N,) all regions of each class. A class without regions does not count in a mean of classes.
+        unseen: ids of the classes that training did not use.
+    """
+    is_unseen, present = np.zeros(len(regions), bool), regions > 0
+    is_unseen[list(unseen)] = True
+    with np.errstate(invalid="ignore"):  # 0 / 0, of a class without regions
+        best, among_best = 100 * top1 / regions, 100 * top5 / regions
+        scores = (
+            float(100 * top1.sum() / regions.sum()),
+            float(100 * top5.sum() / regions.sum()),
+            _mean(best[present]),
+            _mean(among_best[present]),
+        )
+    named = dict(zip(REGION_SCORES, scores, strict=True))
+    split = (_mean(best[present & ~is_unseen]), _mean(best[present & is_unseen]))
+    return named | dict(zip(REGION_SPLIT_SCORES, split, strict=True)) if len(unseen) else named
+
+
 def shown_scores(results: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     """The names of the scores that tables show: those of the split follow mIoU where any result has them."""
+    results = list(results)
+    if any(REGION_SCORES[0] in result for result in results):
+        has_split = any(score in result for result in results for score in REGION_SPLIT_SCORES)
+        return REGION_SCORES + (REGION_SPLIT_SCORES if has_split else ())
     has_split = any(score in result for result in results for score in SPLIT_SCORES)
     return (SCORES[0], *(SPLIT_SCORES if has_split else ()), *SCORES[1:])
 
@@ -123,6 +156,10 @@ def _averaged(counted: np.ndarray, mean_over: str) -> np.ndarray:
 def _mean_iou(iou: np.ndarray, averaged: np.ndarray) -> float:
     """The mean of ``iou`` (N,) over classes ``averaged`` (N,) bool, nan counting as 0; nan where there is no class."""
     return float(np.nansum(iou[averaged]) / averaged.sum()) if averaged.any() else np.nan
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else np.nan
 
 
 def worst_confusions(matrix: np.ndarray, top: int, by_share: bool = False) -> list[Confusion]:

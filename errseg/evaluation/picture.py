@@ -18,7 +18,7 @@ PAIRS = 20  # pairs of classes in each half of the picture
 NAME_LENGTH = 24
 
 
-def draw_confusions(path: Path, matrix: np.ndarray, classes: Sequence[str], title: str) -> None:
+def draw_confusions(path: Path, matrix: np.ndarray, classes: Sequence[str], title: str, unit: str = "pixels") -> None:
     """Draw the worst confusions of a data set.
 
     The left half has those with the most pixels. The right half has those with the largest share of the true class,
@@ -29,6 +29,7 @@ def draw_confusions(path: Path, matrix: np.ndarray, classes: Sequence[str], titl
         matrix: (N + 1, N + 1) confusion matrix, see ``metrics.py``.
         classes: N names.
         title: the title of the picture.
+        unit: what the matrix counts.
     """
     by_pixels = worst_confusions(matrix, PAIRS)
     by_share = worst_confusions(matrix, PAIRS, by_share=True)
@@ -40,14 +41,14 @@ def draw_confusions(path: Path, matrix: np.ndarray, classes: Sequence[str], titl
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     wrong = 100 * (counted.sum() - counted.trace()) / total
-    figure.suptitle(f"{title}: {wrong:.1f} % of the pixels are given to a wrong class", fontsize=13)
+    figure.suptitle(f"{title}: {wrong:.1f} % of the {unit} are given to a wrong class", fontsize=13)
     widths = [100 * pair.pixels / total for pair in by_pixels]
     notes = [f"{pair.share:.0f} % of the class" for pair in by_pixels]
     _bars(left, by_pixels, labels, widths, notes, "tab:blue")
-    left.set(title="true → predicted, by pixels", xlabel="% of all pixels")
-    notes = [f"{100 * pair.pixels / total:.2g} % of all pixels" for pair in by_share]
+    left.set(title=f"true → predicted, by {unit}", xlabel=f"% of all {unit}")
+    notes = [f"{100 * pair.pixels / total:.2g} % of all {unit}" for pair in by_share]
     _bars(right, by_share, labels, [pair.share for pair in by_share], notes, "tab:orange")
-    right.set(title="true → predicted, by share of the true class", xlabel="% of the true class's pixels")
+    right.set(title="true → predicted, by share of the true class", xlabel=f"% of the true class's {unit}")
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110, format="png")
 
@@ -76,4 +77,4 @@ def _bars(
         axes.text(width + 0.01 * longest, place, note, va="center", fontsize=8, color="0.35")
     axes.spines[["top", "right"]].set_visible(False)
     if not pairs:
-        axes.text(0.5, 0.5, "no pixel is given to a wrong class", transform=axes.transAxes, ha="center")
+        axes.text(0.5, 0.5, "nothing is given to a wrong class", transform=axes.transAxes, ha="center")

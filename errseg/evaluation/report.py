@@ -66,14 +66,18 @@ def write_json(path: Path, content: Any) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def write_classes(path: Path, result: Result) -> None:
-    """Write a line for each class: id, name, IoU and accuracy in percent (empty: not in the labels), pixels."""
+def write_classes(path: Path, result: Result, columns: Sequence[str] = ("iou", "acc", "pixels")) -> None:
+    """Write a line for each class: id, name, and the entries ``columns`` of a result, empty where one is None.
+
+    They are, in percent, IoU and accuracy (None: the class is not in the labels), and pixels.
+    """
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["id", "name", "iou", "acc", "pixels"])
-        columns = zip(result["classes"], result["iou"], result["acc"], result["pixels"], strict=True)
-        for i, (name, iou, acc, pixels) in enumerate(columns):
-            writer.writerow([i, name, *("" if x is None else f"{x:.4f}" for x in (iou, acc)), pixels])
+        writer.writerow(["id", "name", *columns])
+        rows = zip(result["classes"], *(result[column] for column in columns), strict=True)
+        for i, (name, *values) in enumerate(rows):
+            cells = ["" if x is None else f"{x:.4f}" if isinstance(x, float) else x for x in values]
+            writer.writerow([i, name, *cells])
 
 
 def file_stems(paper_names: Mapping[str, str]) -> dict[str, str]:

@@ -51,6 +51,8 @@ class System:
         add_config: declares its keys in a configuration, in place.
         key_ranges: the smallest and the largest value of its numeric keys (``config/values.py``).
         training_keys: those of its configuration keys that only training reads; all others affect its predictions.
+        samples: what it learns from and is scored on: "images" with label maps, or "regions", crops of one class each,
+            which it classifies (``data/regions.py``).
         argument_keys: for messages, the configuration key of each constructor argument.
         num_kept: from a configuration, a number of names, and the K that their data set recommends (0 for all; None: no
             recommendation), the K at test. 0 for all; always 0 where a model of the configuration drops no names.
@@ -75,8 +77,8 @@ class System:
             names. The first match counts.
         exportable: from a model, and whether the number of names is unknown at tracing (an open vocabulary), the module
             to export, which has the same ``segment`` and ``normalize``; by default the model itself.
-        cannot: the abilities that it lacks ("export", "inspect", "benchmark", "plain", …), each with the reason as the
-            end of a sentence.
+        cannot: the abilities that it lacks ("segment", "export", "inspect", "benchmark", "plain", …), each with the
+            reason as the end of a sentence.
     """
 
     name: str
@@ -84,6 +86,7 @@ class System:
     add_config: Callable[[CfgNode], None] = lambda cfg: None
     key_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     training_keys: Collection[str] = ()
+    samples: str = "images"
     argument_keys: Mapping[str, str] = field(default_factory=dict)
     num_kept: Callable[[CfgNode, int, int | None], int] = keep_all
     num_kept_train: Callable[[CfgNode], int] = lambda cfg: 0
@@ -122,7 +125,8 @@ _SYSTEMS: dict[str, System] = {}
 def register(system: System) -> System:
     """Add a system; it replaces one with the same meta-architecture."""
     _SYSTEMS[system.meta_architecture] = system
-    register_keys(system.meta_architecture, system.add_config, system.key_ranges, system.training_keys)
+    keys = (system.add_config, system.key_ranges, system.training_keys, system.samples)
+    register_keys(system.meta_architecture, *keys)
     return system
 
 

@@ -1,11 +1,20 @@
-"""SSD's colour augmentation and the padding."""
+"""SSD's colour augmentation, the padding, and the crops of regions."""
 
 import numpy as np
 import pytest
+import torch
 from detectron2.data import transforms as T
+from torchvision.transforms import RandomResizedCrop as OfTorchvision
 
 from errseg.config import get_cfg
-from errseg.data.augmentation import ColorJitterSSD, ColorJitterTransform, PadToMultiple, build_augmentations
+from errseg.data.augmentation import (
+    ColorJitterSSD,
+    ColorJitterTransform,
+    PadToMultiple,
+    RandomResizedCrop,
+    ResizeToSquare,
+    build_augmentations,
+)
 from errseg.errors import UsageError
 
 IDENTITY = {"brightness": 0.0, "contrast": 1.0, "saturation": 1.0, "hue": 0, "contrast_first": True}
@@ -87,3 +96,38 @@ def test_an_unknown_flip_is_refused():
     cfg.INPUT.RANDOM_FLIP = "diagonal"
     with pytest.raises(UsageError, match="INPUT.RANDOM_FLIP is 'diagonal'"):
         build_augmentations(cfg, is_train=True)
+
+
+def rectangles(height, width, count):
+    np.random.seed(0)
+    return np.array([RandomResizedCrop(64).rectangle(height, width) for _ in range(count)])
+
+
+def test_random_rectangles_have_the_shares_and_the_ratios_asked_for():
+    height, width = 300, 400
+    x, y, w, h = rectangles(height, width, 1000).T
+    assert x.min() >= 0 and y.min() >= 0 and (x + w).max() <= width and (y + h).max() <= height
+    shares, ratios = w * h / (height * width), w / h
+    assert shares.min() < 0.1 and shares.max() > 0.9 and shares.min() > 0.079
+    assert 0.745 < ratios.min() < 0.77 and 1.3 < ratios.max() < 1.34
+    of_torchvision = np.array(
+        [OfTorchvision.get_params(torch.empty(3, height, width), (0.08, 1), (3 / 4, 4 / 3)) for _ in range(1000)]
+    )
+    assert shares.mean() == pytest.approx((of_torchvision[:, 2] * of_torchvision[:, 3]).mean() / 120_000, abs=0.03)
+    assert len(np.unique(x)) > 50 and len(np.unique(y)) > 50
+
+
+@pytest.mark.parametrize(("height", "width"), [(4, 600), (600, 4), (1, 9), (9, 1), (1, 1)])
+def test_where_no_rectangle_fits_the_middle_is_taken(height, width):
+    expected = OfTorchvision.get_params(torch.empty(3, height, width), (2, 3), (3 / 4, 4 / 3))  # never fits
+    crop = RandomResizedCrop(64, scale=(2, 3))
+    x, y, w, h = crop.rectangle(height, width)
+    assert (y, x, h, w) == tuple(expected)
+
+
+def test_crops_are_squares_whatever_the_image(image):
+    label = np.ones(image.shape[:2], np.uint8)
+    for augmentation in (RandomResizedCrop(32), ResizeToSquare(32)):
+        inputs = T.AugInput(image, sem_seg=label)
+        augmentation(inputs)
+        assert inputs.image.shape == (32, 32, 3) and inputs.sem_seg.shape == (32, 32) and inputs.sem_seg.all()

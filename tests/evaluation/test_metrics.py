@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from errseg.evaluation.metrics import SCORES, SPLIT_SCORES, scores_by_name, scores_of, shown_scores, split_scores
+from errseg.evaluation.metrics import (
+    REGION_SCORES,
+    REGION_SPLIT_SCORES,
+    SCORES,
+    SPLIT_SCORES,
+    region_scores,
+    scores_by_name,
+    scores_of,
+    shown_scores,
+    split_scores,
+)
 
 
 def confusion(true, predicted, classes):
@@ -56,3 +66,23 @@ def test_scores_of_a_split_are_named_and_shown_where_there_are_any():
     assert tuple(named) == SCORES + SPLIT_SCORES and named["hIoU"] == split_scores(MATRIX, [1]).hIoU
     assert shown_scores([]) == shown_scores([{"mIoU": 1.0}]) == SCORES
     assert shown_scores([{"mIoU": 1.0}, named]) == ("mIoU", *SPLIT_SCORES, "fwIoU", "mACC", "pACC")
+
+
+def test_accuracies_are_of_all_regions_and_means_of_the_classes_that_have_any():
+    top1, top5, regions = np.array([1, 3, 0, 0]), np.array([2, 4, 0, 1]), np.array([2, 12, 0, 2])
+    scores = region_scores(top1, top5, regions, [])
+    assert scores == pytest.approx(
+        {
+            "top1": 100 * 4 / 16,
+            "top5": 100 * 7 / 16,
+            "mean_top1": 100 * (1 / 2 + 1 / 4 + 0) / 3,
+            "mean_top5": 100 * (1 + 1 / 3 + 1 / 2) / 3,
+        }
+    )
+    split = region_scores(top1, top5, regions, [1, 2])
+    assert {**split, **scores} == split
+    assert split["mean_top1_seen"] == pytest.approx(25) and split["mean_top1_unseen"] == pytest.approx(25)
+    assert tuple(scores) == shown_scores([scores]) == REGION_SCORES
+    assert tuple(split) == shown_scores([scores, split]) == REGION_SCORES + REGION_SPLIT_SCORES
+    nothing = np.zeros(4, int)
+    assert all(np.isnan(value) for value in region_scores(nothing, nothing, nothing, [0]).values())

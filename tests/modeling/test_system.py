@@ -10,6 +10,7 @@ from errseg.modeling.taps import watch
 from tests.conftest import NAMES, TINY_SYSTEMS
 
 SYSTEMS = [pytest.param(system, id=system.meta_architecture) for system in systems()]
+SEGMENTING = [each for each in SYSTEMS if "segment" not in each.values[0].cannot]
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def test_the_parts_hold_every_parameter(system, tiny):
     assert system.copied_parts.keys() <= set(system.parts.values())
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", SEGMENTING)
 def test_taps_are_modules_of_the_model_and_see_its_calls(system, tiny, make_batch):
     _, model = tiny(system)
     taps, modules = system.taps(model), set(model.modules())
@@ -57,7 +58,7 @@ def test_taps_are_modules_of_the_model_and_see_its_calls(system, tiny, make_batc
         pass
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", SEGMENTING)
 def test_predictions_keep_to_the_contract(system, tiny, make_batch):
     _, model = tiny(system)
     encoded, images = model.encoded(), torch.cat([model.preprocess(x["image"], (64, 64)) for x in make_batch(2)])
@@ -95,6 +96,16 @@ def test_the_plain_form_is_the_same_function(system, tiny, make_batch):
     with torch.no_grad():
         for ours, literal in zip(model(make_batch(2)), plain(make_batch(2)), strict=True):
             torch.testing.assert_close(ours["sem_seg"], literal["sem_seg"], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("system", [each for each in SYSTEMS if each not in SEGMENTING])
+def test_a_system_that_does_not_segment_says_so(system, tiny, make_batch):
+    cfg, model = tiny(system)
+    for segment in (model.label_maps, model.predict_views):
+        with pytest.raises(UsageError, match=f"cannot segment: {system.cannot['segment']}.$"):
+            segment(make_batch(1))
+    with pytest.raises(UsageError, match=f"{system.name} cannot segment: {system.cannot['segment']}.$"):
+        errseg.load(cfg)
 
 
 def test_what_a_system_cannot_do_is_one_sentence():

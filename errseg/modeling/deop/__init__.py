@@ -13,13 +13,16 @@ from .parity import PARITY
 from .plain import plain_form
 from .released import RELEASED
 from .resnet import ResNet18c, ResNet50, ResNet101c
+from .stage1 import CANNOT_SEGMENT, DeOPPrompt
 from .stage2 import DeOPProposals
 from .taps import STAGES, taps
 
 __all__ = [
     "DEOP",
+    "DEOP_PROMPT",
     "DEOP_PROPOSALS",
     "DeOP",
+    "DeOPPrompt",
     "DeOPProposals",
     "ResNet18c",
     "ResNet50",
@@ -80,6 +83,21 @@ DEOP = register(
 )
 
 # ---- the stages of the training before; their configuration keys are DeOP's ----
+
+DEOP_PROMPT = register(
+    System(
+        name="DeOP's prompt",
+        meta_architecture="DeOPPrompt",
+        samples="regions",
+        argument_keys=ARGUMENT_KEYS,
+        parts={
+            "backbone.clip.visual.": "CLIP image tower",
+            "backbone.clip.": "CLIP text tower",
+            "prompt.": "learned prompt",
+        },
+        cannot=dict.fromkeys(("segment", "inspect", "export", "benchmark"), CANNOT_SEGMENT),
+    )
+)
 
 STAGE = "it is a stage of DeOP's training; take a model of the last stage"
 

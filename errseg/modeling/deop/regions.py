@@ -1,4 +1,4 @@
-"""What the stages that segment share: names by a prompt, padding, and scores from masks and their classes (section 6).
+"""What the stages share: names by a prompt. Those that segment: padding, and scores from masks and classes (section 6).
 
 Shapes: B images, T names, N proposals, D the dimension that image and text share, H x W an image's size, H' x W' the
 same rounded up to multiples of 32.
@@ -15,7 +15,7 @@ from ..layers import resize
 from ..prediction import Prediction
 from ..segmenter import OpenVocabularySegmenter
 
-__all__ = ["MULTIPLE", "RegionSegmenter", "padded"]
+__all__ = ["MULTIPLE", "PromptedSegmenter", "RegionSegmenter", "padded"]
 
 MULTIPLE = 32  # images are padded to a multiple of the coarsest stride
 
@@ -26,13 +26,11 @@ def padded(images: Tensor, value: float = 0) -> Tensor:
     return F.pad(images, (0, -width % MULTIPLE, 0, -height % MULTIPLE), value=value)
 
 
-class RegionSegmenter(OpenVocabularySegmenter):
-    """Segments an image by the masks of a proposal network and a class for each mask. A subclass has ``regions``."""
+class PromptedSegmenter(OpenVocabularySegmenter):
+    """Names become text embeddings by a prompt."""
 
     backbone: Any  # CLIP's towers, or its text tower alone
     prompt: nn.Module  # from tokens to text embeddings
-
-    # ---- names ----
 
     def encode_names(self, tokenized: TokenizedNames) -> Tensor:
         """Text embeddings: (T, D) of unit length."""
@@ -42,6 +40,10 @@ class RegionSegmenter(OpenVocabularySegmenter):
     def text_is_trained(self) -> bool:
         """Whether training changes the text embeddings."""
         return self.backbone.text_is_trained or any(p.requires_grad for p in self.prompt.parameters())
+
+
+class RegionSegmenter(PromptedSegmenter):
+    """Segments an image by the masks of a proposal network and a class for each mask. A subclass has ``regions``."""
 
     # ---- the model ----
 

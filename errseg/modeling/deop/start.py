@@ -6,6 +6,7 @@ from torch import nn
 from ...errors import UsageError
 from ...weight_files import check_fit, load_state_dict_file
 from .backbone_weights import load_backbone_weights
+from .released import to_released
 from .resnet import ResNet
 
 __all__ = ["load_backbone", "load_part"]
@@ -19,7 +20,8 @@ def load_part(cfg: CfgNode, key: str, part: nn.Module, prefix: str) -> str:
 
     Args:
         cfg: the configuration.
-        key: such as "MODEL.PROMPT.WEIGHTS", the path of a checkpoint of errseg.
+        key: such as "MODEL.PROMPT.WEIGHTS", the path of a checkpoint of errseg or of a released one; the authors' files
+            of stage 1 hold the prompt under its released name.
         part: the module that the weights are for.
         prefix: the beginning of their names in the checkpoint, such as "prompt.".
 
@@ -34,11 +36,13 @@ def load_part(cfg: CfgNode, key: str, part: nn.Module, prefix: str) -> str:
     own = part.state_dict()
     if not path or not own or _needs_no_start(cfg):
         return ""
+    released = {to_released(prefix + each): each for each in own}
     try:
-        weights = load_state_dict_file(path, [prefix + each for each in own])["model"]
+        weights = load_state_dict_file(path, [*released, *(prefix + each for each in own)])["model"]
     except UsageError as error:
         raise UsageError(str(error).replace("MODEL.WEIGHTS", key)) from error
-    weights = {each.removeprefix(prefix): value for each, value in weights.items() if each.startswith(prefix)}
+    found = {each.removeprefix(prefix): value for each, value in weights.items() if each.startswith(prefix)}
+    weights = found or {released[each]: value for each, value in weights.items() if each in released}
     if not weights:
         raise UsageError(f"{key} = {path!r} holds no weights '{prefix}*'; give a checkpoint of the stage before.")
     check_fit(weights, own, f"{key} = {path!r}", "give a checkpoint that was trained with the same MODEL keys")

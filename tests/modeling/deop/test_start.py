@@ -33,6 +33,24 @@ def test_a_part_is_loaded_and_its_source_noted(tiny_cfg, checkpoint, ending):
     assert (part.weight == 1).all() and (part.bias == 1).all()
 
 
+class Prompt(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.prefix = nn.Parameter(torch.zeros(4, 3))
+
+
+@pytest.mark.parametrize("wrapper", ("model", ""))
+def test_the_prompt_of_a_released_stage_1_is_loaded(tiny_cfg, tmp_path, wrapper):
+    name = "clip_adapter.prompt_learner"
+    weights = {f"{name}.prefix_prompt": torch.ones(4, 3), f"{name}.dot_signal": torch.zeros(1, 3)}
+    torch.save({wrapper: weights} if wrapper else weights, tmp_path / "prompt.pth")
+    path, part = load(tiny_cfg, tmp_path / "prompt.pth", Prompt())
+    assert path == part.weight_source and (part.prefix == 1).all()
+    torch.save({f"{name}.prefix_prompt": torch.ones(5, 3)}, tmp_path / "longer.pth")
+    with pytest.raises(UsageError, match=f"^{KEY} = .*longer.pth.*1 of another shape"):
+        load(tiny_cfg, tmp_path / "longer.pth", Prompt())
+
+
 @pytest.mark.parametrize("key", ("MODEL.WEIGHTS", "MODEL.DEVICE"))
 def test_nothing_is_loaded_where_a_whole_checkpoint_follows_or_there_are_no_values(tiny_cfg, key):
     tiny_cfg.merge_from_list([key, {"MODEL.WEIGHTS": "whole.pth", "MODEL.DEVICE": "meta"}[key]])
