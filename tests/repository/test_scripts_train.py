@@ -151,3 +151,25 @@ def test_two_processes_of_either_launcher_train_alike(call, tiny_config_file, tm
         assert len(losses) == 3
         records[launcher] = losses, results
     assert records["torchrun"] == records["detectron2"]
+
+
+def test_all_stages_of_a_system(call):
+    done = call("--dry-run", "--gpus", "2", "--system", "deop", "SOLVER.MAX_ITER", "5")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[::2] == ["== stage1_prompt", "== stage2_proposals", "== stage3_deop"]
+    for heading, words in zip(lines[::2], map(shlex.split, lines[1::2]), strict=True):
+        assert words[words.index("--config-file") + 1].endswith(f"configs/deop/{heading[3:]}.yaml")
+        assert words[-5:] == ["--num-gpus", "2", "--resume", "SOLVER.MAX_ITER", "5"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--system", "nothing"], "--system is 'nothing', but there are no configs/nothing/stage*.yaml."),
+        (["--system", "deop", "OUTPUT_DIR", "x"], "OUTPUT_DIR would be the same folder for all stages of deop"),
+    ],
+)
+def test_stages_that_cannot_run(call, arguments, message):
+    done = call("--dry-run", *arguments)
+    assert done.returncode == 2 and message in done.stderr
