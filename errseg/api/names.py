@@ -1,7 +1,8 @@
 """The forms in which a user gives names: a list, synonyms by name, a line of text, a file, or a packaged vocabulary.
 
 In a name, commas separate synonyms, as in the data sets of the field. Each synonym has its own prompt, and a pixel of
-any synonym gets the name. The vocabularies of this package use only the first synonym, as the paper does.
+any synonym gets the name. A class of a vocabulary of this package is one name for the model, as in the papers:
+MODEL.PROMPT.SYNONYMS says whether its first synonym is read, all of them, or the whole name with its commas.
 """
 
 import csv

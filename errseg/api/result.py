@@ -17,6 +17,7 @@ from errseg.errors import UsageError
 from errseg.visualization import panel
 
 from .names import clean_name
+from .proposals import Proposals
 
 __all__ = ["FORMATS", "ClassScore", "Detections", "KeptName", "Result", "check_confidence"]
 
@@ -74,11 +75,13 @@ class Result:
     Attributes:
         image: (H, W, 3) uint8 RGB, upright.
         labels: (H, W) int32, indices into ``names``.
-        scores: (H, W) float32, the confidence in the name of each pixel, from 0 to 1: the sigmoid score of the best
-            name. The scores of all names do not add up to 1.
+        scores: (H, W) float32, the confidence in the name of each pixel, from 0 to 1. ERR-Seg: the sigmoid score of the
+            best name; the scores of all names do not add up to 1. A mask-based system: the best name's score, over the
+            sum of the probabilities of all masks at the pixel.
         names: the names of the vocabulary. A ``background`` that is not one of them comes last.
         kept: the names that the system kept, best first.
         source: path of the picture; None where it has no path.
+        proposals: the masks of a mask-based system, if they were asked for.
     """
 
     image: np.ndarray = field(repr=False)
@@ -87,6 +90,7 @@ class Result:
     names: tuple[str, ...] = field(repr=False)
     kept: list[KeptName] = field(repr=False, default_factory=list)
     source: str | None = None
+    proposals: Proposals | None = field(repr=False, default=None)
 
     def __str__(self) -> str:
         height, width = self.labels.shape

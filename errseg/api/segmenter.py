@@ -22,13 +22,14 @@ from errseg.data.augmentation import build_augmentations
 from errseg.data.vocabularies import Vocabulary
 from errseg.errors import UsageError
 from errseg.modeling import OpenVocabularySegmenter, system_of, system_of_model
-from errseg.modeling.prediction import ViewPrediction, labels_and_confidences
+from errseg.modeling.prediction import ViewPrediction
 from errseg.modeling.vocabulary import EncodedNames
 
 from .choice import Choice, Choices
+from .from_views import result_of
 from .images import read_image
 from .names import Names, as_vocabulary, clean_name
-from .result import KeptName, Result, check_confidence
+from .result import Result, check_confidence
 
 __all__ = ["Segmenter"]
 
@@ -81,6 +82,11 @@ class Segmenter:
         return () if vocabulary is None else vocabulary.classes
 
     @property
+    def has_proposals(self) -> bool:
+        """Whether the system makes mask proposals, so that ``Result.proposals`` may be asked for."""
+        return {"masks", "classes"} <= set(system_of_model(self.model).shows)
+
+    @property
     def encoded(self) -> EncodedNames:
         """The prompts of the vocabulary, their text embeddings and K.
 
@@ -97,16 +103,15 @@ class Segmenter:
                 a vocabulary of this package, such as ``"ade20k_150"``; or the path of a file of names.
             num_classes: K, the number of names (synonyms count) that the system keeps for a picture; 0 for all; None
                 for the configuration's K (ERR-Seg: ``MODEL.CRM.NUM_CLASSES_TEST``), or, if it has none, the paper's K
-                for this number of names.
+                for this number of names. A system that drops no names has no K.
 
         Raises:
-            UsageError: there are no names; a name is blank, too long for the text tower, or equal to another.
+            UsageError: there are no names; a name is blank, too long for the text tower, or equal to another; or there
+                is a K, but the system drops no names.
         """
         vocabulary = as_vocabulary(names)
-        if num_classes is None:
-            count = len(vocabulary.prompts)
-            num_classes = min(system_of(self.cfg).num_kept(self.cfg, count, None), count)
-        encoded = self.model.encode(self.model.tokenize(vocabulary.prompts, operator.index(num_classes)))
+        num_kept = self._num_kept(len(vocabulary.prompts), num_classes)
+        encoded = self.model.encode(self.model.tokenize(vocabulary.prompts, num_kept))
         self.model.use(encoded)
         self._choices.make(Choice(vocabulary, encoded))
 
@@ -116,6 +121,7 @@ class Segmenter:
         background: str | None = None,
         min_confidence: float = 0.5,
         batch_size: int = 1,
+        proposals: bool = False,
     ) -> Result | list[Result] | Iterator[Result]:
         """Segment pictures.
 
@@ -128,18 +134,23 @@ class Segmenter:
                 pictures. Only one batch of an iterable is in memory at a time.
             background: the name of pixels below ``min_confidence``: one of the vocabulary, or a new one, which comes
                 last.
-            min_confidence: 0 to 1; used only with ``background``.
+            min_confidence: 0 to 1; used only with ``background``. The confidences of two systems do not compare.
             batch_size: pictures in a batch of the model.
+            proposals: also return ``Result.proposals``, the masks of a mask-based system.
 
         Returns:
             A result for a picture, a list of results for a list, and a generator of results for another iterable.
 
         Raises:
             RuntimeError: no vocabulary is set.
-            UsageError: a picture cannot be read, the background is an invalid name, or the model is in training mode.
+            UsageError: a picture cannot be read, the background is an invalid name, the system has no mask proposals,
+                or the model is in training mode.
         """
         choice = self._chosen()
         self._check_mode()
+        if proposals and not self.has_proposals:
+            name = system_of_model(self.model).name
+            raise UsageError(f"proposals = {proposals!r}, but {name} makes no mask proposals; leave it out.")
         if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
             raise UsageError(f"batch_size = {batch_size!r}; give a whole number from 1.")
         check_confidence(min_confidence)
@@ -147,8 +158,8 @@ class Segmenter:
             background = clean_name(background)
         if isinstance(images, SINGLE) or not isinstance(images, Iterable):
             single: Any = images
-            return next(self._stream(choice, [single], background, min_confidence, 1))
-        results = self._stream(choice, images, background, min_confidence, batch_size)
+            return next(self._stream(choice, [single], background, min_confidence, 1, proposals))
+        results = self._stream(choice, images, background, min_confidence, batch_size, proposals)
         return list(results) if isinstance(images, (list, tuple)) else results
 
     def read(self, image: Picture) -> np.ndarray:
@@ -172,9 +183,10 @@ class Segmenter:
 
     @torch.no_grad()
     def embed(self, image: Picture) -> Tensor:
-        """Dense features that are aligned with text: (D, h, w) of unit length, at stride 16 (32 without the HSM).
+        """Dense features that are aligned with text: (D, h, w) of unit length.
 
-        The picture is resized to the model's R x R; its aspect ratio is not kept.
+        ERR-Seg: at stride 16 (32 without the HSM) of the square R x R, so that the aspect ratio is not kept. A
+        system that sees pictures at their own size: at its stride of the resized picture.
 
         Raises:
             UsageError: the picture cannot be read, or the model is in training mode.
@@ -199,7 +211,7 @@ class Segmenter:
 
     @torch.no_grad()
     def similarity(self, image: Picture, names: Names) -> Tensor:
-        """Cosine of every location and every name, the model's first cost map (Eq. 3): (T, h, w), -1 to 1.
+        """Cosine of every location and every name: (T, h, w), -1 to 1. It is ERR-Seg's first cost map (Eq. 3).
 
         Args:
             image: a picture.
@@ -213,6 +225,18 @@ class Segmenter:
 
     # ---- the work ----
 
+    def _num_kept(self, count: int, asked: int | None) -> int:
+        """The K of a vocabulary of ``count`` prompts, for the K that a caller asks for."""
+        system = system_of(self.cfg)
+        if asked is None:
+            return min(system.num_kept(self.cfg, count, None), count)
+        asked = operator.index(asked)
+        if 0 < asked < count and not system.num_kept(self.cfg, count, asked):
+            raise UsageError(
+                f"num_classes = {asked}, but this {system.name} keeps every name for every picture; leave it out."
+            )
+        return asked
+
     def _inputs(self, image: np.ndarray) -> dict[str, Any]:
         height, width = image.shape[:2]
         seen = T.AugInput(image)
@@ -221,7 +245,7 @@ class Segmenter:
         except ValueError:  # the picture is so long and thin that its shorter side would have no pixel
             longest = self.cfg.INPUT.MAX_SIZE_TEST
             size = (min(width, longest), 1) if height < width else (1, min(height, longest))
-            seen = T.AugInput(np.asarray(Image.fromarray(image).resize(size, Image.BILINEAR)))
+            seen = T.AugInput(np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)))
         return {"image": torch.from_numpy(seen.image.transpose(2, 0, 1).copy()), "height": height, "width": width}
 
     def _chosen(self) -> Choice:
@@ -242,49 +266,30 @@ class Segmenter:
         background: str | None,
         min_confidence: float,
         batch_size: int,
+        proposals: bool,
     ) -> Iterator[Result]:
-        pictures, names = iter(images), choice.vocabulary.classes
+        pictures = iter(images)
         while batch := list(islice(pictures, batch_size)):
             arrays = [_own_array(self.read(picture), picture) for picture in batch]
             inputs = [self._inputs(array) for array in arrays]
-            predicted = self._predict(choice, inputs)
-            for picture, array, (labels, scores, kept) in zip(batch, arrays, predicted, strict=True):
+            predicted = self._predict(choice, inputs, proposals)
+            for picture, array, views in zip(batch, arrays, predicted, strict=True):
                 source = os.fspath(picture) if isinstance(picture, (str, os.PathLike)) else None
-                result = Result(array, labels, scores, names, kept, source)
+                result = result_of(choice, array, views, source, proposals)
                 yield result if background is None else result.with_background(background, min_confidence)
 
-    def _predict(self, choice: Choice, inputs: list[dict]) -> Iterator[tuple[np.ndarray, np.ndarray, list[KeptName]]]:
-        """Label map, confidences and kept names of each picture of a batch."""
+    def _predict(self, choice: Choice, inputs: list[dict], proposals: bool) -> Iterator[list[ViewPrediction]]:
+        """The views of each picture of a batch."""
         self._check_mode()
         encoded = choice.encoded(self.model)
-        shows_ranking = "ranking" in system_of_model(self.model).shows
+        show = proposals or "ranking" in system_of_model(self.model).shows
         several = any(len(self.model.views.of(*each["image"].shape[-2:])) > 1 for each in inputs)
         for batch in [[each] for each in inputs] if several else [inputs]:
             with torch.inference_mode():
-                predicted = self.model.predict_views(batch, encoded, show=shows_ranking)
-            for views, each in zip(predicted, batch, strict=True):
-                labels, scores = labels_and_confidences(views, (each["height"], each["width"]))
-                labels = labels.cpu()
-                for rows in labels.split(1024):  # in place, so that the label map of a large picture is not copied
-                    rows.copy_(choice.classes[rows])
-                yield labels.numpy(), scores.cpu().numpy(), _kept(choice.vocabulary, views)
+                predicted = self.model.predict_views(batch, encoded, show=show)
+            yield from predicted
 
 
 def _own_array(array: np.ndarray, picture: Picture) -> np.ndarray:
     """A copy of the array if it shares memory with the caller's picture; the array itself otherwise."""
     return array.copy() if isinstance(picture, np.ndarray) and np.may_share_memory(array, picture) else array
-
-
-def _kept(vocabulary: Vocabulary, views: list[ViewPrediction]) -> list[KeptName]:
-    """The names that the system kept for a picture, best first; without a ranking, in the vocabulary's order."""
-    ids = torch.cat([view.kept for view in views]).unique()
-    if "ranking" not in views[0].shown:
-        owners = dict.fromkeys(vocabulary.prompt_classes[index] for index in ids.tolist())
-        return [KeptName(vocabulary.classes[owner], None) for owner in owners]
-    points = torch.stack([view.shown["ranking"] for view in views]).mean(0)
-    best: dict[int, float] = {}
-    for index, score in zip(ids.tolist(), points[ids].tolist(), strict=True):
-        owner = vocabulary.prompt_classes[index]
-        best[owner] = max(best.get(owner, 0.0), score)
-    order = sorted(best.items(), key=lambda item: -item[1])
-    return [KeptName(vocabulary.classes[index], score) for index, score in order]

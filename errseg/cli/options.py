@@ -57,7 +57,10 @@ def add_names(parser: Parser, required: bool = True) -> None:
         "--vocabulary", metavar="NAME", help=f"{known}; or a data set: a registered name or a .yaml file"
     )
     parser.add_argument(
-        "--num-classes", type=int, metavar="K", help="names kept for each picture, 0 for all (default: as in the paper)"
+        "--num-classes",
+        type=int,
+        metavar="K",
+        help="names kept for each picture, 0 for all (default: as in the paper); for systems that drop names",
     )
 
 

@@ -35,7 +35,8 @@ class Prediction:
         dropped: the score of the names that are not kept.
         total: the divisor that turns a score into a confidence in [0, 1]: (B, 1, h, w); with ``mix``, (B, 1, N), the
             weights of the maps in it. None: scores are confidences.
-        shown: further outputs of the system, by the names in its record (``System.shows``), each (B, ...).
+        shown: further outputs of the system, by the names in its record (``System.shows``), each (B, ...). Entries of
+            four dimensions are maps of the view, as ``scores`` are.
         mix: (B, K, N) float32, the weights of the maps for each name, not negative; None: ``scores`` are the names'.
     """
 
@@ -73,10 +74,11 @@ class Prediction:
         rows, cols = _at_size(view.rows, height, size[0]), _at_size(view.cols, width, size[1])
         scores, total = self.scores[index], None if self.total is None else self.total[index]
         mix = None if self.mix is None else self.mix[index]
+        shown = {name: value[index] for name, value in self.shown.items()}
         if view.flipped:
             scores = scores.flip(-1)
             total = total.flip(-1) if total is not None and mix is None else total
-        shown = {name: value[index] for name, value in self.shown.items()}
+            shown = {name: value.flip(-1) if value.ndim == 3 else value for name, value in shown.items()}
         return ViewPrediction(scores, self.kept[index], rows, cols, self.dropped, total, shown, mix)
 
 

@@ -68,7 +68,9 @@ class System:
         taps: from a model, the places to look at inside it, by name.
         stages: for timing, the stages in the order in which they run, each with the tap whose module ends it.
         counted: from a model, by name, the modules whose multiply-adds are counted separately, as in its paper.
-        shows: the entries of ``Prediction.shown``, by name.
+        shows: the entries of ``Prediction.shown``, by name. Known to API and web page: "ranking", (B, T) points of the
+            names; "masks", (B, N, h, w) probabilities of mask proposals, and "classes", (B, N, T or more), the
+            probability of each name for each mask, before those of no name.
         panels: the parts of a model that an inspection can show, by name (``modeling/panels.py``); empty: none.
         parity: the comparison with recorded numbers of its authors' model; None: there are no such numbers. The weights
             are renamed by ``released``.

@@ -10,6 +10,8 @@ import errseg
 from errseg.api import loading
 from errseg.checkpoint import ERRSegCheckpointer, to_official
 from errseg.errors import UsageError
+from errseg.modeling import system_of
+from tests.tiny import blobs, tiny_segmenter
 
 ROOT = Path(__file__).parents[2]
 
@@ -100,6 +102,31 @@ def test_a_released_checkpoint_alone(run, tmp_path, monkeypatch):
     assert errseg.checkpoint.released_clip_name({"sem_seg_head.clip_model.text_projection": torch.empty(2, 640)})
     with pytest.raises(UsageError, match="no released checkpoint and has no config.yaml"):
         errseg.load(tmp_path / "released.pth")
+
+
+def test_a_released_deop_is_recognised_by_its_keys(tmp_path, monkeypatch):
+    """A whole one has 875 megabytes; here the tiny model plays it, whose sizes a released one does not have."""
+    tiny = tiny_segmenter("DeOP")
+    own = tiny.model.state_dict()
+    released = {system_of(tiny.cfg).released.to_released(key): value for key, value in own.items()}
+    tokens = own["backbone.clip.token_embedding.weight"]
+    for name, row in (("start", 49406), ("dot", 269), ("end", 49407), ("pad", 0)):
+        released[f"clip_adapter.prompt_learner.{name}_signal"] = tokens[row : row + 1].clone()
+    released["criterion.empty_weight"] = torch.ones(157)
+    path = tmp_path / "released.pth"
+    torch.save({"model": released}, path)
+    cfg = errseg.checkpoint.released_config(released)
+    assert (cfg.MODEL.META_ARCHITECTURE, cfg.MODEL.PROPOSALS.NUM_QUERIES, cfg.MODEL.PROMPT.LENGTH) == ("DeOP", 5, 4)
+    assert (cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST) == (512, 2560)
+    with pytest.raises(UsageError, match="released.pth.* DeOP .*shape"):
+        errseg.load(path, device="cpu")
+    monkeypatch.setattr(loading, "released_config", lambda state_dict: tiny.cfg.clone())
+    monkeypatch.setattr("errseg.modeling.deop.released.released_config", lambda state_dict: tiny.cfg.clone())
+    segmenter = errseg.load(path, device="cpu", verbose=False)
+    assert same(weights_of(segmenter), own)
+    for each in (segmenter, tiny):
+        each.set_vocabulary(["cat", "grass", "sea"])
+    assert (segmenter(blobs()).labels == tiny(blobs()).labels).all()
 
 
 def test_wrong_paths(run, tmp_path, tiny_cfg):

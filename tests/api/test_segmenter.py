@@ -10,8 +10,10 @@ import torch
 from PIL import Image
 
 import errseg
+from errseg.config import config_path, load_config
 from errseg.errors import UsageError
 from errseg.modeling import ERRSeg
+from tests.tiny import SYSTEMS, blobs, tiny_segmenter
 
 NAMES = ["cat", "grass", "sky, heaven", "red car"]
 
@@ -158,6 +160,58 @@ def test_how_many_names_stay(segmenter):
     model.set_vocabulary("ade20k_150", num_classes=7)
     assert model.model.vocabulary.num_kept == 7
     assert segmenter("MODEL.CRM.NUM_CLASSES_TEST", 3).model.vocabulary.num_kept == 3
+
+
+@pytest.mark.parametrize("changes", [("DeOP",), ("ERRSeg", "MODEL.CRM.ENABLED", False)], ids=lambda changes: changes[0])
+def test_k_of_a_model_that_drops_no_names(changes):
+    """It has no effect, so it is refused; a K that keeps every name is none."""
+    model = tiny_segmenter(*changes)
+    with pytest.raises(UsageError, match=r"num_classes = 2, but this [\w-]+ keeps every name .*; leave it out"):
+        model.set_vocabulary(NAMES, num_classes=2)
+    with pytest.raises(RuntimeError, match="no vocabulary"):
+        model(picture())
+    with pytest.raises(UsageError, match="num_classes = -1 is negative"):
+        model.set_vocabulary(NAMES, num_classes=-1)
+    results = []
+    for all_of_them in (None, 0, 5, 9):  # five prompts
+        model.set_vocabulary(NAMES, num_classes=all_of_them)
+        results.append(model(picture()))
+        assert {each.name for each in results[-1].kept} == set(NAMES)
+    assert all(np.array_equal(each.labels, results[0].labels) for each in results)
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_confidence_and_background_of_every_system(system):
+    model, image = tiny_segmenter(system), blobs()
+    model.set_vocabulary(NAMES)
+    plain = model(image)
+    assert 0 < plain.scores.min() < plain.scores.max() <= 1
+    threshold = float(np.median(plain.scores))
+    new = model(image, background="nothing", min_confidence=threshold)
+    assert np.array_equal(new.mask("nothing"), plain.scores < threshold) and new.mask("nothing").any()
+    assert not model(image, background="nothing", min_confidence=0).mask("nothing").any()
+    assert (model.embed(image).norm(dim=0) - 1).abs().max() < 1e-4
+    assert model.similarity(image, NAMES).shape[0] == len(NAMES) and model.names == tuple(NAMES)
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_every_system_takes_batches_and_any_shape(system):
+    model = tiny_segmenter(system)
+    model.set_vocabulary(NAMES)
+    pictures = [blobs(50, 70), blobs(90, 40, 1), blobs(50, 70, 2), picture(1, 1), picture(3, 300), picture(300, 2)]
+    for image, of_batch in zip(pictures, model(iter(pictures), batch_size=3), strict=True):
+        alone = model(image)
+        assert alone.labels.shape == image.shape[:2] and alone.names == of_batch.names == tuple(NAMES)
+        assert (alone.labels == of_batch.labels).mean() > 0.99
+        np.testing.assert_allclose(alone.scores, of_batch.scores, atol=1e-3)
+
+
+def test_pictures_are_resized_by_the_loader_as_deop_asks():
+    inputs = load_config(config_path("deop_vit_b16")).INPUT
+    sides = ["INPUT.MIN_SIZE_TEST", inputs.MIN_SIZE_TEST, "INPUT.MAX_SIZE_TEST", inputs.MAX_SIZE_TEST]
+    model = tiny_segmenter("DeOP", *sides)
+    for size, seen in (((50, 70), (512, 717)), ((1000, 800), (640, 512)), ((100, 1000), (256, 2560))):
+        assert model.inputs(picture(*size))["image"].shape == (3, *seen)
 
 
 def test_features_and_similarities(segmenter):
