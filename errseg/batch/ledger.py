@@ -97,6 +97,8 @@ class BatchLedger(Ledger):
         counts = Counter()
         for source in sources:
             changed = list(self.changes(source.key))
+            if "names" in changed and "K" in changed:
+                changed.remove("K")  # it follows from the number of names, or there is none
             if len(changed) > NAMED:
                 changed[NAMED:] = [f"{len(changed) - NAMED} more"]
             if changed:
