@@ -17,7 +17,7 @@ from .service import Service
 from .tags import tidy
 from .view import sentence, view
 
-__all__ = ["THEME", "build_page", "make_picture"]
+__all__ = ["THEME", "build_page", "make_picture", "viewer_code"]
 
 FOLDER = Path(__file__).parent
 FONTS = ["system-ui", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif"]  # fonts of the visitor: none is downloaded
@@ -65,7 +65,7 @@ def build_page(service: Service, examples: Sequence[Example]) -> gr.Blocks:
                 title = gr.Dropdown(_titles(service), value="", label="Vocabulary", elem_id="vocabulary")
                 button = gr.Button("Segment", variant="primary", elem_id="segment")
             with gr.Column(scale=5, min_width=300):
-                code = {"html_template": _text("viewer.html"), "js_on_load": _text("viewer.js")}
+                code = {"html_template": _text("viewer.html"), "js_on_load": viewer_code()}
                 viewer = gr.HTML(None, apply_default_css=False, elem_id="viewer", **code)
         last = gr.State(None)  # the turn and the request whose answer is shown
         turn = gr.Number(visible=False)  # a count by the browser, because requests may arrive in another order
@@ -99,6 +99,11 @@ def make_picture() -> gr.Image:
     picture.preprocess = lambda payload: payload.path if payload is not None else None
     picture.async_move_resource_to_block_cache = in_its_place
     return picture
+
+
+def viewer_code() -> str:
+    """The program of the viewer in the browser. The functions of ``masks.js`` are known to ``viewer.js``."""
+    return _text("masks.js") + _text("viewer.js")
 
 
 def _text(name: str) -> str:

@@ -50,7 +50,7 @@ class Service:
         self._lock = threading.Lock()  # the model answers one request at a time
 
     def segment(self, path: str | Path, tags: Sequence[str], title: str | None = None) -> Result:
-        """Segment a picture.
+        """Segment a picture. The result has proposals if the system makes them.
 
         Args:
             path: path of the picture's file.
@@ -69,7 +69,7 @@ class Service:
                 self._last = segmenter
                 prompter = getattr(segmenter.model, "prompter", None)  # a system may have another text encoder
                 _forget_words(getattr(prompter, "tokenizer", None))
-            return self._last(image)
+            return self._last(image, proposals=self._last.has_proposals)
 
 
 def _forget_words(tokenizer: Any) -> None:

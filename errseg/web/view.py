@@ -16,6 +16,8 @@ from errseg.api import Result
 from errseg.colors import colors_of
 from errseg.visualization import fit
 
+from .masks import view_masks
+
 __all__ = ["sentence", "view"]
 
 SMALLEST_SIDE, LARGEST_SIDE = 640, 1280  # limits of the displayed picture's longer side, in pixels
@@ -27,13 +29,17 @@ def sentence(text: str, error: bool = False) -> dict[str, Any]:
 
 
 def view(result: Result, stem: str = "picture") -> dict[str, Any]:
-    """The data that show a result.
+    """The data that show a result. "proposals" is there if the result has proposals (``masks.py``).
 
     Args:
         result: the result of a picture.
         stem: the beginning of the file names of its downloads.
     """
     height, width = result.labels.shape
+    masks = {}
+    if result.proposals is not None:
+        sheet, known = view_masks(result.proposals)
+        masks = {"proposals": {"sheet": _data_url(sheet, "PNG"), **known}}
     side = min(max(height, width, SMALLEST_SIDE), LARGEST_SIDE)
     colors = colors_of(tuple(result.names))
     return {
@@ -49,6 +55,7 @@ def view(result: Result, stem: str = "picture") -> dict[str, Any]:
         "stem": stem,
         "labels": _data_url(_labels(result), "PNG"),
         "json": _encode(_json(result, stem), "application/json"),
+        **masks,
     }
 
 

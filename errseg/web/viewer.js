@@ -35,13 +35,14 @@ async function pixelsOf(url) {
 async function show(value) {
   const number = ++latest;
   const isLate = value?.picture !== undefined && value.picture !== picture; // a result of another picture
-  const pictures = value?.photo && !isLate ? await Promise.all([pixelsOf(value.photo), pixelsOf(value.map)]) : null;
+  const urls = value?.photo && !isLate ? [value.photo, value.map, value.proposals?.sheet] : null;
+  const pictures = urls && (await Promise.all(urls.map((url) => url && pixelsOf(url))));
   if (number !== latest) return;
   find(".ev-result").hidden = !pictures;
   tip.hidden = true;
   point = shown = null;
   if (pictures) {
-    const [photo, map] = pictures;
+    const [photo, map, sheet] = pictures;
     const places = new Uint16Array(map.width * map.height); // index of each pixel's name in value.classes
     for (let i = 0; i < places.length; i++) places[i] = map.data[4 * i] + 256 * map.data[4 * i + 1];
     shown = { ...value, photo, map, places };
@@ -50,6 +51,7 @@ async function show(value) {
     canvas.style.setProperty("--ratio", map.width / map.height);
     list();
     draw();
+    openMasks(value.proposals, sheet);
   }
   const note = find(".ev-note");
   note.textContent = pictures ? summary(value) : isLate ? "One moment, please." : value?.sentence ?? note.textContent;
@@ -135,6 +137,7 @@ function tell(x, y) {
   tip.firstElementChild.textContent = classes[places[i]].name;
   tip.lastElementChild.textContent = `${Math.round((100 * map.data[4 * i + 2]) / 255)} %`;
   tip.hidden = false;
+  masksAt(point);
   const left = canvas.offsetLeft + ((point[0] + 0.5) * canvas.clientWidth) / map.width;
   const room = find(".ev-stage").clientWidth - tip.offsetWidth;
   tip.style.left = `${Math.max(0, Math.min(left - tip.offsetWidth / 2, room))}px`;
@@ -153,11 +156,13 @@ function leave() {
   tip.hidden = true;
 }
 
+canvas.addEventListener("click", () => point && keepMasks(point));
 canvas.addEventListener("pointermove", follow);
 canvas.addEventListener("pointerdown", follow);
 canvas.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && leave());
 canvas.addEventListener("blur", leave);
 canvas.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && point) keepMasks(point);
   const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
   if (!move) return;
   event.preventDefault();
@@ -167,6 +172,7 @@ canvas.addEventListener("keydown", (event) => {
 });
 
 slider.addEventListener("input", draw);
+element.addEventListener("keydown", (event) => event.key === "Escape" && dropMasks());
 
 element.addEventListener("click", async (event) => {
   const { show: which, save } = event.target.dataset;

@@ -52,6 +52,22 @@ def chromium() -> str | None:
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
+def open_viewer(browser, value: dict):
+    """A page that has the viewer alone, without gradio, and shows the data of a result."""
+    from errseg.web.page import FOLDER, viewer_code
+
+    page = browser.new_page()
+    page.set_content((FOLDER / "viewer.html").read_text())
+    page.add_style_tag(content=(FOLDER / "page.css").read_text())
+    page.evaluate(
+        "([code, value]) => { window.props = { value }; const run = new Function('element', 'props', 'watch', code);"
+        "run(document.body, window.props, (name, call) => { window.changed = call; }) }",
+        [viewer_code(), value],
+    )
+    page.locator(".ev-classes li").first.wait_for()
+    return page
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -7,6 +7,7 @@ from PIL import Image
 
 import errseg
 from tests.conftest import DATA
+from tests.web.browser import CHROMIUM, chromium
 
 NAMES = ["cat", "grass", "red car", "sea", "road"]
 
@@ -42,3 +43,15 @@ def picture(tmp_path_factory):
     path = tmp_path_factory.mktemp("pictures") / "blobs.png"
     cells.resize((96, 64), Image.Resampling.BICUBIC).save(path)
     return path
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="browser tests need playwright")
+    if chromium() is None:
+        pytest.skip("browser tests need Chromium: apt-get install chromium")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM)
+        yield browser
+        browser.close()

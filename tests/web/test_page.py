@@ -14,7 +14,7 @@ from errseg.api import KeptName
 from errseg.colors import colors_of
 from errseg.visualization import fit, overlay
 from errseg.web.view import SMALLEST_SIDE, view
-from tests.web.browser import CHROMIUM, ROOT, Server, chromium, wait_for
+from tests.web.browser import ROOT, Server, chromium, open_viewer, wait_for
 from tests.web.conftest import NAMES
 
 pytest.importorskip("gradio", reason="the web page needs gradio: pip install -e '.[web]'")
@@ -22,7 +22,6 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="browser tests need
 if chromium() is None:
     pytest.skip("browser tests need Chromium: apt-get install chromium", allow_module_level=True)
 
-VIEWER = ROOT / "errseg/web/viewer.js"
 MAX_NAMES, MAX_PIXELS = 30, 40_000
 WAIT = 20_000  # milliseconds
 under_way = set()  # questions of the pages that are open, and the streams of their answers
@@ -37,14 +36,6 @@ def server(tmp_path_factory, run_folder):
     assert "Traceback" not in server.text()
     assert not server.outside.exists(), server.outside.read_text()
     assert not list((ROOT / "errseg/web").glob("*.pyi"))  # gradio writes one for a component that is subclassed
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -275,11 +266,7 @@ def test_side_panel(page, expected):
 @pytest.mark.parametrize(("kept", "told"), [(NAMES[:2], NAMES[:2]), (NAMES, [])])
 def test_side_panel_of_a_system_without_a_ranking(kept, told, browser, expected):
     """Names without points; no list where every name is kept."""
-    page = browser.new_page()
-    page.set_content(VIEWER.with_suffix(".html").read_text())
-    code = f"(value) => {{ const element = document.body, props = {{ value }}, watch = () => 0; {VIEWER.read_text()} }}"
-    page.evaluate(code, view(replace(expected, kept=[KeptName(name, None) for name in kept])))
-    page.locator(".ev-classes li").first.wait_for()
+    page = open_viewer(browser, view(replace(expected, kept=[KeptName(name, None) for name in kept])))
     assert page.locator(".ev-kept li:visible").all_inner_texts() == told
     assert page.locator(".ev-bar, .ev-ranked:visible").count() == 0
     page.close()
