@@ -21,6 +21,7 @@ import errseg
 from errseg.checkpoint import ERRSegCheckpointer
 from errseg.config import config_path
 from errseg.data.dataset_file import KINDS, load_dataset_file
+from tests.tiny import blobs, write_run
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = {
@@ -195,7 +196,7 @@ def test_what_it_uses_of_errseg_exists(document):
 
 @pytest.mark.parametrize("document", ["README.md", "docs/predict.md"])
 def test_the_python_runs(document, build, tiny_cfg, tmp_path, monkeypatch):
-    (block,) = [block.text for block in blocks("python") if block.document == document]
+    block = next(block.text for block in blocks("python") if block.document == document)
     named = '"errseg_convnext_base", weights="errseg_base.pth"'
     assert named in block
     ERRSegCheckpointer(build(), str(tmp_path)).save("errseg_base")
@@ -211,6 +212,18 @@ def test_the_python_runs(document, build, tiny_cfg, tmp_path, monkeypatch):
         assert space["dense"].shape == (32, 4, 4) and space["cosines"].shape == (2, 4, 4)
         written = sorted(path.name for path in (tmp_path / "out").iterdir())
         assert written == ["photo.json", "photo_labels.png", "photo_overlay.png"]
+
+
+def test_the_python_of_deop_runs(tmp_path, monkeypatch, capsys):
+    _, block = [block.text for block in blocks("python") if block.document == "docs/predict.md"]
+    named = '"deop_vit_b16", weights="deop.pth"'
+    assert named in block
+    write_run(tmp_path, "DeOP")
+    Image.fromarray(blobs(40, 60)).save(tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    space = {}
+    exec(block.replace(named, '"config.yaml", weights="model_final.pth"'), space)
+    assert space["found"].masks.shape == (5, 40, 60) and len(capsys.readouterr().out.splitlines()) == 3
 
 
 def test_keys_of_a_data_set_file():
