@@ -32,7 +32,7 @@ FENCED = re.compile(r"^(?:<!-- (needs|tested by): (.+?) -->\n)?```(\w*)\n(.*?)^`
 HEREDOC = re.compile(r"<<'?EOF'?\n.*?^EOF$", re.MULTILINE | re.DOTALL)
 RUNS = re.compile(r"(?:errseg|python (?:tools|datasets)/\S+|scripts/\S+\.sh)(?: |$)")
 OTHERS = re.compile(  # not parsed: words of the shell, and scripts without options
-    r"(export|source|for|cat|done|\.venv/bin/pip install|python -|python output/\S+"
+    r"(seq|echo|export|source|for|cat|done|\.venv/bin/pip install|python -|python output/\S+"
     r"|scripts/(ablate_mini|benchmark_gpu|quickstart|setup|test)\.sh)( |$)"
 )
 PASSED_ON = {"scripts/predict.sh": "predict", "scripts/web.sh": "web"}  # scripts that hand on their arguments
