@@ -2,11 +2,15 @@
 
   errseg inspect photo.jpg --classes "cat, grass" --what attention --point 9,9
 
-cost: cost maps at both scales. crm: CRM's ranking of the names, and the cut.
-attention: SFM's attention from a point, with and without CRM (Fig. 2 of the
-paper), and CFM's attention among the names. guidance: the features that guide
-ESCF and GUD. For several pictures, the means of the attention figures come
-last. Exit status 1: a picture could not be read.
+Of ERR-Seg: cost: cost maps at both scales. crm: CRM's ranking of the names,
+and the cut. attention: SFM's attention from a point, with and without CRM
+(Fig. 2 of the paper), and CFM's attention among the names. guidance: the
+features that guide ESCF and GUD. For several pictures, the means of the
+attention figures come last.
+Of DeOP: proposals: the largest masks with their names. heatmaps: where the
+classifier looks for a proposal, before and after the mask. severance: what
+patch severance does to the similarity with a point and with names.
+Exit status 1: a picture could not be read.
 """
 
 import argparse
@@ -21,19 +25,19 @@ from .parser import Parser
 if TYPE_CHECKING:
     from errseg.api import Segmenter
 
-PARTS = ("cost", "crm", "attention", "guidance")
-ENDINGS = tuple(f"_{name}.png" for name in ("cost", "crm", "attention", "class_attention", "guidance"))
+PARTS = ("cost", "crm", "attention", "guidance", "proposals", "heatmaps", "severance")
+ENDINGS = tuple(f"_{name}.png" for name in (*PARTS, "class_attention"))
 
 
 def add_arguments(parser: Parser) -> None:
     """Declare the options."""
     add = parser.add_argument
     add("images", metavar="PICTURES", nargs="+", help="files, folders, or patterns in quotes")
-    add("--what", type=listed, metavar="LIST", help=f"of {','.join(PARTS)} (default: all that the model has)")
+    add("--what", type=listed, metavar="LIST", help=f"of {', '.join(PARTS)} (default: all that the model has)")
     add_names(parser)
     add_model(parser)
     add("--show", metavar="NAMES", default="", help="the names to show (default: those of the largest areas)")
-    add("--point", metavar="X,Y", help="query of the attention, in pixels, or click (default: a confident pixel)")
+    add("--point", metavar="X,Y", help="the point to look from, in pixels, or click (default: a confident pixel)")
     add("--layer", type=int, metavar="N", help="layer of ESCF, from 1 (default: the last)")
     add("--head", default="mean", metavar="N", help="attention head, from 1, or mean (default)")
     add_out(parser, "output/visualize", metavar="DIR")

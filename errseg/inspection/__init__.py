@@ -1,6 +1,16 @@
 """Look inside a model while it segments a picture: compute arrays, then draw figures from them."""
 
-from .arrays import Attention, ClassAttention, Guidance, Inspection, Ranking, SpatialAttention
+from .arrays import (
+    Attention,
+    ClassAttention,
+    Guidance,
+    Heatmaps,
+    Inspection,
+    Proposals,
+    Ranking,
+    Severance,
+    SpatialAttention,
+)
 from .files import save_inspection
 from .inspect import PARTS, inspect
 from .summary import attention_measures, summarize
@@ -10,8 +20,11 @@ __all__ = [
     "Attention",
     "ClassAttention",
     "Guidance",
+    "Heatmaps",
     "Inspection",
+    "Proposals",
     "Ranking",
+    "Severance",
     "SpatialAttention",
     "attention_measures",
     "inspect",

@@ -1,14 +1,26 @@
 """The result of an inspection: numpy arrays, with the ids of the names that they belong to.
 
-Shapes: T names of the vocabulary, K of them kept by CRM, S names shown, C channels, H x W the picture, h x w a map of
-the model.
+Shapes: T names of the vocabulary, K of them kept by CRM, S names shown, N proposals, C channels, H x W the picture,
+h x w a map of the model. A ``cell`` is (width, height) of one of the h x w cells, in pixels of the picture; the cells
+begin at the top left, and may reach beyond the picture.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Attention", "ClassAttention", "Guidance", "Inspection", "Ranking", "SpatialAttention"]
+__all__ = [
+    "Attention",
+    "ClassAttention",
+    "Guidance",
+    "Heatmaps",
+    "Inspection",
+    "Proposals",
+    "Ranking",
+    "Severance",
+    "SpatialAttention",
+]
 
 
 @dataclass(frozen=True)
@@ -79,6 +91,68 @@ class Guidance:
 
 
 @dataclass(frozen=True)
+class Proposals:
+    """The masks that a model proposes, with the name of each."""
+
+    masks: np.ndarray  # (N, h, w) float32 probabilities
+    classes: np.ndarray  # (N, T + 1) float32 probabilities; the last: the mask shows none of the names
+    cell: tuple[float, float]
+
+    @property
+    def areas(self) -> np.ndarray:
+        """(N,) shares of the picture, each the mean of a mask's probabilities."""
+        return self.masks.mean((1, 2))
+
+    @property
+    def order(self) -> np.ndarray:
+        """(N,) proposals, the largest area first."""
+        return np.argsort(-self.areas, kind="stable")
+
+    @property
+    def best(self) -> np.ndarray:
+        """(N,) the id of each proposal's most probable name; T: none of the names."""
+        return self.classes.argmax(1)
+
+    def strongest(self, name: int) -> int:
+        """The proposal that adds most to the scores of a name, over all pixels."""
+        return int((self.classes[:, name] * self.areas).argmax())
+
+    def strongest_at(self, point: tuple[int, int], name: int) -> int:
+        """The proposal that adds most to the score of a name at a point (x, y)."""
+        column, row = (int((place + 0.5) / side) for place, side in zip(point, self.cell, strict=True))
+        return int((self.classes[:, name] * self.masks[:, row, column]).argmax())
+
+
+@dataclass(frozen=True)
+class Heatmaps:
+    """Where the classifier looks for each proposal, the mean of its heads."""
+
+    before: np.ndarray  # (N, h, w) float32; the sum over all cells of the padded picture is 1
+    after: np.ndarray  # (N, h, w) float32, multiplied by the proposal's mask
+    proposals: Proposals  # at the same cells
+
+    def to_show(self, point: tuple[int, int], name: int, others: Sequence[int]) -> dict[int, int]:
+        """The name for which each proposal is shown: first that of the point, then the strongest of each name.
+
+        Args:
+            point: (x, y).
+            name: the id of the name that wins at the point.
+            others: ids of further names.
+        """
+        first = {self.proposals.strongest_at(point, name): name}
+        return first | {i: each for each in others if (i := self.proposals.strongest(each)) not in first}
+
+
+@dataclass(frozen=True)
+class Severance:
+    """Cosines of the dense embedding by the mode of patch severance: that of the model, and "none"."""
+
+    names: dict[str, np.ndarray]  # (T, h, w) float32, with the names
+    place: dict[str, np.ndarray]  # (h, w) float32, with the embedding at the point
+    cell: tuple[float, float]
+
+
+@dataclass(frozen=True)
 class Inspection:
     """The inspection of one picture; a part that was not requested is None."""
 
@@ -93,6 +167,9 @@ class Inspection:
     crm: Ranking | None = None
     attention: Attention | None = None
     guidance: Guidance | None = None
+    proposals: Proposals | None = None
+    heatmaps: Heatmaps | None = None
+    severance: Severance | None = None
 
     @property
     def winners(self) -> np.ndarray:

@@ -9,13 +9,16 @@ from matplotlib.figure import Figure
 from errseg.atomic import replacing
 from errseg.errors import UsageError
 
-from .arrays import Inspection
+from .arrays import Inspection, Proposals
 from .figures import (
     FORMATS,
     draw_class_attention,
     draw_cost,
     draw_crm,
     draw_guidance,
+    draw_heatmaps,
+    draw_proposals,
+    draw_severance,
     draw_spatial_attention,
     of_head,
     plain_style,
@@ -34,7 +37,7 @@ def save_inspection(
     at_point: bool = False,
     arrays: bool = False,
 ) -> list[Path]:
-    """Write ``<stem>_cost.png``, ``_crm``, ``_attention``, ``_class_attention`` and ``_guidance``, where there is one.
+    """Write ``<stem>_cost.png``, ``_crm``, ``_proposals`` and so on: a file for each figure of ``figures_of``.
 
     Args:
         inspection: what to draw.
@@ -82,6 +85,12 @@ def figures_of(inspection: Inspection, head: int | None = None, at_point: bool =
         yield "class_attention", draw_class_attention(inspection, head, at_point)
     if inspection.guidance is not None:
         yield "guidance", draw_guidance(inspection)
+    for name, draw in OF_REGIONS.items():
+        if getattr(inspection, name) is not None:
+            yield name, draw(inspection)
+
+
+OF_REGIONS = {"proposals": draw_proposals, "heatmaps": draw_heatmaps, "severance": draw_severance}
 
 
 def arrays_of(inspection: Inspection) -> dict[str, dict[str, np.ndarray]]:
@@ -106,5 +115,25 @@ def arrays_of(inspection: Inspection) -> dict[str, dict[str, np.ndarray]]:
     if inspection.guidance is not None:
         guidance = {"image": inspection.guidance.image, "text": inspection.guidance.text, **inspection.guidance.decoder}
         found["guidance"] = {name: x for name, x in guidance.items() if x is not None}
+    found |= _arrays_of_regions(inspection)
     common = {"names": np.array(inspection.names), "labels": inspection.labels, "kept": inspection.kept}
     return {name: {**common, **values} for name, values in found.items()}
+
+
+def _arrays_of_regions(inspection: Inspection) -> dict[str, dict[str, np.ndarray]]:
+    found: dict[str, dict[str, np.ndarray]] = {}
+    if inspection.proposals is not None:
+        found["proposals"] = _of_proposals(inspection.proposals)
+    if inspection.heatmaps is not None:
+        heatmaps = inspection.heatmaps
+        found["heatmaps"] = {"before": heatmaps.before, "after": heatmaps.after, **_of_proposals(heatmaps.proposals)}
+    if inspection.severance is not None:
+        severance = inspection.severance
+        found["severance"] = {"point": np.array(inspection.point), "cell": np.array(severance.cell)}
+        for mode in severance.names:
+            found["severance"] |= {f"names_{mode}": severance.names[mode], f"place_{mode}": severance.place[mode]}
+    return found
+
+
+def _of_proposals(proposals: Proposals) -> dict[str, np.ndarray]:
+    return {"masks": proposals.masks, "classes": proposals.classes, "cell": np.array(proposals.cell)}

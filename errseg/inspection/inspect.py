@@ -1,7 +1,7 @@
 """From a segmenter and a picture to the arrays of an inspection."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,17 +11,27 @@ from torch import Tensor, nn
 from errseg.api.segmenter import Segmenter
 from errseg.errors import UsageError
 from errseg.modeling import OpenVocabularySegmenter, system_of_model
-from errseg.modeling.panels import LayerAttention, Panel, Request
+from errseg.modeling.panels import LayerAttention, Panel, RegionHeatmaps, RegionMasks, Request, SeveranceMaps
 from errseg.modeling.prediction import labels_and_confidences, picture_size
 from errseg.modeling.taps import Seen, taps_of, watch
 from errseg.modeling.views import View
 from errseg.modeling.vocabulary import EncodedNames
 
-from .arrays import Attention, ClassAttention, Guidance, Inspection, Ranking, SpatialAttention
+from .arrays import (
+    Attention,
+    ClassAttention,
+    Guidance,
+    Heatmaps,
+    Inspection,
+    Proposals,
+    Ranking,
+    Severance,
+    SpatialAttention,
+)
 
 __all__ = ["PARTS", "inspect"]
 
-PARTS = ("cost", "crm", "attention", "guidance")  # the panels that have figures
+PARTS = ("cost", "crm", "attention", "guidance", "proposals", "heatmaps", "severance")  # the panels that have figures
 SHOWN = 4  # number of names shown by default
 
 
@@ -32,6 +42,7 @@ class Run(NamedTuple):
     labels: np.ndarray  # (H, W) ids
     confidence: np.ndarray  # (H, W)
     kept: Tensor  # (K,) ascending ids
+    size: tuple[int, int]  # height and width in pixels that the model saw
 
 
 @torch.no_grad()
@@ -50,10 +61,10 @@ def inspect(
     Args:
         segmenter: has a vocabulary.
         image: a path, PIL image, or (H, W, 3) uint8 RGB.
-        what: some of "cost", "crm", "attention" and "guidance"; None for all that the model has.
+        what: some of ``PARTS``, of which each system has its own; None for all that the model has.
         show: names to show; empty: the largest, and for spatial attention the name that wins at the point.
-        point: (x, y) in pixels of the picture, the query of the attention; None for the most confident pixel of the
-            first name of ``show`` that wins pixels, or else of the name with the largest area.
+        point: (x, y) in pixels of the picture, the query of attention and similarities; None for the most confident
+            pixel of the first name of ``show`` that wins pixels, or else of the name with the largest area.
         layer: the number of a layer with attention (ERR-Seg: of ESCF), from 1; None for the last.
 
     Raises:
@@ -76,12 +87,11 @@ def inspect(
     point = point or _most_confident(run, shown)
     place = ((point[0] + 0.5) / picture.shape[1], (point[1] + 0.5) / picture.shape[0])
     names = chosen or (int(run.labels[point[1], point[0]]),)
-    request = Request(encoded.text, len(run.kept), number, names, place)
-
-    def found(name: str) -> Any:
-        return panels[name].show(model, run.seen, request) if name in panels else None
-
-    cost, points, guidance = found("cost"), found("crm"), found("guidance")
+    request = Request(encoded.text, len(run.kept), number, names, place, run.size)
+    pixels = (picture.shape[1] / run.size[1], picture.shape[0] / run.size[0])  # (width, height) of one that it saw
+    # The attention runs the model with other numbers of names too
+    shown_by = {name: panel.show(model, run.seen, request) for name, panel in panels.items() if name != "attention"}
+    cost, points, guidance = (shown_by.get(name) for name in ("cost", "crm", "guidance"))
     return Inspection(
         picture,
         encoded.names,
@@ -94,6 +104,7 @@ def inspect(
         None if points is None else Ranking(_array(points), _array(run.kept), encoded.num_kept),
         _attention(model, panels["attention"], run, request) if "attention" in panels else None,
         None if guidance is None else _guidance(*guidance),
+        **{name: make(shown_by[name], pixels) for name, make in OF_REGIONS.items() if name in shown_by},
     )
 
 
@@ -123,7 +134,7 @@ def _run(model: OpenVocabularySegmenter, encoded: EncodedNames, inputs: dict, pa
     with watch(model, {tap for panel in panels.values() for tap in panel.taps if tap in taps}) as seen:
         prediction = model.segment(model.see(inputs["image"], view), encoded.text, encoded.num_kept)
     labels, confidence = labels_and_confidences([prediction.of_view(0, view, inputs)], picture_size(inputs))
-    return Run(seen, _array(labels), _array(confidence), prediction.kept[0])
+    return Run(seen, _array(labels), _array(confidence), prediction.kept[0], view.size)
 
 
 def _whole_view(model: OpenVocabularySegmenter, inputs: dict) -> View:
@@ -207,6 +218,31 @@ def _classes(layer: LayerAttention) -> ClassAttention | None:
     if layer.classes is None:
         return None
     return ClassAttention(_array(layer.kept), *map(_array, layer.classes))
+
+
+def _proposals(regions: RegionMasks, pixels: tuple[float, float]) -> Proposals:
+    """``pixels`` is (width, height) of a pixel that the model saw, in pixels of the picture."""
+    return Proposals(_array(regions.masks), _array(regions.classes), _cell(regions.stride, pixels))
+
+
+def _heatmaps(maps: RegionHeatmaps, pixels: tuple[float, float]) -> Heatmaps:
+    return Heatmaps(_array(maps.before), _array(maps.after), _proposals(maps.regions, pixels))
+
+
+def _severance(maps: SeveranceMaps, pixels: tuple[float, float]) -> Severance:
+    names, place = ({mode: _array(x) for mode, x in each.items()} for each in (maps.names, maps.place))
+    return Severance(names, place, _cell(maps.stride, pixels))
+
+
+def _cell(stride: int, pixels: tuple[float, float]) -> tuple[float, float]:
+    return stride * pixels[0], stride * pixels[1]
+
+
+OF_REGIONS: dict[str, Callable[[Any, tuple[float, float]], Any]] = {
+    "proposals": _proposals,
+    "heatmaps": _heatmaps,
+    "severance": _severance,
+}
 
 
 def _array(x: Tensor) -> np.ndarray:

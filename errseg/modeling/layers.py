@@ -7,6 +7,7 @@ import copy
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -77,6 +78,13 @@ def copy_on_same_weights(model: nn.Module) -> nn.Module:
     """A copy of a model's modules on the same parameters and buffers; the prompter, which never changes, is shared."""
     shared = (*model.parameters(), *model.buffers(), getattr(model, "prompter", None))
     return copy.deepcopy(model, {id(each): each for each in shared if each is not None})
+
+
+def with_module(parent: nn.Module, name: str, module: nn.Module) -> Any:
+    """A shallow copy of ``parent`` with one child replaced; everything else is shared."""
+    other = copy.copy(parent)
+    other._modules = {**parent._modules, name: module}
+    return other
 
 
 def match_gradient_strides(model: nn.Module) -> None:

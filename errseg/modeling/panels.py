@@ -1,6 +1,6 @@
 """Panels: what an inspection can show of a model (``errseg.inspection``). A system's record names those that it has.
 
-Shapes: T names, K names kept, S names asked for, C channels, h x w a map of the model.
+Shapes: T names, K names kept, S names asked for, N proposals, C channels, h x w a map of the model.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,7 +11,17 @@ from torch import Tensor, nn
 
 from .taps import Seen
 
-__all__ = ["ClassWeights", "GuidanceMaps", "LayerAttention", "Panel", "Request", "SpatialWeights"]
+__all__ = [
+    "ClassWeights",
+    "GuidanceMaps",
+    "LayerAttention",
+    "Panel",
+    "RegionHeatmaps",
+    "RegionMasks",
+    "Request",
+    "SeveranceMaps",
+    "SpatialWeights",
+]
 
 
 class Request(NamedTuple):
@@ -22,6 +32,7 @@ class Request(NamedTuple):
     layer: int  # from 1, for panels of several layers
     names: tuple[int, ...]  # S ids
     place: tuple[float, float]  # (x, y) as shares of the picture, 0 to below 1
+    size: tuple[int, int]  # height and width in pixels of the view that the model saw
 
 
 @dataclass(frozen=True)
@@ -29,7 +40,9 @@ class Panel:
     """Something that can be shown of a model.
 
     ``errseg.inspection`` draws these, by their names in the record: "cost", a mapping of names to cost maps (T, h, w);
-    "crm", the points (T,) that rank the names; "attention", a ``LayerAttention``; "guidance", a ``GuidanceMaps``.
+    "crm", the points (T,) that rank the names; "attention", a ``LayerAttention``; "guidance", a ``GuidanceMaps``;
+    "proposals", ``RegionMasks``; "heatmaps", ``RegionHeatmaps``; "severance", ``SeveranceMaps``. The maps of the last
+    three begin at the top left of the view, and may reach beyond it at the bottom and the right.
 
     Attributes:
         show: computes it after a run on one image, of the model, what was seen at the taps, and what is asked for.
@@ -74,3 +87,27 @@ class GuidanceMaps(NamedTuple):
     image: Tensor | None  # (h, w, C); None: the model has none
     text: Tensor | None  # (K, C)
     decoder: Mapping[str, Tensor]  # (C, h, w) each, by the name of the feature map
+
+
+class RegionMasks(NamedTuple):
+    """The masks that a model proposes, and the name of each."""
+
+    masks: Tensor  # (N, h, w) probabilities
+    classes: Tensor  # (N, T + 1) probabilities, the last that the mask shows none of the names
+    stride: int  # side of a cell of h x w in pixels of the view
+
+
+class RegionHeatmaps(NamedTuple):
+    """Where the classifier looks for each proposal, on average over its heads."""
+
+    before: Tensor  # (N, h, w); the sum over the cells of the whole padded view is 1
+    after: Tensor  # (N, h, w), multiplied by the proposal's mask
+    regions: RegionMasks  # at the same cells
+
+
+class SeveranceMaps(NamedTuple):
+    """Similarities of the dense embedding with patch severance, and without."""
+
+    names: Mapping[str, Tensor]  # (T, h, w) cosines with the names, by the mode of the severance
+    place: Mapping[str, Tensor]  # (h, w) cosines with the embedding at the requested place
+    stride: int

@@ -6,6 +6,9 @@ from .attention import draw_class_attention, draw_spatial_attention, of_head
 from .cost import draw_cost
 from .crm import draw_crm
 from .guidance import draw_guidance
+from .heatmaps import draw_heatmaps
+from .proposals import draw_proposals
+from .severance import draw_severance
 from .style import FORMATS, plain_style, save_figure
 
 __all__ = [
@@ -14,6 +17,9 @@ __all__ = [
     "draw_cost",
     "draw_crm",
     "draw_guidance",
+    "draw_heatmaps",
+    "draw_proposals",
+    "draw_severance",
     "draw_spatial_attention",
     "of_head",
     "plain_style",

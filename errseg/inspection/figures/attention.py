@@ -16,6 +16,7 @@ from .style import (
     close_gaps,
     counted,
     grid_height,
+    mark,
     new_figure,
     short,
     show_map,
@@ -76,7 +77,7 @@ def draw_spatial_attention(inspection: Inspection, head: int | None = None) -> F
                 panel.text(0.5, 0.5, "dropped by CRM", transform=panel.transAxes, ha="center", va="center")
         for panel in axes[row]:
             _outline(panel, inspection.labels == index)
-            _mark(panel, inspection.point)
+            mark(panel, inspection.point)
     bar = figure.colorbar(image, ax=axes, location="right", fraction=0.03, pad=0.01, aspect=30)
     bar.set_label("attention / uniform attention")
     bar.outline.set_visible(False)
@@ -111,11 +112,6 @@ def _length(pixels: float, picture: np.ndarray) -> str:
 
 def _head(weights: np.ndarray, head: int | None) -> str:
     return f"mean of {weights.shape[-3]} heads" if head is None else f"head {head} of {weights.shape[-3]}"
-
-
-def _mark(axes: Axes, point: tuple[int, int]) -> None:
-    for colour, width in (("black", 2.6), ("white", 1.2)):
-        axes.plot(point[0] + 0.5, point[1] + 0.5, "+", color=colour, markersize=9, markeredgewidth=width, clip_on=False)
 
 
 def _outline(axes: Axes, mask: np.ndarray) -> None:

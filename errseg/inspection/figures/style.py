@@ -28,12 +28,14 @@ __all__ = [
     "close_gaps",
     "counted",
     "grid_height",
+    "mark",
     "new_figure",
     "plain_numbers",
     "plain_style",
     "save_figure",
     "short",
     "show_map",
+    "show_masked",
     "show_picture",
 ]
 
@@ -42,6 +44,7 @@ WIDTH = 7.2  # inches, the width of two columns of a paper
 DPI = 200
 LONGEST_NAME = 24
 LARGEST_PICTURE = 640  # pixels of the longer side of a picture in a figure
+DARKEST = 0.88  # how much of the light a mask of probability 0 takes
 MAPS, SEQUENTIAL = "viridis", "magma"  # perceptually uniform, also for colour-blind readers
 STYLE = {
     "font.size": 8,
@@ -165,6 +168,28 @@ def show_map(axes: Axes, values: np.ndarray, picture: np.ndarray, title: str = "
     axes.set(xlim=(0, width), ylim=(height, 0))
     _bare(axes, title)
     return image
+
+
+def show_masked(axes: Axes, picture: np.ndarray, mask: np.ndarray, cell: tuple[float, float], title: str = "") -> None:
+    """Show a picture (H, W, 3) that is dark where the probabilities of a mask (h, w) are low.
+
+    Args:
+        axes: where to draw.
+        picture: (H, W, 3).
+        mask: (h, w).
+        cell: (width, height) of a cell of the mask in pixels of the picture.
+        title: the text above the picture.
+    """
+    show_picture(axes, picture)
+    shade = np.zeros((*mask.shape, 4))
+    shade[..., 3] = DARKEST * (1 - mask)
+    show_map(axes, shade, picture, title, cell)
+
+
+def mark(axes: Axes, point: tuple[int, int]) -> None:
+    """Mark a point (x, y) by a cross."""
+    for colour, width in (("black", 2.6), ("white", 1.2)):
+        axes.plot(point[0] + 0.5, point[1] + 0.5, "+", color=colour, markersize=9, markeredgewidth=width, clip_on=False)
 
 
 def _bare(axes: Axes, title: str) -> None:

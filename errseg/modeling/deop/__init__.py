@@ -7,8 +7,10 @@ from torch import nn
 
 from ..system import System, register
 from .config import ARGUMENT_KEYS, KEY_RANGES, TRAINING_KEYS, add_config
+from .export import exportable
 from .image_tower import SeveredViTCLIP
 from .model import DeOP
+from .panels import PANELS
 from .parity import PARITY
 from .plain import plain_form
 from .released import RELEASED
@@ -78,7 +80,9 @@ DEOP = register(
         stages=STAGES,
         counted=counted,
         shows=("masks", "classes"),
+        panels=PANELS,
         parity=PARITY,
+        exportable=exportable,
     )
 )
 

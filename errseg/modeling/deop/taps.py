@@ -34,13 +34,19 @@ def taps(model: Any) -> dict[str, Tap]:
         **{f"block{i}": Tap(block.ln_1, _first_argument) for i, block in enumerate(blocks)},
         "last_block": Tap(visual.ln_post, _first_argument),  # (B, h w, C), the output of the last block
         "severance": Tap(model.backbone.attentions[-1], _third_argument),  # (B, L, N) probabilities of the masks
+        "tower_inputs": Tap(model.backbone, _arguments),  # images (B, 3, H, W) and mask logits
         "dense": Tap(model.backbone),  # F_V (B, D, h, w)
         **{f"anchor_layer{i}": Tap(layer) for i, layer in enumerate(anchors.layers, 1)},  # (B, N, D)
+        "heatmap_inputs": Tap(anchors.outlayer.heatmaps, _arguments),  # queries, keys, mask probabilities (B, N, h w)
         "heatmaps": Tap(anchors.outlayer.heatmaps),  # (B, heads, N, h w)
         "regions": Tap(anchors),  # F_I (B, N, D)
         "class_logits": Tap(model.classifier),  # (B, N, T + 1), no-object last
         "text": Tap(model.classifier, _rows),  # (T + 1, D), no-object last
     }
+
+
+def _arguments(module: nn.Module, arguments: tuple, output: Any) -> tuple:
+    return arguments
 
 
 def _first_argument(module: nn.Module, arguments: tuple, output: Any) -> Any:

@@ -3,13 +3,13 @@
 Shapes: B images, T names, K names kept, H x W locations at stride 16.
 """
 
-import copy
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..layers import with_module
 from .crm import CRM
 
 
@@ -43,16 +43,9 @@ def exportable(model: Any, open_vocabulary: bool) -> nn.Module:
     """
     clip = nn.Module()
     clip.visual = model.backbone.clip.visual
-    other = _with_module(model, "backbone", _with_module(model.backbone, "clip", clip))
+    other = with_module(model, "backbone", with_module(model.backbone, "clip", clip))
     crm = model.sem_seg_head.crm
     if open_vocabulary and isinstance(crm, CRM):
-        head = _with_module(model.sem_seg_head, "crm", AnyNumberCRM(crm))
-        other = _with_module(other, "sem_seg_head", head)
-    return other
-
-
-def _with_module(parent: nn.Module, name: str, module: nn.Module) -> nn.Module:
-    """A shallow copy of ``parent`` with one child replaced; everything else is shared."""
-    other = copy.copy(parent)
-    other._modules = {**parent._modules, name: module}
+        head = with_module(model.sem_seg_head, "crm", AnyNumberCRM(crm))
+        other = with_module(other, "sem_seg_head", head)
     return other

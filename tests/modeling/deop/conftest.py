@@ -21,6 +21,16 @@ def spread(model):
     return model
 
 
+def sharpen(model):
+    """As ``spread``, and several names win pixels: masks differ, and anchors look at different places."""
+    spread(model)
+    with torch.no_grad():
+        model.proposals.predictor.query_embed.weight.mul_(8)
+        model.proposals.predictor.mask_embed.layers[2].weight.mul_(8)
+        model.anchors.outlayer.heatmaps.in_proj_weight.mul_(4)
+    return model
+
+
 @pytest.fixture
 def deop(tiny_cfg):
     """``deop(KEY, value, ...)``: a seeded tiny DeOP with those keys changed, its vocabulary set to NAMES."""

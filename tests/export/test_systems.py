@@ -1,0 +1,69 @@
+"""Every system that can be exported: the written file labels as the model does. ERR-Seg has the other files' tests."""
+
+import numpy as np
+import pytest
+import torch
+
+import errseg
+from errseg.api import Segmenter
+from errseg.export import export_model
+from errseg.export.check import labels_of_model
+from errseg.export.formats import runner_of
+from errseg.export.graph import ExportModule
+from errseg.modeling import systems
+from errseg.modeling.deop import DeOP
+from tests.conftest import NAMES, TINY_SYSTEMS
+from tests.modeling.deop.conftest import sharpen
+
+SIDE = 80  # no multiple of the coarsest stride
+OTHERS = [each.meta_architecture for each in systems() if "export" not in each.cannot and each.name != "ERR-Seg"]
+
+
+@pytest.fixture(scope="module", params=OTHERS)
+def segmenter(request):
+    cfg = errseg.get_cfg()
+    cfg.MODEL.DEVICE = "cpu"
+    cfg.INPUT.RESOLUTION_TEST, cfg.INPUT.MIN_SIZE_TEST = SIDE, 0
+    cfg.merge_from_list(["MODEL.META_ARCHITECTURE", request.param, *TINY_SYSTEMS[request.param]])
+    torch.manual_seed(0)
+    model = errseg.build_model(cfg)
+    model.set_vocabulary(NAMES)
+    segmenter = Segmenter(sharpen(model) if isinstance(model, DeOP) else model, cfg)
+    segmenter.set_vocabulary(NAMES)
+    return segmenter
+
+
+@pytest.fixture(scope="module")
+def images():
+    patches = np.random.default_rng(0).integers(0, 256, (3, 3, 5, 5), np.uint8)
+    return np.kron(patches, np.ones((1, 1, 16, 16), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("format", "open_vocabulary"), [("onnx", False), ("onnx", True), ("torch_export", True)],
+    ids=("onnx", "onnx open", "torch_export open"),
+)  # fmt: skip
+def test_file_agrees_with_the_model(segmenter, images, tmp_path, format, open_vocabulary):
+    done = export_model(segmenter, tmp_path / "out", format, open_vocabulary)
+    run, text = runner_of(done.file, 1), segmenter.encoded.text
+    counts = (len(text), 4) if open_vocabulary else (len(text),)
+    for count in counts:
+        expected, confidences = labels_of_model(segmenter.model, images, text[:count], 0)
+        assert len(np.unique(expected)) >= 3  # else the comparison says little
+        inputs = (text[:count].numpy(),) if open_vocabulary else ()
+        for chosen in (images[:1], images):
+            labels, scores = run(chosen, *inputs)
+            classes = expected if open_vocabulary else np.array(segmenter.vocabulary.prompt_classes)[expected]
+            assert (labels == classes[: len(chosen)]).mean() >= 0.999
+            np.testing.assert_allclose(scores, confidences[: len(chosen)], atol=1e-4)
+            assert 0 < scores.min() and scores.max() <= 1
+
+
+def test_what_a_prediction_does_not_need_stays_behind(segmenter):
+    """The text tower, above all; the model itself does not change."""
+    model, before = segmenter.model, set(segmenter.model.state_dict())
+    module = ExportModule(model, 0, None, None)
+    kept = {name.removeprefix("model.") for name in module.state_dict()}
+    needless = {name for name in before if name.startswith(("backbone.clip.", "prompt.")) and ".visual." not in name}
+    assert needless and not kept & needless
+    assert set(model.state_dict()) == before
