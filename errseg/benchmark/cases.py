@@ -28,6 +28,7 @@ class Case:
         vocabulary: the names and K.
         batch: the batch size.
         compile_mode: the mode of ``torch.compile``; empty: not compiled.
+        encode_names: a prediction encodes the names too, each time; False: its text embeddings are precomputed.
     """
 
     kind: str
@@ -36,10 +37,11 @@ class Case:
     vocabulary: NameList
     batch: int = 1
     compile_mode: str = ""
+    encode_names: bool = False
 
     def __str__(self) -> str:
-        compiled = ", compiled" if self.compile_mode else ""
-        return f"{self.form} {self.precision}{compiled}, {self.vocabulary.label}, batch {self.batch}"
+        how = ", compiled" if self.compile_mode else ", encoding the names" if self.encode_names else ""
+        return f"{self.form} {self.precision}{how}, {self.vocabulary.label}, batch {self.batch}"
 
     def as_data(self) -> dict:
         """The case as data for ``json``; ``from_data`` reads it."""
@@ -59,16 +61,23 @@ def make_cases(
     batches: Sequence[int],
     compile_mode: str = "",
     device: str = "cpu",
+    encode_names: bool = False,
 ) -> list[Case]:
     """All combinations that make sense; the baseline of each vocabulary and batch size comes first.
 
     The plain form in float32 is the baseline. In predictions it runs in float32 only; in training, both forms run in
-    every precision. Each compiled case is also measured without compilation.
+    every precision. Each compiled case is also measured without compilation. With ``encode_names``, the plain form is
+    also measured with the names encoded again in every run.
 
     Raises:
         UsageError: an option has an invalid value, or two options contradict each other.
     """
     check_options(kind, form, precisions, batches, compile_mode, device)
+    if encode_names and (kind != "predict" or form == "fast"):
+        raise UsageError(
+            "--encode-names is for predictions of the plain form; remove it, or --form fast, --train and "
+            "--set-vocabulary."
+        )
     cases = []
     for batch in batches:
         for vocabulary in vocabularies:
@@ -76,6 +85,8 @@ def make_cases(
                 for precision in ("fp32",) if each == "plain" and kind != "train" else precisions:
                     for mode in ("", compile_mode) if compile_mode and each == "fast" else ("",):
                         cases.append(Case(kind, each, precision, vocabulary, batch, mode))
+            if encode_names:
+                cases.append(Case(kind, "plain", "fp32", vocabulary, batch, encode_names=True))
     return cases
 
 

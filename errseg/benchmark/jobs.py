@@ -56,11 +56,11 @@ class Job:
 
 
 class Prediction(Job):
-    """From images to label maps, with precomputed text embeddings.
+    """From images to label maps, with precomputed text embeddings, or from images and names.
 
     Args:
         case: of kind "predict".
-        model: has a vocabulary and its text embeddings; used by this job only.
+        model: has a vocabulary and its text embeddings, unless the case encodes the names; used by this job only.
         batches: batches of test images; the first one is timed.
     """
 
@@ -72,7 +72,7 @@ class Prediction(Job):
             # Without fullgraph, torch may silently run uncompiled after several models of one process
             model.segment = torch.compile(model.segment, mode=case.compile_mode, dynamic=False, fullgraph=True)
         else:
-            self.marks = Marks(model)
+            self.marks = Marks(model, first="text" if case.encode_names else "input")
 
     @torch.no_grad()
     def predict(self, batch: list[dict]) -> list[Tensor]:
@@ -82,6 +82,8 @@ class Prediction(Job):
         return self._model.label_maps(batch)
 
     def __call__(self) -> list[Tensor]:
+        if self.case.encode_names:
+            self._model.set_vocabulary(self.case.vocabulary.names, self.case.vocabulary.num_classes)
         label_maps = self.predict(self.batches[0])
         self.passed("output")
         return label_maps

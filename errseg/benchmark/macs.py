@@ -4,7 +4,8 @@ The model runs on the ``meta`` device, so nothing is computed.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from detectron2.config import CfgNode
@@ -14,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..modeling import build_on_meta, system_of
 from .models import text_shape
 
-__all__ = ["count_macs"]
+__all__ = ["count_macs", "count_text_macs"]
 
 
 def count_macs(cfg: CfgNode, num_names: int, num_classes: int, form: str = "fast") -> dict[str, float]:
@@ -31,15 +32,26 @@ def count_macs(cfg: CfgNode, num_names: int, num_classes: int, form: str = "fast
         (``System.counted``): for ERR-Seg "escf_layers" (Table X); for DeOP those of its contract's table.
     """
     size, system = cfg.INPUT.RESOLUTION_TEST, system_of(cfg)
-    model = build_on_meta(cfg).requires_grad_(False)  # the counter fails on views of parameters that require gradients
-    if form == "plain":
-        model = system.plain_form(model)
+    model = _model(cfg, form)
     images, text = (torch.empty(shape, device="meta") for shape in ((1, 3, size, size), text_shape(model, num_names)))
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         apart = _count_apart(counter, system.counted(model))
         model.segment(images, text, num_classes).dense()
     counts = {"total": counter.get_total_flops(), **apart}
     return {name: flops / 2e9 for name, flops in counts.items()}
+
+
+def count_text_macs(cfg: CfgNode, names: Sequence[str], form: str = "fast") -> float:
+    """Multiply-adds of the encoding of names, in units of 10^9; the other arguments as of ``count_macs``."""
+    model = _model(cfg, form)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model.encode_names(model.tokenize(names))
+    return counter.get_total_flops() / 2e9
+
+
+def _model(cfg: CfgNode, form: str) -> Any:
+    model = build_on_meta(cfg).requires_grad_(False)  # the counter fails on views of parameters that require gradients
+    return system_of(cfg).plain_form(model) if form == "plain" else model
 
 
 def _count_apart(counter: FlopCounterMode, modules: Mapping[str, Iterable[nn.Module]]) -> dict[str, int]:

@@ -157,7 +157,7 @@ class _Bench:
                 result.work, result.part_work = count_work(job)
             if floor and result.work:
                 result.rates = self._rates_of(job.device, case.precision)
-            if case.kind == "predict":
+            if case.kind == "predict" and not case.encode_names:  # their embeddings are not those of the other cases
                 result.predictions = job.predict_all()
         except torch.cuda.OutOfMemoryError:
             job = None
@@ -171,7 +171,7 @@ class _Bench:
         embeddings = None
         if case.kind == "train":
             self._optimizer = self._optimizer or build_optimizer(self._cfg, model)
-        elif case.kind == "predict" and self._encodes:
+        elif case.kind == "predict" and self._encodes and not case.encode_names:
             embeddings, result.encode_s = self._encode(case.vocabulary)
         return make_job(case, self._cfg, model, self._files, embeddings, self._optimizer)
 

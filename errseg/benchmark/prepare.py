@@ -34,9 +34,10 @@ def make_job(
     if case.form == "plain":
         model = system_of(cfg).plain_form(model)
     if case.kind == "predict":
-        if embeddings is None:
-            embeddings = random_embeddings(model, case.vocabulary.names)
-        set_embeddings(model, case.vocabulary, embeddings)
+        if not case.encode_names:
+            if embeddings is None:
+                embeddings = random_embeddings(model, case.vocabulary.names)
+            set_embeddings(model, case.vocabulary, embeddings)
         return Prediction(case, model, image_batches(case.batch, files, cfg.INPUT.RESOLUTION_TEST))
     if case.kind == "set_vocabulary":
         return Encoding(case, model)

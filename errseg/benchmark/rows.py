@@ -7,7 +7,7 @@ import torch
 from detectron2.config import CfgNode
 
 from .cases import kept_classes
-from .macs import count_macs
+from .macs import count_macs, count_text_macs
 from .measure import Result
 
 Row = dict[str, Any]
@@ -16,9 +16,10 @@ Row = dict[str, Any]
 def make_rows(results: Sequence[Result], cfg: CfgNode) -> list[Row]:
     """A row for each result, in the order of the results.
 
-    Multiply-adds are in 10^9, times in seconds, memory in 10^6 bytes. ``gmacs`` is for one image; where names are
-    encoded, for all of them. ``ratio`` is the speed relative to the plain form in float32 with the same vocabulary and
-    batch size. ``latency_over_smallest`` is the time divided by that of the smallest vocabulary with the same K.
+    Multiply-adds are in 10^9, times in seconds, memory in 10^6 bytes. ``gmacs`` is for one image; where names alone are
+    encoded, for all of them, and where a prediction encodes them, with an image's share of them. ``ratio`` is the speed
+    relative to the plain form in float32 with the same vocabulary and batch size, and precomputed text embeddings.
+    ``latency_over_smallest`` is the time divided by that of the smallest vocabulary with the same K.
     """
     counts: dict[tuple, dict[str, float]] = {}
     machine = describe_machine(cfg.MODEL.DEVICE)
@@ -52,6 +53,7 @@ def _measured(result: Result, cfg: CfgNode, counts: dict[tuple, dict[str, float]
         "kind": case.kind,
         "form": case.form,
         "compiled": case.compile_mode or None,
+        "encodes_names": case.encode_names,
         "vocabulary": case.vocabulary.label,
         "num_names": len(case.vocabulary.names),
         "num_classes_kept": kept_classes(cfg, case.vocabulary),
@@ -83,7 +85,8 @@ def _macs(result: Result, cfg: CfgNode, counts: dict[tuple, dict[str, float]]) -
     key = (case.form, len(case.vocabulary.names), kept_classes(cfg, case.vocabulary))
     if key not in counts:
         counts[key] = count_macs(cfg, key[1], key[2], key[0])
-    return {"gmacs": counts[key]["total"], "escf_gmacs": counts[key].get("escf_layers")}
+    text = count_text_macs(cfg, case.vocabulary.names, case.form) / case.batch if case.encode_names else 0
+    return {"gmacs": counts[key]["total"] + text, "escf_gmacs": counts[key].get("escf_layers")}
 
 
 def _floor(result: Result) -> Row:
@@ -112,9 +115,10 @@ def _first(rows: Sequence[Row], row: Row, matches: Callable[[Row, Row], bool]) -
 
 def _is_baseline(each: Row, row: Row) -> bool:
     keys = ("kind", "vocabulary", "num_classes_kept", "batch")
-    return each["form"] == "plain" and each["precision"] == "fp32" and all(each[key] == row[key] for key in keys)
+    is_plain = each["form"] == "plain" and each["precision"] == "fp32" and not each["encodes_names"]
+    return is_plain and all(each[key] == row[key] for key in keys)
 
 
 def _differs_in_names(each: Row, row: Row) -> bool:
-    keys = ("kind", "form", "compiled", "precision", "num_classes_kept", "batch")
+    keys = ("kind", "form", "compiled", "encodes_names", "precision", "num_classes_kept", "batch")
     return row["kind"] == "predict" and all(each[key] == row[key] for key in keys)

@@ -104,8 +104,9 @@ def label_of(row: Row) -> list[str]:
 
 
 def form_of(row: Row) -> str:
-    """The form, and whether it is compiled."""
-    return f"{row['form']}, compiled" if row["compiled"] else row["form"]
+    """The form, whether it is compiled, and whether it encodes the names too."""
+    how = ", compiled" if row["compiled"] else ", encoding the names" if row.get("encodes_names") else ""
+    return f"{row['form']}{how}"
 
 
 def spread(row: Row) -> str:

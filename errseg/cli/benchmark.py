@@ -54,6 +54,11 @@ def add_arguments(parser: Parser) -> None:
     add("--batch", type=_numbers, default=[1], metavar="N,…", help="images at a time (default: 1)")
     add("--repeats", type=int, metavar="N", help="runs of each case (default: 5 on the CPU, 30 on a GPU)")
     add("--threads", type=int, metavar="N", help="threads of the CPU (default: torch's)")
+    add(
+        "--encode-names",
+        action="store_true",
+        help="also measure the plain form with the names encoded again for every batch, as DeOP's authors do",
+    )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--train", action="store_true", help="measure a training step; lower precisions use autocast")
     what.add_argument("--set-vocabulary", action="store_true", help="measure the encoding of the names")
@@ -165,7 +170,7 @@ def measured(args: argparse.Namespace, cfg: "CfgNode", vocabularies: Sequence[st
     on_gpu = args.device == "cuda"
     mode = "" if args.compile is None else args.compile or ("reduce-overhead" if on_gpu else "default")
     precisions = [SHORT.get(word, word) for word in args.precision]
-    cases = make_cases(kind, args.form, precisions, names, args.batch, mode, args.device)
+    cases = make_cases(kind, args.form, precisions, names, args.batch, mode, args.device, args.encode_names)
     repeats = args.repeats or REPEATS[args.device]
     return make_rows(
         measure(cases, cfg, repeats, args.weights, args.image, not args.no_memory, args.floor or on_gpu), cfg

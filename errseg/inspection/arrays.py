@@ -139,8 +139,10 @@ class Heatmaps:
             name: the id of the name that wins at the point.
             others: ids of further names.
         """
-        first = {self.proposals.strongest_at(point, name): name}
-        return first | {i: each for each in others if (i := self.proposals.strongest(each)) not in first}
+        chosen = {self.proposals.strongest_at(point, name): name}
+        for each in others:
+            chosen.setdefault(self.proposals.strongest(each), each)
+        return chosen
 
 
 @dataclass(frozen=True)

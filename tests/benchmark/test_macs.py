@@ -2,7 +2,7 @@
 
 import pytest
 
-from errseg.benchmark.macs import count_macs
+from errseg.benchmark.macs import count_macs, count_text_macs
 from errseg.config import config_path, get_cfg, load_config
 
 
@@ -60,3 +60,10 @@ def test_deop(side):
 
 def test_scores_of_deop_grow_with_the_names():
     assert of_parts(count_macs(deop(640), 847, 0))["scores"] == pytest.approx(34.7, rel=0.01)
+
+
+def test_names_of_deop():
+    """The release encodes all 77 positions of a name; the model, those up to the longest prompt's end token."""
+    names = ["cat", "sky, heaven", "traffic light"]
+    assert count_text_macs(deop(512), names, "plain") / len(names) == pytest.approx(2.98, rel=0.01)
+    assert count_text_macs(deop(512), names) / len(names) < 0.6

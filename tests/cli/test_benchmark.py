@@ -1,5 +1,6 @@
 """errseg benchmark: rows, tables, the paper's tables, a checkpoint, and what it refuses."""
 
+import json
 from functools import cache, partial
 
 import pytest
@@ -8,15 +9,16 @@ from PIL import Image
 
 from errseg.benchmark import measure
 from errseg.benchmark.inputs import scene
-from errseg.benchmark.macs import count_macs
+from errseg.benchmark.macs import count_macs, count_text_macs
 from errseg.benchmark.models import build
 from errseg.benchmark.names import MADE_UP_NUM_CLASSES, made_up_names, name_list
 from errseg.benchmark.work import Rates
 from errseg.errors import UsageError
+from tests.conftest import TINY_SYSTEMS
 
 KEYS = {
-    "kind", "form", "compiled", "vocabulary", "num_names", "num_classes_kept", "precision", "batch", "resolution",
-    "latency_s", "latency_min_s", "latency_max_s", "repeats", "images_per_second", "ratio", "latency_over_smallest",
+    "kind", "form", "compiled", "encodes_names", "vocabulary", "num_names", "num_classes_kept", "precision", "batch",
+    "resolution", "latency_s", "latency_min_s", "latency_max_s", "repeats", "images_per_second", "ratio", "latency_over_smallest",
     "gmacs", "escf_gmacs", "peak_memory_mb", "agreement", "agreement_with", "set_vocabulary_s", "parts_s",
     "floor_macs_s", "floor_bytes_s", "floor_parts_s", "device", "device_name", "threads", "torch",
 }  # fmt: skip
@@ -94,6 +96,34 @@ def test_encoding_names(benchmark_tool, no_children):
     assert "images/s" not in out and "agreement" not in out
 
 
+DEOP_PARTS = ["proposal backbone", "pixel decoder", "proposals", "CLIP image tower", "anchors", "classes", "output"]
+
+
+def test_another_system_and_its_names(command, tmp_path, tiny_cfg):
+    """DeOP in both forms and bfloat16, and as its authors run it: with the names encoded for every image."""
+    keys = ["MODEL.META_ARCHITECTURE", "DeOP", *TINY_SYSTEMS["DeOP"]]
+    tiny_cfg.merge_from_list(keys)
+    (tmp_path / "deop.yaml").write_text(tiny_cfg.dump())
+    options = ("--vocabulary", "random:12", "--precision", "fp32,bf16", "--encode-names", "--no-memory", "--repeats", 1)
+    out = tmp_path / "out.json"
+    status, printed, errors = command("benchmark", "--config", tmp_path / "deop.yaml", *options, "--json", out)
+    assert status == 0, errors
+    rows = json.loads(out.read_text())
+    assert [(row["form"], row["precision"], row["encodes_names"]) for row in rows] == [
+        ("plain", "fp32", False), ("fast", "fp32", False), ("fast", "bf16", False), ("plain", "fp32", True)
+    ]  # fmt: skip
+    for row in rows:
+        first = "text" if row["encodes_names"] else "input"
+        assert list(row["parts_s"]) == [first, *DEOP_PARTS] and row["num_classes_kept"] == 12
+        assert row["ratio"] == pytest.approx(rows[0]["latency_s"] / row["latency_s"])
+    plain, fast, _, anew = rows
+    assert fast["agreement"] > 0.995 and fast["gmacs"] < plain["gmacs"]
+    assert anew["agreement"] is None and anew["set_vocabulary_s"] is None
+    text = count_text_macs(tiny_cfg, made_up_names(12), "plain")
+    assert text > 0.01 and anew["gmacs"] == pytest.approx(plain["gmacs"] + text)
+    assert "| plain, encoding the names |" in printed
+
+
 def test_a_checkpoint_names_its_classes_and_pictures_count(benchmark_tool, no_children, cfg, tmp_path):
     torch.manual_seed(1)
     model = build(cfg)
@@ -142,6 +172,8 @@ def test_paper_table_10(benchmark_tool, no_children):
         (["--train", "--precision", "fp16"], "loss scaling"),
         (["--set-vocabulary", "--precision", "bf16"], "text tower stays in float32"),
         (["--compile", "--form", "plain"], "--compile is for predictions of the fast form"),
+        (["--encode-names", "--form", "fast"], "--encode-names is for predictions of the plain form"),
+        (["--encode-names", "--set-vocabulary"], "--encode-names is for predictions of the plain form"),
         (["--compile", "fastest"], "default, reduce-overhead, max-autotune"),
         (["--batch", "1,0"], "--batch has 0"),
         (["--repeats", "0"], "--repeats is 0"),

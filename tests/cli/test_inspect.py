@@ -12,6 +12,7 @@ from PIL import Image
 
 from errseg.errors import UsageError
 from errseg.inspection import point
+from tests.conftest import TINY_SYSTEMS
 
 CLASSES = "cat, grass, 'sky', road, wall, tree, 日本"
 
@@ -68,6 +69,21 @@ def test_everything_by_default(show, files):
     assert status == 0 and not err  # 49,69 lies in the picture as EXIF turns it
     parts = ("cost", "crm", "attention", "class_attention", "guidance")
     assert out.split() == [str(files / f"out/photo_{part}.png") for part in parts]
+
+
+def test_another_system(command, build, tiny_cfg, picture, tmp_path):
+    keys = ["MODEL.META_ARCHITECTURE", "DeOP", *TINY_SYSTEMS["DeOP"], "INPUT.MIN_SIZE_TEST", 0]
+    torch.save({"model": build(*keys).state_dict()}, tmp_path / "model_final.pth")
+    (tmp_path / "config.yaml").write_text(tiny_cfg.dump())
+    Image.fromarray(picture).save(tmp_path / "photo.png")
+    options = ("inspect", tmp_path / "photo.png", "--weights", tmp_path / "model_final.pth", "--classes", CLASSES)
+    status, out, err = command(*options, "--out", tmp_path / "out", "--point", "3,4")
+    assert status == 0, err
+    assert out.split() == [
+        str(tmp_path / f"out/photo_{name}.png") for name in ("proposals", "heatmaps", "severance")
+    ]  # fmt: skip
+    status, _, err = command(*options, "--out", tmp_path / "out", "--what", "proposals,crm")
+    assert status == 2 and "what = 'crm' cannot be shown; give some of proposals, heatmaps, severance." in err
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 
+import errseg
 from errseg.api import Segmenter
-from tests.conftest import NAMES
+from tests.conftest import NAMES, TINY_SYSTEMS
+from tests.modeling.deop.conftest import sharpen
 
 
 @pytest.fixture
@@ -14,6 +17,23 @@ def segmenter(build, tiny_cfg):
     def make(*changes, num_classes=3, names=NAMES):
         made = Segmenter(build("INPUT.MIN_SIZE_TEST", 0, *changes), tiny_cfg)
         made.set_vocabulary(names, num_classes)
+        return made
+
+    return make
+
+
+@pytest.fixture
+def deop(tiny_cfg):
+    """``deop(KEY, value, ..., names=NAMES)``: a tiny DeOP that sees pictures at their own size."""
+
+    def make(*changes, names=NAMES):
+        keys = ["MODEL.META_ARCHITECTURE", "DeOP", *TINY_SYSTEMS["DeOP"], "INPUT.MIN_SIZE_TEST", 0, *changes]
+        tiny_cfg.merge_from_list(keys)
+        torch.manual_seed(0)
+        model = errseg.build_model(tiny_cfg)
+        model.set_vocabulary(NAMES)
+        made = Segmenter(sharpen(model), tiny_cfg)
+        made.set_vocabulary(names)
         return made
 
     return make

@@ -12,7 +12,16 @@ from PIL import Image
 
 from errseg.errors import UsageError
 from errseg.inspection import inspect, save_inspection
-from errseg.inspection.figures import draw_class_attention, draw_cost, draw_crm, draw_spatial_attention, plain_style
+from errseg.inspection.figures import (
+    draw_class_attention,
+    draw_cost,
+    draw_crm,
+    draw_heatmaps,
+    draw_proposals,
+    draw_severance,
+    draw_spatial_attention,
+    plain_style,
+)
 from errseg.inspection.figures.crm import DROPPED, KEPT, WON, ranks_to_show
 from errseg.inspection.figures.guidance import principal_colours
 from errseg.inspection.figures.style import counted, short
@@ -21,6 +30,7 @@ from tests.conftest import NAMES
 from tests.inspection.test_inspect import ABLATIONS
 
 ALL = ["attention", "class_attention", "cost", "crm", "guidance"]
+OF_DEOP = ["heatmaps", "proposals", "severance"]
 
 
 @pytest.fixture(autouse=True)
@@ -176,15 +186,77 @@ def test_principal_colours_are_the_largest_directions():
     assert np.isfinite(principal_colours(np.zeros((2, 3, 3), np.float32))).all()  # no variation, two channels
 
 
-@pytest.mark.parametrize("part", ("attention", "guidance"))
+def test_arrays_of_regions(deop, picture, tmp_path):
+    found = inspect(deop(), picture)
+    save_inspection(found, tmp_path, "a", arrays=True)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        f"a_{name}.{ending}" for name in OF_DEOP for ending in ("png", "npz")
+    }
+    with np.load(tmp_path / "a_proposals.npz") as arrays:
+        np.testing.assert_array_equal(arrays["masks"], found.proposals.masks)
+        np.testing.assert_array_equal(arrays["classes"], found.proposals.classes)
+        assert arrays["names"].tolist() == list(found.names)
+    with np.load(tmp_path / "a_heatmaps.npz") as arrays:
+        np.testing.assert_array_equal(arrays["before"], found.heatmaps.before)
+        np.testing.assert_array_equal(arrays["masks"], found.heatmaps.proposals.masks)
+    with np.load(tmp_path / "a_severance.npz") as arrays:
+        np.testing.assert_array_equal(arrays["names_masked"], found.severance.names["masked"])
+        np.testing.assert_array_equal(arrays["place_none"], found.severance.place["none"])
+
+
+def test_the_largest_proposals_come_first_with_their_names(deop, picture):
+    found = inspect(deop("MODEL.PROPOSALS.NUM_QUERIES", 16), picture, ["proposals"])
+    axes = draw_proposals(found).axes
+    proposals, titles = found.proposals, [panel.get_title() for panel in axes if panel.get_visible()]
+    assert titles[:2] == ["picture", "prediction"] and len(titles) == 15
+    names = [*found.names, "no object"]
+    for panel, title, index in zip(axes[2:], titles[2:], proposals.order, strict=False):
+        best = proposals.classes[index].argmax()
+        assert title == f"{names[best]} {proposals.classes[index].max():.2f}"
+        assert panel.get_xlabel() == f"proposal {index}, {100 * proposals.masks[index].mean():.1f} %"
+        shade = panel.images[1].get_array()[..., 3]
+        np.testing.assert_allclose(shade, 0.88 * (1 - proposals.masks[index]), rtol=1e-5)
+    some = replace(found, proposals=replace(proposals, masks=proposals.masks[:2], classes=np.eye(10)[[9, 9]]))
+    words = " ".join(" ".join(texts(draw_proposals(some))).split())
+    assert "no object 1.00" in words and "The 2 largest of 2 proposals" in words
+    assert "Of all proposals, 2 most probably show no object" in words
+
+
+def test_heatmaps_of_a_row_have_one_scale(deop, picture):
+    found = inspect(deop(), picture, ["heatmaps"], show=["grass", "road"], point=(30, 20))
+    figure, heatmaps = draw_heatmaps(found), found.heatmaps
+    chosen = heatmaps.to_show((30, 20), found.labels[20, 30], found.shown)
+    assert len(figure.axes) == 3 * len(chosen)
+    for (_, before, after), index in zip(np.array(figure.axes).reshape(-1, 3), chosen, strict=True):
+        np.testing.assert_array_equal(before.images[0].get_array(), heatmaps.before[index])
+        np.testing.assert_array_equal(after.images[0].get_array(), heatmaps.after[index])
+        assert before.images[0].get_clim() == after.images[0].get_clim() == (0, heatmaps.before[index].max())
+        share = 100 * heatmaps.after[index].sum() / heatmaps.before[index].sum()
+        assert after.get_xlabel() == f"{share:.1f} % stay"
+
+
+def test_severance_has_a_row_for_each_mode(deop, picture):
+    found = inspect(deop(), picture, ["severance"], show=["cat", "grass"])
+    axes = draw_severance(found).axes[:8]
+    assert [axes[i].get_xlabel() for i in (0, 4)] == ["severed: masked", "CLIP's attention"]
+    for place, mode in ((0, "masked"), (4, "none")):
+        np.testing.assert_array_equal(axes[place + 1].images[0].get_array(), found.severance.place[mode])
+        for panel, name in zip(axes[place + 2 : place + 4], found.shown, strict=True):
+            np.testing.assert_array_equal(panel.images[0].get_array(), found.severance.names[mode][name])
+    assert len({axes[i].images[0].get_clim() for i in (2, 3, 6, 7)}) == 1
+
+
+@pytest.mark.parametrize("part", ("attention", "guidance", *OF_DEOP))
 @pytest.mark.parametrize("shape", [(40, 160), (160, 40)], ids=("flat", "tall"))
-def test_words_do_not_cover_each_other(segmenter, part, shape):
+def test_words_do_not_cover_each_other(segmenter, deop, part, shape):
     random = np.random.default_rng(0)
-    found = inspect(segmenter(num_classes=0), random.integers(0, 256, (*shape, 3), np.uint8), [part], show=NAMES[:3])
+    made = deop("MODEL.PROPOSALS.NUM_QUERIES", 16) if part in OF_DEOP else segmenter(num_classes=0)
+    found = inspect(made, random.integers(0, 256, (*shape, 3), np.uint8), [part], show=NAMES[:3])
     found = replace(found, names=tuple(f"a long name, {name}" for name in found.names))
     figure = dict(figures_of(found))[part]
     figure.draw_without_rendering()
     words = [text for text in figure.findobj(Text) if text.get_text().strip() and text.get_visible()]
+    words = [text for text in words if text.axes is None or text.axes.get_visible()]
     boxes = [text.get_window_extent().shrunk(0.9, 0.7) for text in words]  # letters alone
     met = [
         (words[i].get_text(), words[j].get_text())

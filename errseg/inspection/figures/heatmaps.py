@@ -8,7 +8,8 @@ from .style import SEQUENTIAL, add_caption, close_gaps, grid_height, mark, new_f
 
 __all__ = ["draw_heatmaps"]
 
-COLUMN = 2.2  # width of a column in inches
+NARROWEST, WIDEST = 1.3, 2.2  # width of a column in inches; tall pictures get narrow columns
+MOST = 4  # rows
 TITLES = ("mask", "before the mask", "after the mask")
 
 
@@ -20,8 +21,9 @@ def draw_heatmaps(inspection: Inspection) -> Figure:
     """
     heatmaps, picture, point = inspection.heatmaps, inspection.image, inspection.point
     proposals = heatmaps.proposals
-    chosen = heatmaps.to_show(point, int(inspection.labels[point[1], point[0]]), inspection.shown)
-    figure = new_figure(grid_height(picture, len(chosen), 3, 3 * COLUMN, 0.35), 3 * COLUMN)
+    chosen = list(heatmaps.to_show(point, int(inspection.labels[point[1], point[0]]), inspection.shown))[:MOST]
+    width = 3 * min(max(2.5 * picture.shape[1] / picture.shape[0], NARROWEST), WIDEST)
+    figure = new_figure(grid_height(picture, len(chosen), 3, width, 0.45), width)
     axes = figure.subplots(len(chosen), 3, squeeze=False)
     for panel, title in zip(axes[0], TITLES, strict=True):
         panel.set_title(title)
@@ -33,7 +35,8 @@ def draw_heatmaps(inspection: Inspection) -> Figure:
             show_map(panel, values, picture, panel.get_title(), proposals.cell, **limits)
             mark(panel, point)
         mark(row[0], point)
-        row[0].set_xlabel(f"proposal {index}: {title_of(proposals, inspection.names, index)}", fontsize=7, labelpad=2)
+        title = title_of(proposals, inspection.names, index)
+        row[0].set_xlabel(f"proposal {index}\n{title}", fontsize=7, labelpad=2)
         row[1].set_xlabel(f"highest {before.max() * before.size:.1f} × uniform", fontsize=7, labelpad=2)
         row[2].set_xlabel(f"{100 * after.sum() / before.sum():.1f} % stay", fontsize=7, labelpad=2)
     add_caption(

@@ -32,8 +32,8 @@ def draw_proposals(inspection: Inspection) -> Figure:
     nameless = int((proposals.best == len(names)).sum())
     add_caption(
         figure,
-        f"The {len(order)} largest of {counted(len(proposals.masks), 'proposal')}, each with its most probable name and "
-        "the probability of it. Below: the area, which is the mean of the mask's probabilities. Of all proposals, "
+        f"The {len(order)} largest of {counted(len(proposals.masks), 'proposal')}, each with its most probable name "
+        "and the probability of it. Below: the area, which is the mean of the mask's probabilities. Of all proposals, "
         f"{nameless} most probably show no object, that is, none of {counted(len(names))}.",
     )
     close_gaps(figure, axes)

@@ -35,17 +35,17 @@ def draw_severance(inspection: Inspection) -> Figure:
     for row, mode in zip(axes, modes, strict=True):
         first = mode == modes[0]
         show_picture(row[0], picture, "picture" if first else "")
-        row[0].set_ylabel("CLIP's attention" if mode == OFF else f"severed: {mode}", fontsize=7)
-        title = "the point" if first else ""
+        row[0].set_xlabel("CLIP's attention" if mode == OFF else f"severed: {mode}", fontsize=7, labelpad=2)
+        title = "at the point" if first else ""
         of_place = show_map(row[1], severance.place[mode], picture, title, severance.cell, **places)
         for panel, name in zip(row[2:], shown, strict=True):
             title = labels[name] if first else ""
             image = show_map(panel, severance.names[mode][name], picture, title, severance.cell, **limits)
         for panel in row[:2]:
             mark(panel, inspection.point)
-    for drawn, some, label in ((of_place, axes[:, 1], "cosine"), (image, axes[:, 2:], "cosine with the name")):
-        bar = figure.colorbar(drawn, ax=some, location="bottom", fraction=0.06, pad=0.02, aspect=25)
-        bar.set_label(label)
+    for drawn, some in ((of_place, axes[:, 1]), (image, axes[:, 2:])):
+        bar = figure.colorbar(drawn, ax=some, location="right", fraction=0.03, pad=0.02, aspect=30)
+        bar.set_label("cosine")
         bar.outline.set_visible(False)
     add_caption(
         figure,
