@@ -2,8 +2,9 @@
 
   errseg doctor
 
-Reports versions, the Detectron2 that is used, GPUs and data sets. Exit status
-1: something that errseg needs is missing. A GPU and data sets are not needed.
+Reports versions, the Detectron2 that is used, GPUs, systems and data sets.
+Exit status 1: something that errseg needs is missing. A GPU and data sets are
+not needed.
 """
 
 import argparse
@@ -54,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
     detectron2 = check_detectron2()
     sections = {"Packages": packages, "Detectron2": detectron2, "Devices": check_gpus() + check_shared_memory()}
     if not any(finding.missing for finding in detectron2):
+        sections["Systems and their configurations"] = check_systems()
         folder = os.environ.get("DETECTRON2_DATASETS", "datasets")
         sections[f"Data sets under {os.path.abspath(folder)} (DETECTRON2_DATASETS)"] = check_datasets()
     for title, findings in sections.items():
@@ -152,6 +154,23 @@ def check_shared_memory(folder: str = "/dev/shm") -> list[Finding]:
         return []  # a system without such a folder
     remedy = "give the container more shared memory (docker run --shm-size=8g), or set DATALOADER.NUM_WORKERS 0"
     return [Finding("shared memory", f"{size / 2**30:.2f} GB ({folder})", remedy if size < SHARED_MEMORY else "")]
+
+
+def check_systems() -> list[Finding]:
+    """The systems, each with its packaged configurations, without ablations and parts of others, and what it cannot do."""
+    from errseg.config import config_names, config_path, load_config
+    from errseg.modeling import systems
+
+    names: dict[str, list[str]] = {}
+    for name in config_names():
+        if not name.startswith("ablations/") and "/_" not in name:
+            names.setdefault(load_config(config_path(name)).MODEL.META_ARCHITECTURE, []).append(name)
+    findings = []
+    for system in systems():
+        known = ", ".join(names.get(system.meta_architecture, [])) or "none"
+        lacks = f"; it cannot {', '.join(sorted(system.cannot))}" if system.cannot else ""
+        findings.append(Finding(system.name, f"{known}{lacks}"))
+    return findings
 
 
 def check_datasets() -> list[Finding]:

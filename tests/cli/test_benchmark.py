@@ -18,9 +18,10 @@ from tests.conftest import TINY_SYSTEMS
 
 KEYS = {
     "kind", "form", "compiled", "encodes_names", "vocabulary", "num_names", "num_classes_kept", "precision", "batch",
-    "resolution", "latency_s", "latency_min_s", "latency_max_s", "repeats", "images_per_second", "ratio", "latency_over_smallest",
-    "gmacs", "escf_gmacs", "peak_memory_mb", "agreement", "agreement_with", "set_vocabulary_s", "parts_s",
-    "floor_macs_s", "floor_bytes_s", "floor_parts_s", "device", "device_name", "threads", "torch",
+    "resolution", "latency_s", "latency_min_s", "latency_max_s", "repeats", "images_per_second", "ratio",
+    "latency_over_smallest", "gmacs", "escf_gmacs", "peak_memory_mb", "agreement", "agreement_with",
+    "set_vocabulary_s", "parts_s", "floor_macs_s", "floor_bytes_s", "floor_parts_s", "device", "device_name", "threads",
+    "torch",
 }  # fmt: skip
 PARTS = ["input", "encoder", "CRM", "HSM", "ESCF", "GUD", "output"]
 

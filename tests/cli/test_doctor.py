@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from errseg.cli import doctor
+from errseg.modeling import systems
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -93,6 +94,15 @@ def test_datasets(monkeypatch, tmp_path) -> None:
     gone = findings["doctor_gone"]
     assert not gone.missing and str(tmp_path / "gone") in gone.value
     assert any("datasets/README.md" in finding.remedy for finding in findings.values())
+
+
+def test_systems() -> None:
+    found = {finding.name: finding.value for finding in doctor.check_systems()}
+    assert found.keys() == {system.name for system in systems()}
+    assert "errseg_convnext_base" in found["ERR-Seg"] and "deop_vit_b16" not in found["ERR-Seg"]
+    assert "deop_vit_b16" in found["DeOP"] and "cannot" not in found["DeOP"]
+    assert found["DeOP's proposals"].endswith("it cannot export, inspect, plain")
+    assert not any("ablations" in value for value in found.values())
 
 
 def test_command() -> None:

@@ -16,7 +16,7 @@ def segmenter(build, tiny_cfg):
 
     def make(*changes, num_classes=3, names=NAMES):
         made = Segmenter(build("INPUT.MIN_SIZE_TEST", 0, *changes), tiny_cfg)
-        made.set_vocabulary(names, num_classes)
+        made.set_vocabulary(names, num_classes if tiny_cfg.MODEL.CRM.ENABLED else None)  # without CRM there is no K
         return made
 
     return make
