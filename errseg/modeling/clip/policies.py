@@ -18,6 +18,11 @@ def everything(name: str) -> bool:
     return True
 
 
+def used_in_text(name: str) -> bool:
+    """Every parameter of the text tower; CLIP's scale of logits belongs to neither tower and would get no gradient."""
+    return name != "logit_scale"
+
+
 def convnext_depthwise_mlp_scale(name: str) -> bool:
     """A ConvNeXt's depth-wise convolutions, MLP weights and layer scales."""
     return "gamma" in name or (name.endswith("weight") and ("mlp" in name or "conv_dw" in name))

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import ArgumentError
-from ..layers import resize
+from ..layers import resize, without_autocast
 from .transformer import Attention, DecoderLayer, sine_positions
 
 __all__ = ["AnchorDecoder", "Heatmaps", "OutLayer", "UnmaskedLayer"]
@@ -39,7 +39,8 @@ class Heatmaps(nn.Module):
             F.linear(x, weight, bias).unflatten(-1, (self.num_heads, -1)).transpose(1, 2).float()
             for x, weight, bias in zip((queries, keys), weights, biases, strict=False)
         )
-        attention = (q * q.shape[-1] ** -0.5 @ k.mT).softmax(-1)
+        with without_autocast(keys.device):
+            attention = (q * q.shape[-1] ** -0.5 @ k.mT).softmax(-1)
         return self.dropout(attention) * masks.unsqueeze(1)
 
 
@@ -75,7 +76,8 @@ class OutLayer(nn.Module):
         queries = z + anchors
         z = self.norm1(z + self.dropout1(self.self_attn(queries, queries, z)))
         heatmaps = self.heatmaps((z + anchors).expand(dense.shape[0], -1, -1), keys, masks)
-        pooled = heatmaps @ dense.float().unflatten(-1, (heatmaps.shape[1], -1)).transpose(1, 2)  # (B, heads, N, d)
+        with without_autocast(dense.device):
+            pooled = heatmaps @ dense.float().unflatten(-1, (heatmaps.shape[1], -1)).transpose(1, 2)  # (B, heads, N, d)
         return unit(pooled.transpose(1, 2).flatten(2))
 
 

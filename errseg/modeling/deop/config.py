@@ -81,8 +81,8 @@ def add_config(cfg: CfgNode) -> None:
     model.ANCHORS.NUM_LAYERS = 1  # layers before the pooling layer; may be 0
     model.ANCHORS.MASKED = False  # True: the masks also multiply the attention of these layers, after the softmax
 
-    # The learned prompt; without it, MODEL.PROMPT.TEMPLATES
-    model.PROMPT.LEARNED = False  # True: learned vectors stand before each name (DeOP)
+    # The learned prompt
+    model.PROMPT.LEARNED = False  # True: learned vectors stand before each name (DeOP) in place of TEMPLATES
     model.PROMPT.LENGTH = 16  # number of learned vectors
     model.PROMPT.TRAINED = True  # the last stage trains the learned prompt on
     model.PROMPT.WEIGHTS = ""  # a checkpoint of stage 1, whose prompt the later stages start from

@@ -5,6 +5,7 @@ Shapes: B images, C channels, ``res2 … res5`` at strides 4, 8, 16 and 32.
 
 from collections.abc import Mapping
 
+import torch
 import torch.nn.functional as F
 from detectron2.modeling import ShapeSpec
 from torch import Tensor, nn
@@ -21,11 +22,19 @@ class NormedConv2d(nn.Conv2d):
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int):
         super().__init__(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=False)
-        self.norm = nn.GroupNorm(GROUPS, out_channels)
+        self.norm = Norm(GROUPS, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_channels, H, W) -> (B, out_channels, H, W)."""
         return self.norm(super().forward(x))
+
+
+class Norm(nn.GroupNorm):
+    """A GroupNorm that also takes groups of a single value, as of a picture of one location; their norm is 0."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
 
 class PixelDecoder(nn.Module):

@@ -13,8 +13,9 @@ from ...errors import UsageError
 from ..clip.build import CLIPModel
 from ..clip.prompts import Prompter
 from ..clip.text_tower import encode_embedded, encode_prompts, is_plain_causal
+from ..layers import without_autocast
 
-__all__ = ["FixedPrompt", "LearnedPrompt", "RegionClassifier", "build_prompt"]
+__all__ = ["FixedPrompt", "LearnedPrompt", "RegionClassifier", "build_prompt", "class_logits"]
 
 LOGIT_SCALE = 100.0  # of cosines
 NAME_AND_STOP = "{} ."  # the name, and the token of a full stop; the tokenizer adds the start and end tokens
@@ -71,11 +72,20 @@ class RegionClassifier(nn.Module):
 
     def forward(self, regions: Tensor, text: Tensor) -> Tensor:
         """Logits of the names: (B, N, D) and (T, D) float32 of unit length -> (B, N, T + 1), no-object last."""
-        return LOGIT_SCALE * regions @ self.rows(text).mT
+        return class_logits(regions, self.rows(text))
 
     def rows(self, text: Tensor) -> Tensor:
         """Append the no-object embedding: (T, D) -> (T + 1, D) of unit length."""
         return torch.cat([text, F.normalize(self.no_object.to(text.dtype), dim=-1)])
+
+
+def class_logits(embeddings: Tensor, text: Tensor) -> Tensor:
+    """100 times the cosines, in float32 even under autocast: (..., N, D) and (T, D) of unit length -> (..., N, T).
+
+    In bfloat16, logits near 30 would be rounded by up to 0.06.
+    """
+    with without_autocast(embeddings.device):
+        return LOGIT_SCALE * embeddings.float() @ text.float().mT
 
 
 def build_prompt(cfg, clip: CLIPModel) -> tuple[nn.Module, Prompter]:
@@ -98,4 +108,4 @@ def build_prompt(cfg, clip: CLIPModel) -> tuple[nn.Module, Prompter]:
             f"MODEL.PROMPT.LENGTH = {keys.LENGTH} leaves no room for names in the {positions} positions of the text "
             f"tower; give at most {positions - 8}."
         )
-    return LearnedPrompt(width, keys.LENGTH, keys.TRAINED), Prompter(name, NAME_AND_STOP, "whole", keys.LENGTH)
+    return LearnedPrompt(width, keys.LENGTH, keys.TRAINED), Prompter(name, NAME_AND_STOP, keys.SYNONYMS, keys.LENGTH)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import ArgumentError
-from ..layers import attend, resize
+from ..layers import attend, resize, without_autocast
 
 __all__ = ["MODES", "Guided", "Masked", "Plain", "SelfAttention", "attentions", "regions_of", "values"]
 
@@ -73,7 +73,8 @@ class Guided(SelfAttention):
     def forward(self, attention: nn.MultiheadAttention, u: Tensor, regions: Tensor) -> Tensor:
         """See ``SelfAttention.forward``."""
         v = values(attention, u)
-        weights = (regions @ regions.mT).softmax(-1).to(v.dtype)  # (B, L, L)
+        with without_autocast(u.device):  # the products go up to N, and the softmax sees their differences
+            weights = (regions @ regions.mT).softmax(-1).to(v.dtype)  # (B, L, L)
         return attention.out_proj(weights @ v)
 
 

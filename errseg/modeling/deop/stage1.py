@@ -18,7 +18,7 @@ from ..clip.prompts import Prompter
 from ..prediction import Prediction
 from ..views import Views
 from .image_tower import SeveredViTCLIP
-from .prompt import LOGIT_SCALE, build_prompt
+from .prompt import build_prompt, class_logits
 from .regions import PromptedSegmenter
 from .start import load_part
 
@@ -111,7 +111,7 @@ class DeOPPrompt(PromptedSegmenter):
         """100 times the cosine of crops and names: (B, 3, S, S) normalised and (T, D) -> (B, T)."""
         with torch.no_grad():
             embeddings = self.backbone.class_embedding(crops)
-        return LOGIT_SCALE * embeddings @ text.float().mT
+        return class_logits(embeddings, text)
 
     def crops(self, batched_inputs: list[dict]) -> Tensor:
         """The crops of a batch, normalised: (B, 3, S, S).

@@ -74,7 +74,8 @@ class Attention(nn.Module):
         q, k, v = self.project(q, k, v)
         q = q.expand(k.shape[0], -1, -1, -1)
         if share is not None:
-            x = self.dropped((q * q.shape[-1] ** -0.5 @ k.mT).softmax(-1)) * share.unsqueeze(1) @ v
+            weights = self.dropped((q * q.shape[-1] ** -0.5 @ k.mT).softmax(-1))
+            x = weights * share.unsqueeze(1).to(weights.dtype) @ v
         elif self.training and self.dropout:
             x = F.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout)
         else:

@@ -71,3 +71,10 @@ def test_initial_values():
 def test_a_width_that_does_not_fit_the_groups(dim):
     with pytest.raises(ArgumentError, match=f"dim = {dim} is no multiple of 32"):
         PixelDecoder(SHAPES, dim)
+
+
+def test_a_map_of_one_location(decoder):
+    """Each group of the coarsest map has a single value there, whose normalised value is 0: the bias is left."""
+    norm = decoder.layer_4.norm
+    torch.testing.assert_close(norm(torch.randn(1, DIM, 1, 1)), norm.bias.view(1, -1, 1, 1), atol=1e-4, rtol=0)
+    assert decoder(features(1, 1, 1)).shape == (1, DIM, 8, 8)

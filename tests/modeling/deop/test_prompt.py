@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from errseg.errors import UsageError
 from errseg.modeling.clip import build_clip
 from errseg.modeling.clip.prompts import Prompter
-from errseg.modeling.deop.prompt import NAME_AND_STOP, FixedPrompt, LearnedPrompt, RegionClassifier
+from errseg.modeling.deop.prompt import NAME_AND_STOP, FixedPrompt, LearnedPrompt, RegionClassifier, class_logits
 from errseg.modeling.layers import call
 from tests.conftest import DATA
 
@@ -74,3 +74,25 @@ def test_the_classifier_appends_the_no_object_embedding():
 def test_a_prompt_longer_than_the_tower(deop):
     with pytest.raises(UsageError, match="MODEL.PROMPT.LENGTH = 70 leaves no room for names in the 77 positions"):
         deop("MODEL.PROMPT.LENGTH", 70)
+
+
+@torch.no_grad()
+def test_synonyms_of_a_learned_prompt(deop):
+    embeddings = {}
+    for synonyms in ("whole", "first", "mean"):
+        model = deop("MODEL.PROMPT.SYNONYMS", synonyms)
+        for names in (["sky, heaven"], ["sky"], ["heaven"]):
+            model.set_vocabulary(names)
+            embeddings[synonyms, names[0]] = model.text_embeddings[0]
+    sky, heaven = embeddings["whole", "sky"], embeddings["whole", "heaven"]
+    torch.testing.assert_close(embeddings["first", "sky, heaven"], sky)
+    torch.testing.assert_close(embeddings["mean", "sky, heaven"], F.normalize(sky + heaven, dim=-1))
+    assert not torch.allclose(embeddings["whole", "sky, heaven"], sky, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_class_logits_are_float32_under_autocast(dtype):
+    embeddings, text = (F.normalize(torch.randn(n, 64), dim=-1) for n in (5, 7))
+    with torch.autocast("cpu", dtype):
+        found = class_logits(embeddings, text)
+    torch.testing.assert_close(found, 100 * embeddings @ text.T)

@@ -174,3 +174,9 @@ def test_initial_values():
 def test_widths_that_do_not_fit(arguments, message):
     with pytest.raises(ArgumentError, match=message):
         Transformer(*arguments)
+
+
+def test_a_share_does_not_change_the_precision(attention):
+    low = attention.to(torch.bfloat16)
+    q, k, share = rand(B, N, C).bfloat16(), rand(B, M, C).bfloat16(), rand(B, N, M).sigmoid()
+    assert low(q, k, k, share).dtype == torch.bfloat16
