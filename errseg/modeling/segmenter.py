@@ -128,8 +128,10 @@ class OpenVocabularySegmenter(VocabularyHolder):
 
         Raises:
             RuntimeError: no vocabulary is set.
-            UsageError: a label id lies outside the vocabulary.
+            UsageError: an image is no picture of three channels; labels are missing, differ in size, or hold an id
+                outside the vocabulary.
         """
+        check_images(batched_inputs)
         if self.training:
             return self.losses(batched_inputs)
         encoded = self.encoded()
@@ -169,6 +171,7 @@ class OpenVocabularySegmenter(VocabularyHolder):
         Raises:
             RuntimeError: no vocabulary is set.
         """
+        check_images(batched_inputs)
         encoded = encoded or self.encoded()
         text = encoded.text
         if text is None:
@@ -208,12 +211,20 @@ class OpenVocabularySegmenter(VocabularyHolder):
         """The labels of a batch: (B, H, W) int64, on their own device (the loader leaves them on the CPU).
 
         Raises:
-            UsageError: an image has no labels.
+            UsageError: there are no images, an image has no labels, or the labels of two images differ in size.
         """
+        if not batched_inputs:
+            raise UsageError("The batch holds no images to train on; give at least one.")
         for inputs in batched_inputs:
+            name = inputs.get("file_name", "an image")
             if "sem_seg" not in inputs:
-                name = inputs.get("file_name", "an image")
                 raise UsageError(f"{name} has no 'sem_seg' labels to train on; call model.eval() first to predict.")
+            size, first = (tuple(each["sem_seg"].shape) for each in (inputs, batched_inputs[0]))
+            if size != first:
+                raise UsageError(
+                    f"{name} has labels of the size {size}, and the first image of the batch {first}; crop or pad them "
+                    "to one size (INPUT.CROP, INPUT.SIZE_DIVISIBILITY)."
+                )
         return torch.stack([inputs["sem_seg"] for inputs in batched_inputs]).long()
 
     def present_names(self, labels: Tensor, batched_inputs: list[dict], num_names: int) -> Tensor:
@@ -233,6 +244,21 @@ class OpenVocabularySegmenter(VocabularyHolder):
             )
         present = torch.zeros(len(labels), num_names + 1, dtype=torch.bool, device=labels.device)
         return present.scatter_(1, ids, 1)[:, :num_names]
+
+
+def check_images(batched_inputs: list[dict]) -> None:
+    """Check that every "image" is a tensor (3, H, W) of at least one pixel.
+
+    Raises:
+        UsageError: it is something else; the message gives the shape.
+    """
+    if torch.jit.is_tracing():  # sizes are then tensors
+        return
+    for inputs in batched_inputs:
+        image = inputs["image"]
+        if image.ndim != 3 or image.shape[0] != 3 or not image.numel():
+            name = inputs.get("file_name", "An image")
+            raise UsageError(f"{name} is a tensor of shape {tuple(image.shape)}; give (3, H, W), RGB from 0 to 255.")
 
 
 def _size(view_of_image: tuple[int, View]) -> tuple[int, int]:

@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from errseg.errors import UsageError
 from errseg.modeling import OpenVocabularySegmenter
 from errseg.modeling.prediction import Prediction, labels_and_confidences
 from errseg.modeling.views import Views
@@ -91,3 +92,20 @@ def test_scales_are_of_the_images_own_size(batch):
     maps = [resized((batch[0]["image"] - 128.0) / 50, shape[-2:]).sigmoid() for shape in model.seen]
     maps = sum(resized(each, (37, 53)) for each in maps)
     torch.testing.assert_close(confidences, maps.amax(0).maximum(0.34 * maps.sum(0)) / maps.sum(0))
+
+
+@pytest.mark.parametrize("shape", [(1, 40, 40), (4, 40, 40), (40, 40, 3), (40, 40), (3, 0, 5)])
+@pytest.mark.parametrize("training", [False, True])
+def test_an_image_of_another_shape_is_one_sentence(shape, training):
+    model = Colors()
+    model.training = training
+    with pytest.raises(UsageError, match=r"An image is a tensor of shape .*; give \(3, H, W\), RGB from 0 to 255"):
+        model([{"image": torch.zeros(shape)}])
+
+
+def test_labels_that_cannot_be_stacked():
+    batch = [{"sem_seg": torch.zeros(4, 6)}, {"sem_seg": torch.zeros(4, 5), "file_name": "b.png"}]
+    with pytest.raises(UsageError, match=r"b.png has labels of the size \(4, 5\), and the first image .* \(4, 6\)"):
+        Colors.stack_labels(batch)
+    with pytest.raises(UsageError, match="no images to train on"):
+        Colors.stack_labels([])

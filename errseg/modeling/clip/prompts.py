@@ -91,13 +91,18 @@ class Prompter:
 
         Raises:
             UsageError: there are no names; a name is blank or no string; K is negative; a prompt is too long for the
-                text tower; or two names give the same tokens (allowed within a published label set).
+                text tower, or holds its end token; or two names give the same tokens (allowed within a published label
+                set).
         """
         num_kept = check_names(names, num_kept)
         prompts = [self.prompts(name) for name in names]
         tokens = self.tokenizer([prompt for group in prompts for prompt in group])
         owner = torch.tensor([i for i, group in enumerate(prompts) for _ in group])
         self._check_lengths(names, prompts, tokens, owner)
+        ends = (tokens == tokens.max()).sum(dim=1)  # EOT has the highest id
+        if (ends > 1).any():
+            name = reprlib.repr(names[int(owner[ends.argmax()])])
+            raise UsageError(f"The name {name} holds the token that ends a prompt; the rest would be lost: remove it.")
         _check_different(names, tokens, owner, self.synonyms)
         return TokenizedNames(tuple(names), num_kept, tokens, owner)
 

@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...errors import UsageError
 from ..clip.prompts import TokenizedNames, embed_names
 from ..layers import resize
-from ..prediction import Prediction
+from ..prediction import Prediction, image_size
 from ..segmenter import OpenVocabularySegmenter
 
 __all__ = ["MULTIPLE", "PromptedSegmenter", "RegionSegmenter", "padded"]
@@ -84,10 +85,17 @@ class RegionSegmenter(PromptedSegmenter):
             (T, D).
 
         Raises:
-            UsageError: an image has no labels, or a label id lies outside the vocabulary.
+            UsageError: an image has no labels or another size than they; or a label id lies outside the vocabulary.
         """
         encoded, text = self.text_for_training()
         labels = self.stack_labels(batched_inputs)
+        for inputs in batched_inputs:
+            if image_size(inputs) != tuple(labels.shape[1:]):
+                name = inputs.get("file_name", "an image")
+                raise UsageError(
+                    f"{name} has {image_size(inputs)} pixels, and its labels {tuple(labels.shape[1:])}; this system "
+                    "resizes neither: give both in one size."
+                )
         self.present_names(labels, batched_inputs, len(encoded.names))  # checks the labels
         height, width = labels.shape[-2:]
         images = torch.cat([self.preprocess(inputs["image"], (height, width)) for inputs in batched_inputs])

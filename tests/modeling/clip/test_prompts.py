@@ -110,3 +110,8 @@ def test_more_classes_than_names_keeps_all(caplog):
     assert Prompter(NAME, (PROMPT,)).tokenize(["a", "b"], 0).num_kept == 2
     with pytest.raises(ValueError, match="-1"):
         Prompter(NAME, (PROMPT,)).tokenize(["a", "b"], -1)
+
+
+def test_a_name_that_holds_the_end_of_a_prompt():
+    with pytest.raises(UsageError, match="The name 'a <end_of_text> b' holds the token that ends a prompt"):
+        Prompter("ViT-B-16", "a photo of a {}").tokenize(["cat", "a <end_of_text> b"])
