@@ -79,9 +79,8 @@ class ERRSegCheckpointer(DetectionCheckpointer):
         """
         if not path:
             return {}
-        own = self.model.state_dict()
-        content = load_state_dict_file(path, own.keys())
-        weights = fitting_weights(path, content.pop("model"), own)
+        content = load_state_dict_file(path, self.model.state_dict().keys())
+        weights = fitting_weights(path, content.pop("model"), self.model)
         if checkpointables is None:
             checkpointables = [key for key in self.checkpointables if key in content]
         states = {key: self._checked_state(path, key, content) for key in checkpointables}

@@ -4,6 +4,7 @@ from .keys import MAX_PIXELS, add_errseg_config, register_keys, samples_of
 from .loading import apply_overrides, get_cfg, load_config
 from .node import Config, as_data, read_tree
 from .packaged import config_names, config_path
+from .unread import unread_keys
 from .values import check_values
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "read_tree",
     "register_keys",
     "samples_of",
+    "unread_keys",
 ]

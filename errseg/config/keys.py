@@ -67,6 +67,18 @@ def samples_of(cfg: CfgNode) -> str:
 
 def add_errseg_config(cfg: CfgNode) -> None:
     """Declare errseg's keys, and those of every system, in ``cfg``, in place."""
+    add_shared_keys(cfg)
+    for system in _SYSTEMS.values():
+        system.add_config(cfg)
+
+
+def declarations() -> dict[str, Callable[[CfgNode], None]]:
+    """By its meta-architecture, the function with which each system declares its keys."""
+    return {name: system.add_config for name, system in _SYSTEMS.items()}
+
+
+def add_shared_keys(cfg: CfgNode) -> None:
+    """Declare the keys of no single system in ``cfg``, in place."""
     model, solver, inputs, test = cfg.MODEL, cfg.SOLVER, cfg.INPUT, cfg.TEST
 
     model.META_ARCHITECTURE = "ERRSeg"  # the default system
@@ -117,6 +129,3 @@ def add_errseg_config(cfg: CfgNode) -> None:
     solver.POLY_LR_POWER = 0.9  # of LR_SCHEDULER_NAME WarmupPolyLR
     solver.POLY_LR_CONSTANT_ENDING = 0.0  # the lowest learning rate of WarmupPolyLR, over the first
     solver.ACCUMULATION_STEPS = 1  # an iteration's images go through the model in this many batches
-
-    for system in _SYSTEMS.values():
-        system.add_config(cfg)

@@ -6,12 +6,12 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.modeling import BACKBONE_REGISTRY, META_ARCH_REGISTRY, SEM_SEG_HEADS_REGISTRY
 from detectron2.modeling import build_model as build_detectron2_model
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..config import check_values
+from ..config import check_values, unread_keys
 from ..errors import UsageError, arguments_from, short
 from ..weight_files import check_fit, load_state_dict_file
-from .clip import RANDOM
+from .clip import RANDOM, has_quick_gelu, model_config
 from .segmenter import OpenVocabularySegmenter
 from .system import Released, system_of, systems
 from .weights import WeightSources
@@ -59,6 +59,8 @@ def build_model(cfg: CfgNode) -> OpenVocabularySegmenter:
     """
     check_values(cfg)
     _check_registered(cfg)
+    _check_backbone(cfg)
+    _warn_of_unread_keys(cfg)
     check_device(cfg.MODEL.DEVICE)
     with arguments_from(**system_of(cfg).argument_keys):
         model = build_detectron2_model(cfg)
@@ -90,30 +92,38 @@ def load_weights(model: OpenVocabularySegmenter, path: str) -> None:
     Raises:
         UsageError: the file is missing or damaged, or does not fit the model; the message names keys.
     """
-    own = model.state_dict()
-    model.load_state_dict(fitting_weights(path, load_state_dict_file(path, own.keys())["model"], own))
+    weights = load_state_dict_file(path, model.state_dict().keys())["model"]
+    model.load_state_dict(fitting_weights(path, weights, model))
     note_checkpoint(model, path)
 
 
-def fitting_weights(path: str, weights: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
+def fitting_weights(path: str, weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
     """The weights of a checkpoint under the model's names, after a check that they fit the model.
 
     Args:
         path: the path of the checkpoint, for messages.
         weights: its state dict, under errseg's names or released ones.
-        own: the model's state dict.
+        model: the model that they are for.
 
     Raises:
-        UsageError: they do not fit.
+        UsageError: they do not fit; or they fit, but were trained with another activation than the model's.
     """
-    released = released_of(weights)
+    released, clip = released_of(weights), None
     if released is not None:
+        cfg = released.config(weights)
+        clip = None if cfg is None else cfg.MODEL.CLIP.NAME
         try:
             weights = released.from_released(weights)
         except UsageError as error:
             raise UsageError(f"{path}: {error}") from error
     remedy = "use the configuration it was trained with, or, for a CLIP model's weights, MODEL.CLIP.PRETRAINED"
-    check_fit(weights, own, f"MODEL.WEIGHTS = {path!r}", remedy)
+    check_fit(weights, model.state_dict(), f"MODEL.WEIGHTS = {path!r}", remedy)
+    if clip is not None and bool(model_config(clip).get("quick_gelu")) != has_quick_gelu(model):
+        raise UsageError(
+            f"MODEL.WEIGHTS = {path!r} are released weights for MODEL.CLIP.NAME = {clip!r}, and the configured model "
+            "computes with another activation (GELU or QuickGELU), so that they would fit and give wrong results; set "
+            "that name."
+        )
     return weights
 
 
@@ -151,3 +161,20 @@ def _check_registered(cfg: CfgNode) -> None:
         if name not in registry:
             known = ", ".join(sorted(known for known, _ in registry))
             raise UsageError(f"{key} = {short(name)!r} is not registered; there are {known}.")
+
+
+def _warn_of_unread_keys(cfg: CfgNode) -> None:
+    """Name the keys of other systems that somebody has set: they have no effect."""
+    unread = [f"{key} = {short(repr(value))}" for key, value in unread_keys(cfg).items()]
+    if unread:
+        logger.warning("%s does not read these keys, which have no effect: %s.", system_of(cfg).name, ", ".join(unread))
+
+
+def _check_backbone(cfg: CfgNode) -> None:
+    """Raise UsageError where MODEL.BACKBONE.NAME names the encoder of another system."""
+    system, kind = system_of(cfg), BACKBONE_REGISTRY.get(cfg.MODEL.BACKBONE.NAME)
+    if system.backbones and not (isinstance(kind, type) and issubclass(kind, system.backbones)):
+        fitting = " or ".join(each.__name__ for each in system.backbones)
+        raise UsageError(
+            f"MODEL.BACKBONE.NAME = {cfg.MODEL.BACKBONE.NAME!r} is no encoder of {system.name}; give {fitting}."
+        )

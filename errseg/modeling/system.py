@@ -53,6 +53,7 @@ class System:
         training_keys: those of its configuration keys that only training reads; all others affect its predictions.
         samples: what it learns from and is scored on: "images" with label maps, or "regions", crops of one class each,
             which it classifies (``data/regions.py``).
+        backbones: the classes that ``MODEL.BACKBONE.NAME`` may name, and their subclasses; empty: any, or none is used.
         argument_keys: for messages, the configuration key of each constructor argument.
         num_kept: from a configuration, a number of names, and the K that their data set recommends (0 for all; None: no
             recommendation), the K at test. 0 for all; always 0 where a model of the configuration drops no names.
@@ -89,6 +90,7 @@ class System:
     key_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     training_keys: Collection[str] = ()
     samples: str = "images"
+    backbones: tuple[type[nn.Module], ...] = ()
     argument_keys: Mapping[str, str] = field(default_factory=dict)
     num_kept: Callable[[CfgNode, int, int | None], int] = keep_all
     num_kept_train: Callable[[CfgNode], int] = lambda cfg: 0

@@ -1,5 +1,6 @@
 """CLIP's two towers: building, loading, prompts and encoding."""
 
-from .build import RANDOM, build_clip, load_clip_weights
+from .build import RANDOM, build_clip, has_quick_gelu, load_clip_weights
+from .config import model_config
 
-__all__ = ["RANDOM", "build_clip", "load_clip_weights"]
+__all__ = ["RANDOM", "build_clip", "has_quick_gelu", "load_clip_weights", "model_config"]

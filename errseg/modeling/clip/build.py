@@ -11,6 +11,8 @@ from huggingface_hub import constants as hub
 from open_clip.convert import convert_state_dict
 from open_clip.model import resize_pos_embed, resize_text_pos_embed
 from open_clip.pretrained import download_pretrained, get_pretrained_cfg, list_pretrained_tags_by_model
+from open_clip.transformer import QuickGELU
+from torch import nn
 
 from ...errors import UsageError, short
 from ...weight_files import check_fit, read_weight_file, unwrap
@@ -55,13 +57,15 @@ def load_clip_weights(clip: CLIPModel, name: str, pretrained: str) -> str:
         The source, for the log: the file or the tag; where nothing was loaded, a text that starts with ``RANDOM``.
 
     Raises:
-        UsageError: ``pretrained`` is neither a tag of this model nor a file.
+        UsageError: ``pretrained`` is neither a tag of this model nor a file, or the tag's weights are for another
+            activation (QuickGELU or GELU) than the model's, so that they would fit and give wrong results.
         UsageError: the file does not hold the complete and finite weights of this model.
     """
     if not pretrained:
         return f"{RANDOM} (MODEL.CLIP.PRETRAINED is empty)"
     path = pretrained
     if not os.path.isfile(pretrained):
+        _check_activation(name, pretrained)
         path = _download(name, pretrained) or ""
         if not path:
             return f"{RANDOM} (open_clip tag {pretrained} could not be reached)"
@@ -71,6 +75,24 @@ def load_clip_weights(clip: CLIPModel, name: str, pretrained: str) -> str:
     except UsageError as error:
         raise UsageError(f"{key}: {error}") from error
     return pretrained
+
+
+def has_quick_gelu(module: nn.Module) -> bool:
+    """Whether a model computes with QuickGELU, as OpenAI's do, and not with GELU. Its weights do not show it."""
+    return any(isinstance(each, QuickGELU) for each in module.modules())
+
+
+def _check_activation(name: str, tag: str) -> None:
+    """Refuse the weights of a tag that were trained with another activation than the model's."""
+    if tag not in list_pretrained_tags_by_model(name):
+        return
+    quick = bool(get_pretrained_cfg(name, tag).get("quick_gelu"))
+    if quick != bool(model_config(name).get("quick_gelu")):
+        other = f"{name}-quickgelu" if quick else name.removesuffix("-quickgelu")
+        raise UsageError(
+            f"MODEL.CLIP.PRETRAINED = {tag!r} has weights for {'QuickGELU' if quick else 'GELU'}, and MODEL.CLIP.NAME "
+            f"= {name!r} computes with another activation; set MODEL.CLIP.NAME to {other!r}."
+        )
 
 
 def _load_weights(clip: CLIPModel, path: str, what: str) -> None:

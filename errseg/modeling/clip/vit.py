@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 import torch
 import torch.nn.functional as F
 from open_clip.transformer import VisionTransformer
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...errors import ArgumentError, UsageError
 from .build import CLIPModel
@@ -24,7 +24,7 @@ class ViTEncoder(CLIPEncoder):
 
     Raises:
         UsageError: the image tower is not a VisionTransformer.
-        ArgumentError: its patch size is not 16.
+        ArgumentError: its patch size is not 16; or it pools by attention, or drops patches.
     """
 
     def __init__(self, clip: CLIPModel, **arguments):
@@ -33,6 +33,10 @@ class ViTEncoder(CLIPEncoder):
         patch = tuple(clip.visual.patch_size)
         if patch != (16, 16):
             raise ArgumentError("{clip} has a patch size of %s; it needs a ViT of 16 x 16 patches.", patch)
+        pools, drops = clip.visual.attn_pool is not None, not isinstance(clip.visual.patch_dropout, nn.Identity)
+        if pools or drops:
+            unused = "pooling by attention" if pools else "dropout of patches"
+            raise ArgumentError("{clip} has a %s, which a dense embedding cannot have; remove it.", unused)
         super().__init__(clip, **arguments)
 
     def tokens(

@@ -71,6 +71,7 @@ DEOP = register(
         add_config=add_config,
         key_ranges=KEY_RANGES,
         training_keys=TRAINING_KEYS,
+        backbones=(SeveredViTCLIP,),
         argument_keys=ARGUMENT_KEYS,
         parts=PARTS,
         needs_weights=needs_weights,

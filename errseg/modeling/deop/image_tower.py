@@ -11,18 +11,20 @@ import torch
 import torch.nn.functional as F
 from detectron2.config import configurable
 from detectron2.modeling import BACKBONE_REGISTRY, ShapeSpec
+from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 
+from ...errors import ArgumentError
 from ..clip.build import CLIPModel
 from ..clip.encoder import clip_arguments
-from ..clip.policies import FinetunePolicy, everything
+from ..clip.policies import FinetunePolicy, everything, used_in_text
 from ..clip.vit import ViTEncoder
 from .positions import LearnedPositions, NoPositions, resize_table
 from .severance import SelfAttention, attentions, regions_of
 
 __all__ = ["SeveredViTCLIP"]
 
-POLICY = FinetunePolicy(everything, everything)
+POLICY = FinetunePolicy(everything, used_in_text)
 
 
 @BACKBONE_REGISTRY.register()
@@ -38,7 +40,8 @@ class SeveredViTCLIP(ViTEncoder):
         arguments: further arguments of ``CLIPEncoder``.
 
     Raises:
-        ArgumentError: there is no such mode or block.
+        ArgumentError: there is no such mode or block; or the blocks of the tower are not OpenAI's, or its table of
+            positions is no square.
     """
 
     @configurable
@@ -52,7 +55,12 @@ class SeveredViTCLIP(ViTEncoder):
         **arguments,
     ):
         super().__init__(clip, **arguments)
-        depth, width = len(clip.visual.transformer.resblocks), clip.visual.conv1.out_channels
+        blocks_of_clip, grid_of_clip = clip.visual.transformer.resblocks, tuple(clip.visual.grid_size)
+        if any(type(block) is not ResidualAttentionBlock for block in blocks_of_clip):
+            raise ArgumentError("{clip} has blocks of its own kind; it needs OpenAI's, as in ViT-B-16-quickgelu.")
+        if grid_of_clip[0] != grid_of_clip[1]:
+            raise ArgumentError("{clip} has positions for %s x %s patches; it needs a square.", *grid_of_clip)
+        depth, width = len(blocks_of_clip), clip.visual.conv1.out_channels
         if grid is None:
             self.learned: Any = NoPositions()
         else:

@@ -11,6 +11,7 @@ from detectron2.modeling import BACKBONE_REGISTRY, Backbone, ShapeSpec
 from torch import Tensor, nn
 
 from ...errors import ArgumentError, UsageError, arguments_from, short
+from ..clip.encoder import CLIPEncoder
 from ..layers import without_autocast
 from .pixel_decoder import PixelDecoder, xavier_as_caffe2
 from .transformer import Transformer
@@ -133,9 +134,13 @@ class ProposalNetwork(nn.Module):
             UsageError: a key has a value that does not fit.
         """
         keys = cfg.MODEL.PROPOSALS
-        if keys.BACKBONE not in BACKBONE_REGISTRY:
-            raise UsageError(f"MODEL.PROPOSALS.BACKBONE = {short(keys.BACKBONE)!r} is unknown; give 'ResNet101c'.")
-        backbone = BACKBONE_REGISTRY.get(keys.BACKBONE)(cfg, ShapeSpec(channels=len(cfg.MODEL.PIXEL_MEAN)))
+        kind = BACKBONE_REGISTRY.get(keys.BACKBONE) if keys.BACKBONE in BACKBONE_REGISTRY else CLIPEncoder
+        if isinstance(kind, type) and issubclass(kind, CLIPEncoder):
+            raise UsageError(
+                f"MODEL.PROPOSALS.BACKBONE = {short(keys.BACKBONE)!r} is no backbone of proposals; give ResNet101c, "
+                "ResNet50 or ResNet18c."
+            )
+        backbone = kind(cfg, ShapeSpec(channels=len(cfg.MODEL.PIXEL_MEAN)))
         shapes = backbone.output_shape()
         with arguments_from("MODEL.PROPOSALS", hidden_dim="MODEL.PROPOSALS.FFN_DIM"):
             pixel_decoder = PixelDecoder(shapes, keys.DIM)

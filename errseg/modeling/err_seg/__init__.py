@@ -41,6 +41,7 @@ ERR_SEG = register(
         add_config=add_config,
         key_ranges=KEY_RANGES,
         training_keys=TRAINING_KEYS,
+        backbones=(ConvNeXtCLIP, ViTCLIP),
         argument_keys=ARGUMENT_KEYS,
         num_kept=num_kept,
         num_kept_train=num_kept_train,

@@ -2,6 +2,7 @@
 
 import pytest
 
+from errseg.errors import UsageError
 from errseg.modeling.clip import build as clip
 
 
@@ -30,3 +31,18 @@ def test_what_is_not_cached_is_one_warning(monkeypatch, caplog):
     monkeypatch.setattr(clip, "_hub_reachable", lambda: True)
     assert clip._download("ViT-B-32", "openai") is None
     assert len(caplog.records) == 1 and "\n" not in caplog.text.strip() and "give a local file" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "tag", "other"),
+    [("ViT-B-16", "openai", "ViT-B-16-quickgelu"), ("ViT-L-14", "metaclip_400m", "ViT-L-14-quickgelu")],
+)
+def test_a_tag_for_another_activation_is_refused_before_a_download(monkeypatch, name, tag, other):
+    monkeypatch.setattr(clip, "_download", lambda *_: pytest.fail("downloaded"))
+    with pytest.raises(
+        UsageError, match=f"'{tag}' has weights for QuickGELU.*'{name}'.*set MODEL.CLIP.NAME to '{other}'"
+    ):
+        clip.load_clip_weights(None, name, tag)
+    for fitting in ((other, tag), (name, "laion400m_e32")):
+        monkeypatch.setattr(clip, "_download", lambda *_: None)
+        assert clip.load_clip_weights(None, *fitting).startswith(clip.RANDOM)

@@ -1,5 +1,7 @@
 """CLIP's image tower with positions and severance."""
 
+import json
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -71,3 +73,22 @@ def test_bad_arguments(tower):
         tower(position_blocks=(1,))
     with pytest.raises(UsageError, match="mode = 'hard'"):
         tower(mode="hard", blocks=(2,), position_blocks=(1,))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"block_type": "custom"}, "clip has blocks of its own kind"),
+        ({"image_size": [64, 96]}, "clip has positions for 4 x 6 patches; it needs a square"),
+        ({"patch_dropout": 0.5}, "clip has a dropout of patches"),
+        ({"attentional_pool": True}, "clip has a pooling by attention"),
+    ],
+    ids=str,
+)
+def test_towers_that_would_silently_compute_something_else(tmp_path, changes, words):
+    config = json.loads((DATA / "tiny_vit.json").read_text())
+    config["vision_cfg"] |= changes
+    path = tmp_path / "clip.json"
+    path.write_text(json.dumps(config))
+    with pytest.raises(UsageError, match=words):
+        SeveredViTCLIP(clip=build_clip(str(path)), blocks=(2,), grid=3, position_blocks=(1,))

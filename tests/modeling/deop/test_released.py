@@ -1,14 +1,18 @@
 """Released checkpoints of DeOP: recognised, renamed strictly, and back."""
 
 import json
+import sys
+from dataclasses import replace
 
 import pytest
 import torch
+from open_clip.transformer import QuickGELU
 
 from errseg import checkpoint
 from errseg.errors import UsageError
 from errseg.modeling import build_on_meta
-from errseg.modeling.deop.released import CONSTANT, SIGNALS, from_released, released_config, to_released
+from errseg.modeling.build import load_weights
+from errseg.modeling.deop.released import CONSTANT, RELEASED, SIGNALS, from_released, released_config, to_released
 from tests.test_parity import KEY_TABLES
 
 
@@ -48,3 +52,22 @@ def test_other_sizes_are_read_from_the_file(released):
     cfg = released_config(released | {"query_embedding.weight": torch.zeros(7, 512), CONSTANT: torch.zeros(16)})
     assert cfg.MODEL.PROPOSALS.NUM_QUERIES == 7 and cfg.MODEL.PROMPT.LENGTH == 16
     assert from_released(released | {CONSTANT: torch.zeros(16)})
+
+
+def test_weights_for_another_activation_are_refused(deop, tmp_path, monkeypatch):
+    """A released file fits a model with GELU, key by key, and would give wrong results."""
+    model, path = deop(), str(tmp_path / "released.pth")
+    weights = {to_released(key): value for key, value in model.state_dict().items()}
+    cfg = released_config(weights)
+    kind = replace(RELEASED, config=lambda state_dict: cfg, from_released=lambda state_dict: model.state_dict())
+    monkeypatch.setattr(sys.modules[load_weights.__module__], "released_of", lambda state_dict: kind)
+    torch.save({"model": weights}, path)
+    words = "are released weights for MODEL.CLIP.NAME = 'ViT-B-16-quickgelu'.*set that name"
+    for load in (load_weights, lambda model, path: checkpoint.ERRSegCheckpointer(model).load(path)):
+        with pytest.raises(UsageError, match=words):
+            load(model, path)
+        for block in model.backbone.clip.visual.transformer.resblocks:
+            block.mlp.gelu = QuickGELU()
+        load(model, path)
+        for block in model.backbone.clip.visual.transformer.resblocks:
+            block.mlp.gelu = torch.nn.GELU()
