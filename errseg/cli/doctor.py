@@ -157,7 +157,7 @@ def check_shared_memory(folder: str = "/dev/shm") -> list[Finding]:
 
 
 def check_systems() -> list[Finding]:
-    """The systems, each with its packaged configurations, without ablations and parts of others, and what it cannot do."""
+    """The systems, each with its main packaged configurations, and what it cannot do."""
     from errseg.config import config_names, config_path, load_config
     from errseg.modeling import systems
 
