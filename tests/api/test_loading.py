@@ -1,6 +1,7 @@
 """From a path to a model: configurations, runs, checkpoints of ours and released ones."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import errseg
 from errseg.api import loading
 from errseg.checkpoint import ERRSegCheckpointer, to_official
 from errseg.errors import UsageError
-from errseg.modeling import system_of
+from errseg.modeling import build_on_meta, system_of
 from tests.tiny import blobs, tiny_segmenter
 
 ROOT = Path(__file__).parents[2]
@@ -122,6 +123,9 @@ def test_a_released_deop_is_recognised_by_its_keys(tmp_path, monkeypatch):
         errseg.load(path, device="cpu")
     monkeypatch.setattr(loading, "released_config", lambda state_dict: tiny.cfg.clone())
     monkeypatch.setattr("errseg.modeling.deop.released.released_config", lambda state_dict: tiny.cfg.clone())
+    with pytest.raises(UsageError, match="released weights for MODEL.CLIP.NAME = 'ViT-B-16-quickgelu'.*activation"):
+        errseg.load(path, device="cpu")
+    monkeypatch.setattr(sys.modules[build_on_meta.__module__], "has_quick_gelu", lambda model: True)  # it has GELU
     segmenter = errseg.load(path, device="cpu", verbose=False)
     assert same(weights_of(segmenter), own)
     for each in (segmenter, tiny):

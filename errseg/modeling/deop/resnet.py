@@ -13,6 +13,7 @@ from detectron2.config import CfgNode, configurable
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone, ShapeSpec
 from torch import Tensor, nn
 
+from ..layers import call, recompute
 from .frozen_norm import FrozenNormConv2d
 
 __all__ = ["BasicBlock", "Bottleneck", "DeepStem", "PlainStem", "ResNet", "ResNet18c", "ResNet50", "ResNet101c"]
@@ -131,6 +132,7 @@ class ResNet(Backbone):
         depths: number of blocks of the four stages.
         width: of the blocks of ``res2``; each further stage has twice the width of the one before.
         multi_grid: dilations of the blocks of ``res5``.
+        gradient_checkpointing: keep fewer activations in training, and compute them again in the backward pass.
     """
 
     def __init__(
@@ -140,8 +142,10 @@ class ResNet(Backbone):
         depths: Sequence[int],
         width: int = 64,
         multi_grid: Sequence[int] | None = None,
+        gradient_checkpointing: bool = False,
     ):
         super().__init__()
+        self.run = recompute if gradient_checkpointing else call
         self.stem = stem
         channels, self._shapes = stem.out_channels, {}
         for index, depth in enumerate(depths):
@@ -160,7 +164,7 @@ class ResNet(Backbone):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec) -> dict[str, Any]:
-        return {"in_channels": input_shape.channels}
+        return {"in_channels": input_shape.channels, "gradient_checkpointing": cfg.MODEL.GRADIENT_CHECKPOINTING}
 
     @property
     def size_divisibility(self) -> int:
@@ -176,7 +180,9 @@ class ResNet(Backbone):
         x = self.stem(x.to(dtype=dtype, memory_format=torch.channels_last))
         outputs = {}
         for name in self._shapes:
-            x = outputs[name] = self.get_submodule(name)(x)
+            for block in self.get_submodule(name).children():
+                x = self.run(block, x)
+            outputs[name] = x
         return outputs
 
 
@@ -185,8 +191,9 @@ class ResNet101c(ResNet):
     """ResNet-101 with the deep stem, and dilations 1, 2, 4 in ``res5``: 42.5 M parameters."""
 
     @configurable
-    def __init__(self, *, in_channels: int = 3):
-        super().__init__(DeepStem(in_channels, 64, 128), Bottleneck, (3, 4, 23, 3), multi_grid=(1, 2, 4))
+    def __init__(self, *, in_channels: int = 3, **arguments):
+        stem = DeepStem(in_channels, 64, 128)
+        super().__init__(stem, Bottleneck, (3, 4, 23, 3), multi_grid=(1, 2, 4), **arguments)
 
 
 @BACKBONE_REGISTRY.register()
@@ -194,8 +201,8 @@ class ResNet50(ResNet):
     """ResNet-50 with the plain stem: 23.5 M parameters."""
 
     @configurable
-    def __init__(self, *, in_channels: int = 3):
-        super().__init__(PlainStem(in_channels, 64), Bottleneck, (3, 4, 6, 3))
+    def __init__(self, *, in_channels: int = 3, **arguments):
+        super().__init__(PlainStem(in_channels, 64), Bottleneck, (3, 4, 6, 3), **arguments)
 
 
 @BACKBONE_REGISTRY.register()
@@ -203,5 +210,5 @@ class ResNet18c(ResNet):
     """ResNet-18 with a deep stem of half the width: 11.2 M parameters. For small data."""
 
     @configurable
-    def __init__(self, *, in_channels: int = 3):
-        super().__init__(DeepStem(in_channels, 32, 64), BasicBlock, (2, 2, 2, 2))
+    def __init__(self, *, in_channels: int = 3, **arguments):
+        super().__init__(DeepStem(in_channels, 32, 64), BasicBlock, (2, 2, 2, 2), **arguments)

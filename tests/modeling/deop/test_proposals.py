@@ -137,7 +137,7 @@ def test_multiply_adds_of_the_released_size():
 
 
 def config(**changes):
-    cfg = CfgNode({"MODEL": {"PIXEL_MEAN": [0.0, 0.0, 0.0], "PROPOSALS": {}}})
+    cfg = CfgNode({"MODEL": {"PIXEL_MEAN": [0.0, 0.0, 0.0], "GRADIENT_CHECKPOINTING": False, "PROPOSALS": {}}})
     keys = {"BACKBONE": "ResNet18c", "NUM_QUERIES": N, "DIM": C, "NUM_HEADS": 4, "FFN_DIM": 48, "NUM_LAYERS": 2}
     cfg.MODEL.PROPOSALS = CfgNode({**keys, "DROPOUT": 0.1, **changes})
     return cfg
@@ -154,7 +154,7 @@ def test_configuration():
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("BACKBONE", "ResNet7", "MODEL.PROPOSALS.BACKBONE = 'ResNet7' is unknown"),
+        ("BACKBONE", "ResNet7", "MODEL.PROPOSALS.BACKBONE = 'ResNet7' is no backbone of proposals"),
         ("DIM", 40, "MODEL.PROPOSALS.DIM = 40 is no multiple of 32"),
         ("NUM_HEADS", 3, "MODEL.PROPOSALS.NUM_HEADS = 3 does not divide MODEL.PROPOSALS.DIM = 32"),
         ("NUM_QUERIES", 0, "MODEL.PROPOSALS.NUM_QUERIES = 0; give at least 1"),

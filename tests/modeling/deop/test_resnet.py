@@ -1,12 +1,14 @@
 """The ResNets: sizes, names, dilations, and timm's ResNets on the same weights."""
 
+from unittest import mock
+
 import pytest
 import timm.models.resnet as timm_resnet
 import torch
-from detectron2.config import CfgNode
 from detectron2.modeling import BACKBONE_REGISTRY, ShapeSpec
 from torch import nn
 
+import errseg
 from errseg.modeling.deop.resnet import BasicBlock, Bottleneck, DeepStem, PlainStem, ResNet, ResNet18c
 from tests.modeling.deop.test_frozen_norm import randomised
 
@@ -27,7 +29,7 @@ def images(batch=2, height=64, width=96):
 )
 def test_registered_sizes(name, millions, channels):
     with torch.device("meta"):
-        model = BACKBONE_REGISTRY.get(name)(CfgNode(), ShapeSpec(channels=3))
+        model = BACKBONE_REGISTRY.get(name)(errseg.get_cfg(), ShapeSpec(channels=3))
     assert sum(parameter.numel() for parameter in model.parameters()) == round(millions * 1e6)
     shapes = model.output_shape()
     assert list(shapes) == ["res2", "res3", "res4", "res5"] and model.size_divisibility == 32
@@ -39,7 +41,7 @@ def test_registered_sizes(name, millions, channels):
 
 def test_names_and_dilations_of_the_released_backbone():
     with torch.device("meta"):
-        model = BACKBONE_REGISTRY.get("ResNet101c")(CfgNode(), ShapeSpec(channels=3))
+        model = BACKBONE_REGISTRY.get("ResNet101c")(errseg.get_cfg(), ShapeSpec(channels=3))
     keys = model.state_dict()
     assert len(keys) == 5 * 106  # 3 of the stem, 33 blocks of 3, 4 shortcuts, each with a norm of four buffers
     assert keys["stem.conv3.weight"].shape == (128, 64, 3, 3) and "res4.22.conv3.norm.running_var" in keys
@@ -126,3 +128,16 @@ def test_initial_values():
     with torch.no_grad():
         stds = [output.std() for output in model.eval()(images()).values()]
     assert max(stds) < 20  # the variance does not double with each block
+
+
+def test_checkpointing_computes_blocks_again_and_changes_nothing():
+    images, gradients, counts = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)), [], []
+    for checkpointing in (False, True):
+        torch.manual_seed(0)
+        backbone = ResNet18c(in_channels=3, gradient_checkpointing=checkpointing).train()
+        with mock.patch.object(backbone.res4[1], "forward", wraps=backbone.res4[1].forward) as block:
+            sum(each.square().mean() for each in backbone(images).values()).backward()
+        counts.append(block.call_count)
+        gradients.append([p.grad for p in backbone.parameters()])
+    assert counts == [1, 2]
+    torch.testing.assert_close(gradients[1], gradients[0])
