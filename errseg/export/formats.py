@@ -50,7 +50,8 @@ def write_program(program: ExportedProgram, format: str, folder: Path) -> int | 
     path = folder / FORMATS[format]
     if format == "torch_export":
         try:
-            torch.export.save(program, path)
+            with _quiet():  # it warns of weights in channels-last order, which it saves as well as others
+                torch.export.save(program, path)
         except RuntimeError as error:  # torch raises this for a full disk
             raise OSError(" ".join(str(error).split())[:200]) from error
         return None

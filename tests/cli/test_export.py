@@ -7,6 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.conftest import TINY_SYSTEMS
+
 DATA = Path(__file__).parents[1] / "data"
 TINY = ["MODEL.CLIP.NAME", str(DATA / "tiny_clip.json"), "MODEL.CLIP.PRETRAINED", "", "MODEL.ESCF.DIM", "32"]
 TINY += ["MODEL.ESCF.NUM_LAYERS", "1"]
@@ -55,6 +57,23 @@ def test_open_with_a_file_of_names(call, tmp_path):
     assert code == 0, err
     said = json.loads((tmp_path / "out/preprocessing.json").read_text())
     assert said["open_vocabulary"] and said["num_classes"] == 5 and said["names"] == 2
+
+
+@pytest.mark.parametrize("kind", ["closed", "open"])
+def test_another_system(command, tmp_path, tiny_cfg, recwarn, kind):
+    """DeOP keeps every name, so that K plays no part; the picture has the exported size, so that both say the same."""
+    tiny_cfg.merge_from_list(["MODEL.META_ARCHITECTURE", "DeOP", *TINY_SYSTEMS["DeOP"], "INPUT.MIN_SIZE_TEST", 0])
+    (tmp_path / "deop.yaml").write_text(tiny_cfg.dump())
+    Image.effect_noise((80, 80), 90).convert("RGB").save(tmp_path / "a.png")
+    options = ["--config", tmp_path / "deop.yaml", "--out", tmp_path / "out", "--classes", "cat, grass, sea"]
+    options += ["--format", "torch_export", "--resolution", 80, "--compare", tmp_path / "a.png"]
+    code, out, err = command("export", *options, *(["--open-vocabulary"] if kind == "open" else []))
+    assert code == 0, err
+    assert out.splitlines()[-1].startswith("1 picture: 100.00 % of the pixels")
+    said = json.loads((tmp_path / "out/preprocessing.json").read_text())
+    assert said["num_classes"] is None and said["resolution"] == 80 and said["open_vocabulary"] == (kind == "open")
+    assert "keeps the aspect ratio" in said["difference_from_evaluation"]
+    assert not [str(each.message) for each in recwarn if "complete tensor" in str(each.message)]
 
 
 @pytest.mark.parametrize(
