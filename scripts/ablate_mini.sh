@@ -1,15 +1,18 @@
 #!/usr/bin/env bash
-# Runs a table of the paper's ablations on the mini world: scripts/ablate_mini.sh TABLE [SEEDS]
-# TABLE is V to XI. The scenes and the pretrained CLIP are those of quickstart.sh; they are made if they are missing.
+# Runs a table of ablations on the mini world: scripts/ablate_mini.sh TABLE [SEEDS]
+# TABLE is V to XI of ERR-Seg's paper, or deop. The scenes and the pretrained CLIP are those of quickstart.sh; they are
+# made if they are missing. The table of DeOP needs a run of quickstart.sh --system deop.
 # Runs `errseg mini ablate` in the environment of setup.sh.
 set -euo pipefail
 
 if (($# < 1)); then
-    echo "usage: scripts/ablate_mini.sh TABLE [SEEDS]; TABLE is V, VI, VII, VIII, IX, X or XI" >&2
+    echo "usage: scripts/ablate_mini.sh TABLE [SEEDS]; TABLE is V, VI, VII, VIII, IX, X, XI or deop" >&2
     exit 2
 fi
 . "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
-output=${OUTPUT:-$root/output/mini}
+folder=mini
+[[ ${1,,} != deop ]] || folder=mini_deop
+output=${OUTPUT:-$root/output/$folder}
 [[ $output == /* ]] || output=$PWD/$output
 if [[ -n ${DETECTRON2_DATASETS:-} ]]; then
     DETECTRON2_DATASETS=$(realpath -m "$DETECTRON2_DATASETS")

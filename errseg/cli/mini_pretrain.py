@@ -1,4 +1,4 @@
-"""Pretrain the mini world's CLIP on its scenes.
+"""Pretrain a CLIP of the mini world on its scenes.
 
   errseg mini pretrain --out output/mini/clip.pt
 
@@ -22,8 +22,14 @@ def add_arguments(parser: Parser) -> None:
     add(
         "--data", type=Path, metavar="ROOT", help="folder of all data sets (default: $DETECTRON2_DATASETS, or datasets)"
     )
-    add("--contrastive-steps", type=int, default=900, metavar="N", help="(default: %(default)s)")
-    add("--dense-steps", type=int, default=1200, metavar="N", help="(default: %(default)s)")
+    add(
+        "--tower",
+        choices=("convnext", "vit"),
+        default="convnext",
+        help="the image tower: convnext, which ERR-Seg takes, or vit, which DeOP takes (default: convnext)",
+    )
+    add("--contrastive-steps", type=int, metavar="N", help="steps of the first phase (default: the tower's own)")
+    add("--dense-steps", type=int, metavar="N", help="steps of the second phase (default: the tower's own)")
     add("--probe-scenes", type=int, default=100, metavar="N", help="scenes of each set to test it on (default: 100)")
     add("--seed", type=int, default=0, metavar="N", help="(default: 0)")
 
@@ -38,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     setup_logger(name="errseg")
     steps = (args.contrastive_steps, args.dense_steps)
     try:
-        pretrain(args.out, args.data or data_root(), *steps, args.probe_scenes, args.seed)
+        pretrain(args.out, args.data or data_root(), *steps, args.probe_scenes, args.seed, args.tower)
     except FileNotFoundError as error:
         raise UsageError(str(error)) from error
     return 0

@@ -1,7 +1,8 @@
-"""A table of the paper's ablations on the mini world: ``errseg mini ablate TABLE [SEEDS]``.
+"""A table of ablations on the mini world: ``errseg mini ablate TABLE [SEEDS]``.
 
-For every row, ``errseg train`` trains and evaluates the mini ERR-Seg with the keys of the row's file in
-``configs/ablations``. Rows share one pretrained CLIP. Runs that are done are not done again.
+For every row, ``errseg train`` trains and evaluates the mini system with the keys of the row's file. Rows share one
+pretrained CLIP; DeOP's rows also share the first two stages, so that their seeds are those of its last stage. Runs that
+are done are not done again.
 """
 
 import json
@@ -21,16 +22,36 @@ from errseg.safe_files import read_yaml
 from .datasets import DATASET_NAMES
 from .done import check_done
 
-__all__ = ["changed_keys", "rows_of", "run", "table_of"]
+__all__ = ["DEOP", "changed_keys", "rows_of", "run", "starts_of", "table_of"]
 
 SPLITS = ("seen", "unseen", "large")
-FULL = "ERR-Seg"
+FULL, DEOP = "ERR-Seg", "DeOP"  # the full models, the first rows of the tables
 PAPER = {Path(row["config"]).name: row["mIoU"] for row in CONTENT["rows"]}  # by the stem of the row's config file
 
 
-def rows_of(table: str) -> list[str]:
-    """The rows of a table, by its number: the full model, and the stems of the config files of the other rows."""
+def rows_of(table: str, configs: Path) -> list[str]:
+    """The rows of a table: the full model, and the stems of the config files of the other rows.
+
+    Args:
+        table: the number of a table of ERR-Seg's paper, or ``DEOP``.
+        configs: the folder of the rows' config files.
+    """
+    if table == DEOP:
+        return [DEOP, *sorted(path.stem for path in configs.glob("*.yaml"))]
     return [FULL, *(row for row in PAPER if row.startswith(f"table{table}_"))]
+
+
+def starts_of(output: Path) -> list[str]:
+    """The keys with which the rows of DeOP's table start from the first two stages in ``output``.
+
+    Raises:
+        UsageError: the stages have not been run.
+    """
+    files = {"PROMPT": output / "stage1" / "model_final.pth", "PROPOSALS": output / "stage2" / "model_final.pth"}
+    for path in (output / "clip.pt", *files.values()):
+        if not path.is_file():
+            raise UsageError(f"There is no {path}; run scripts/quickstart.sh --system deop first.")
+    return [word for part, path in files.items() for word in (f"MODEL.{part}.WEIGHTS", str(path))]
 
 
 def changed_keys(path: Path) -> list[str]:
@@ -62,7 +83,7 @@ def run(row: str, seed: int, output: Path, config: str, configs: Path, opts: Seq
         output: the folder that holds ``clip.pt``; the runs are written to its sub-folder ``ablations``.
         config: the configuration of the full model.
         configs: the folder of the rows' config files.
-        opts: KEY VALUE pairs for every row.
+        opts: KEY VALUE pairs for every row; those of the row's file come after them.
 
     Raises:
         UsageError: the training failed, or an existing run had another configuration.
@@ -73,7 +94,7 @@ def run(row: str, seed: int, output: Path, config: str, configs: Path, opts: Seq
         "MODEL.CLIP.PRETRAINED", str(output / "clip.pt"),
         "DATASETS.TEST", str(tuple(DATASET_NAMES[split] for split in SPLITS)),
         "TEST.EVAL_PERIOD", "1000000", "SEED", str(seed), "OUTPUT_DIR", str(folder),
-        *([] if row == FULL else changed_keys(configs / f"{row}.yaml")), *opts,
+        *opts, *([] if row in (FULL, DEOP) else changed_keys(configs / f"{row}.yaml")),
     ]  # fmt: skip
     if evaluation.is_file():
         check_done(evaluation, load_config(config, overrides))
@@ -94,14 +115,16 @@ def table_of(scores: dict[str, list[dict[str, float]]], configs: Path) -> str:
         scores: for each row, the mIoU by data set of each of its runs.
         configs: the folder of the rows' config files.
     """
+    has_paper = any(row == FULL or row in PAPER for row in scores)
     rows = []
     for row, runs in scores.items():
         ours = [[each[split] for each in runs] for split in SPLITS]
         ours = [f"{mean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "") for values in ours]
-        label = row if row == FULL else label_of(configs / f"{row}.yaml")
-        figures = PAPER["errseg_convnext_base" if row == FULL else row]
+        label = row if row in (FULL, DEOP) else label_of(configs / f"{row}.yaml")
+        figures = PAPER["errseg_convnext_base" if row == FULL else row] if has_paper else ()
         rows.append([label, *ours, *("–" if x is None else x for x in figures)])
-    header = ["row", *(f"mini {split}" for split in SPLITS), *(f"{name} (paper)" for name in CONTENT["data sets"])]
+    header = ["row", *(f"mini {split}" for split in SPLITS)]
+    header += [f"{name} (paper)" for name in CONTENT["data sets"]] if has_paper else []
     return tabulate(rows, header, tablefmt="pipe", disable_numparse=True)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from errseg.data.benchmarks import register_sem_seg
 
 from .layout import data_root, image_folder, label_folder
-from .world import SPLITS, VOCABULARIES
+from .world import HELD_OUT, SPLITS, VOCABULARIES
 
 __all__ = ["DATASET_NAMES", "register_mini"]
 
@@ -14,7 +14,7 @@ NUM_CLASSES_TEST = {"train": 24, "seen": 24, "unseen": 24, "large": 32}  # K
 
 
 def register_mini(root: str | Path | None = None) -> None:
-    """Register the four splits. Their files need not exist yet.
+    """Register the four splits. Their files need not exist yet. The held-out names count as unseen classes.
 
     Args:
         root: the folder of all data sets; None: ``$DETECTRON2_DATASETS``, or ``datasets``.
@@ -29,5 +29,6 @@ def register_mini(root: str | Path | None = None) -> None:
             ignore_label=255 if len(VOCABULARIES[split]) < 255 else 65535,
             num_classes_test=NUM_CLASSES_TEST[split],
             paper_name=f"mini {split}",
+            unseen_classes=[i for i, each in enumerate(VOCABULARIES[split]) if each in HELD_OUT],
             remedy="draw it with errseg mini draw",
         )

@@ -15,9 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .crops import CropSampler, Scenes, caption_words, jitter_light, phrase, to_input
+from .dense import dense_embeddings
 from .world import NEGATIVES, parts
 
-__all__ = ["Phase", "dense_embeddings", "text_embeddings", "train_contrastive", "train_dense"]
+__all__ = ["Phase", "text_embeddings", "train_contrastive", "train_dense"]
 
 logger = logging.getLogger(__name__)
 
@@ -103,24 +104,6 @@ def text_embeddings(clip: nn.Module, tokenizer: Callable, names: Sequence[str]) 
     return clip.encode_text(tokenizer([TEMPLATE.format(name) for name in names]), normalize=True)
 
 
-def dense_embeddings(clip: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
-    """ERR-Seg's dense embeddings, of unit length: E16 (B, D, H/16, W/16) and E32 (B, D, H/32, W/32).
-
-    ERR-Seg's second downsampling layer has its own weights, initialised from stage 4. Here both use the same weights.
-    """
-    trunk, head = clip.visual.trunk, clip.visual.head
-    os16 = trunk.stages[2](trunk.stages[1](trunk.stages[0](trunk.stem(images))))
-    norm, conv = trunk.stages[3].downsample
-    normed = norm(os16)
-    same_size = F.conv2d(normed, conv.weight, conv.bias, padding=1)
-    same_size = F.interpolate(same_size, size=os16.shape[-2:], mode="bilinear")
-    embeddings = []
-    for x in (same_size, conv(normed)):
-        x = trunk.head.norm(trunk.norm_pre(trunk.stages[3].blocks(x)))
-        embeddings.append(F.normalize(head(x.permute(0, 2, 3, 1)), dim=-1).permute(0, 3, 1, 2))
-    return embeddings[0], embeddings[1]
-
-
 def train_contrastive(clip: nn.Module, tokenizer: Callable, scenes: Scenes, phase: Phase, seed: int = 0) -> None:
     """Train with CLIP's loss on crops and captions. A caption may be true for several crops: all of them are positives.
 
@@ -154,12 +137,23 @@ def multi_positive_loss(logits: Tensor, positive: Tensor) -> Tensor:
     return F.cross_entropy(logits, target)
 
 
-def train_dense(clip: nn.Module, tokenizer: Callable, scenes: Scenes, phase: Phase, seed: int = 0) -> None:
-    """Train both dense embeddings by cross-entropy over the scenes' names and some distractors, at every location.
+def train_dense(
+    clip: nn.Module, tokenizer: Callable, scenes: Scenes, phase: Phase, seed: int = 0, crops: int = 0
+) -> None:
+    """Train the dense embeddings by cross-entropy over the scenes' names and some distractors, at every location.
 
     In the last quarter, the batch norms' statistics are fixed, as they are in ERR-Seg: the two scales share them.
+
+    Args:
+        clip: the model.
+        tokenizer: its tokenizer.
+        scenes: the training scenes.
+        phase: the settings; its batch counts scenes.
+        seed: of scenes, crops and distractors.
+        crops: a class token has no part in the dense embedding. To keep it aligned with text, this number of crops in
+            each step is classified by ``encode_image`` among the same names.
     """
-    rng = random.Random(seed)
+    rng, sampler = random.Random(seed), CropSampler(scenes)
     optimiser, progress = Optimiser(clip, phase), Progress("dense", phase.steps)
     clip.train()
     for step in range(phase.steps):
@@ -173,7 +167,12 @@ def train_dense(clip: nn.Module, tokenizer: Callable, scenes: Scenes, phase: Pha
         names = [*scenes.names, *rng.sample(NEGATIVES, len(scenes.names) // 8)]
         text = clip.logit_scale.exp().clamp(max=100) * text_embeddings(clip, tokenizer, names)
         weights = _region_weights(labels, len(names))
-        loss = sum(_dense_loss(dense, text, labels, weights) for dense in dense_embeddings(clip, images)) / 2
+        maps = dense_embeddings(clip, images)
+        loss = sum(_dense_loss(dense, text, labels, weights) for dense in maps) / len(maps)
+        if crops:
+            pixels, of_crops = zip(*(sampler(rng) for _ in range(crops)), strict=True)
+            image = clip.encode_image(to_input(pixels), normalize=True)
+            loss = loss + F.cross_entropy(image @ text.T, torch.tensor([names.index(name) for name in of_crops]))
         optimiser.step(loss)
         progress(loss)
 

@@ -5,7 +5,7 @@ errseg mini report OUTPUT --seconds 700
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -19,23 +19,31 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from matplotlib import pyplot as plt
 from matplotlib.patches import Patch
 from tabulate import tabulate
-from torch import nn
+from torch import Tensor, nn
 
 from errseg.atomic import replacing
 from errseg.colors import colors_of
 from errseg.data.files import read_label, read_rgb
 from errseg.engine import load_config
-from errseg.modeling import build
+from errseg.modeling import build, system_of_model
 from errseg.modeling.prediction import label_map
 from errseg.visualization import overlay
 
 from .datasets import DATASET_NAMES
 from .world import GROUNDS
 
-__all__ = ["load_model", "plot_curves", "plot_predictions", "results_of", "segment_scenes", "write_report"]
+__all__ = [
+    "load_model",
+    "measure_scenes",
+    "plot_curves",
+    "plot_predictions",
+    "results_of",
+    "segment_scenes",
+    "write_report",
+]
 
 EVALUATED = ("seen", "unseen", "large")
-RECALL_SCENES = 100
+MEASURED = 100  # scenes of each data set
 PICTURED = 5  # scenes of each data set that are drawn
 
 
@@ -49,33 +57,41 @@ def segment_scenes(model: nn.Module, dataset: str, count: int) -> list[dict[str,
     """The first scenes of a data set, segmented into its own vocabulary.
 
     Returns:
-        For each scene: ``image`` (H, W, 3) uint8, ``truth`` and ``prediction`` (H, W) ids, ``kept`` (K,) ids of the
-        names that the system kept.
+        For each scene: ``image`` (H, W, 3) uint8, ``truth`` and ``prediction`` (H, W) ids.
     """
-    metadata = MetadataCatalog.get(dataset)
-    model.set_vocabulary(metadata.stuff_classes, num_classes=metadata.num_classes_test)
     scenes = []
-    for record in DatasetCatalog.get(dataset)[:count]:
-        image = read_rgb(record["file_name"])
-        pixels = torch.from_numpy(image.transpose(2, 0, 1).copy())
-        inputs = {"image": pixels, "height": image.shape[0], "width": image.shape[1]}
+    for inputs, truth in _labelled(model, dataset, count):
         [views] = model.predict_views([inputs])
-        prediction = label_map(views, image.shape[:2])
-        truth = read_label(record["sem_seg_file_name"]).astype(np.int64)
-        kept = torch.cat([view.kept for view in views]).unique()
-        scenes.append({"image": image, "truth": truth, "prediction": prediction.numpy(), "kept": kept.numpy()})
+        prediction = label_map(views, truth.shape).numpy()
+        image = inputs["image"].numpy().transpose(1, 2, 0)
+        scenes.append({"image": image, "truth": truth.numpy(), "prediction": prediction})
     return scenes
 
 
-def crm_recall(scenes: Sequence[dict[str, np.ndarray]]) -> float:
-    """The share, in percent, of the classes in the scenes that CRM kept."""
-    present = [np.unique(scene["truth"]) for scene in scenes]
-    found = sum(np.isin(ids, scene["kept"]).sum() for ids, scene in zip(present, scenes, strict=True))
-    return 100 * float(found) / sum(map(len, present))
+def measure_scenes(model: nn.Module, dataset: str, count: int) -> dict[str, float]:
+    """The measures of the system's record over the first scenes of a data set, each as a share in percent."""
+    measures = system_of_model(model).measures
+    sums = {name: np.zeros(2, dtype=np.int64) for name in measures}
+    ignored = MetadataCatalog.get(dataset).ignore_label
+    for inputs, truth in _labelled(model, dataset, count):
+        for name, measure in measures.items():
+            sums[name] += measure(model, inputs, truth.masked_fill(truth == ignored, -1))
+    return {name: 100 * float(right) / float(number) for name, (right, number) in sums.items()}
+
+
+def _labelled(model: nn.Module, dataset: str, count: int) -> Iterator[tuple[dict, Tensor]]:
+    """The inputs and the labels (H, W) of the first scenes of a data set, whose vocabulary the model gets."""
+    metadata = MetadataCatalog.get(dataset)
+    model.set_vocabulary(metadata.stuff_classes, num_classes=metadata.num_classes_test)
+    for record in DatasetCatalog.get(dataset)[:count]:
+        image = read_rgb(record["file_name"])
+        pixels = torch.from_numpy(image.transpose(2, 0, 1).copy())
+        truth = torch.from_numpy(read_label(record["sem_seg_file_name"]).astype(np.int64))
+        yield {"image": pixels, "height": image.shape[0], "width": image.shape[1]}, truth
 
 
 def results_of(evaluation: Path, model: nn.Module) -> dict[str, dict[str, float]]:
-    """The scores of each data set, from the ``evaluation.json`` of a run, and CRM's recall.
+    """The scores of each data set, from the ``evaluation.json`` of a run, and the measures of the system's record.
 
     ``mIoU`` is the evaluator's. ``objects`` and ``grounds`` are the mean IoUs of the names of objects and of grounds.
     Every ground is a seen name, so that ``objects`` of "unseen" is the mean of only the never-seen names.
@@ -91,7 +107,7 @@ def results_of(evaluation: Path, model: nn.Module) -> dict[str, dict[str, float]
             "mIoU": result["mIoU"],
             "objects": float(np.mean([iou for name, iou in ious.items() if name not in GROUNDS])),
             "grounds": float(np.mean([iou for name, iou in ious.items() if name in GROUNDS])),
-            "recall": crm_recall(segment_scenes(model, DATASET_NAMES[split], RECALL_SCENES)),
+            "measures": measure_scenes(model, DATASET_NAMES[split], MEASURED),
         }
     return results
 
@@ -113,7 +129,8 @@ def plot_curves(metrics: Path, path: Path) -> None:
         if points:
             right.plot(*np.array(points).T, marker="o", label=f"{split} names")
     right.set(xlabel="iteration", ylabel="mIoU (%)", ylim=(0, 100), title="Evaluation")
-    right.legend()
+    if right.lines:
+        right.legend()
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
@@ -158,7 +175,7 @@ def write_report(output: Path, config: str, seconds: float) -> str:
     """Write the report of a run into its folder.
 
     Args:
-        output: the folder of the run: it holds ``clip.pt``, and ``errseg``, the OUTPUT_DIR of the training.
+        output: the folder of the run. It holds ``clip.pt``, and the OUTPUT_DIR of the training under its own name.
         config: a YAML file, or the name of a packaged configuration.
         seconds: the time that the steps before took.
 
@@ -166,8 +183,8 @@ def write_report(output: Path, config: str, seconds: float) -> str:
         The table and the total time, as text.
     """
     start = time.perf_counter()
-    trained = output / "errseg"
     cfg = load_config(config, ["MODEL.CLIP.PRETRAINED", str(output / "clip.pt")])
+    trained = output / Path(cfg.OUTPUT_DIR).name
     model = load_model(cfg, trained / "model_final.pth")
     results = results_of(trained / "evaluation.json", model)
     plot_curves(trained / "metrics.json", output / "curves.png")
@@ -182,9 +199,13 @@ def write_report(output: Path, config: str, seconds: float) -> str:
     with replacing(output / "results.json") as temporary:
         temporary.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
 
-    scores = ("mIoU", "objects", "grounds", "recall")
-    rows = [[split, r["names"], r["K"], *(f"{r[score]:.1f}" for score in scores)] for split, r in results.items()]
-    table = tabulate(rows, ["set", "names", "K", "mIoU", "of objects", "of grounds", "CRM recall"], tablefmt="pipe")
+    scores, measures = ("mIoU", "objects", "grounds"), system_of_model(model).measures
+    rows = [
+        [split, r["names"], r["K"] or "all", *(f"{r[score]:.1f}" for score in scores)]
+        + [f"{r['measures'][name]:.1f}" for name in measures]
+        for split, r in results.items()
+    ]
+    table = tabulate(rows, ["set", "names", "K", "mIoU", "of objects", "of grounds", *measures], tablefmt="pipe")
     return f"{table}\n\n{seconds / 60:.1f} minutes. Pictures and numbers: {output}"
 
 

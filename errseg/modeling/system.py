@@ -5,6 +5,7 @@ To add a system, write a folder in ``errseg/modeling``, its files in ``configs/`
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from detectron2.config import CfgNode
 from torch import Tensor, nn
@@ -15,7 +16,9 @@ from .panels import Panel
 from .parity import Parity
 from .taps import Tap
 
-__all__ = ["Released", "System", "register", "system_of", "system_of_model", "systems"]
+__all__ = ["Measure", "Released", "System", "register", "system_of", "system_of_model", "systems"]
+
+Measure = Callable[[Any, dict, Tensor], tuple[int, int]]  # see ``System.measures``
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,9 @@ class System:
             names. The first match counts.
         exportable: from a model, and whether the number of names is unknown at tracing (an open vocabulary), the module
             to export, which has the same ``segment`` and ``normalize``; by default the model itself.
+        measures: scores of a model's parts, by name, for reports on labelled images. Each is a function of a model with
+            a vocabulary, the inputs of one image, and its labels (H, W), negative where a pixel has no class; it
+            returns how many things are right, and how many there are.
         cannot: the abilities that it lacks ("segment", "export", "inspect", "benchmark", "plain", …), each with the
             reason as the end of a sentence.
     """
@@ -108,6 +114,7 @@ class System:
     test_keys: tuple[str, ...] = ()
     learning_rates: Callable[[CfgNode], Mapping[str, float]] = lambda cfg: {}
     exportable: Callable[[nn.Module, bool], nn.Module] = lambda model, open_vocabulary: model
+    measures: Mapping[str, Measure] = field(default_factory=dict)
     cannot: Mapping[str, str] = field(default_factory=dict)
 
     def require(self, ability: str) -> None:

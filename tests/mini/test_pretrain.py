@@ -10,18 +10,14 @@ import pytest
 import torch
 
 import errseg
-from errseg.mini import CLIP_CONFIG, DATASET_NAMES, register_mini, world
+from errseg.config import load_config
+from errseg.mini import CLIP_CONFIGS, DATASET_NAMES, register_mini, world
 from errseg.mini.crops import CropSampler, caption_words, load_scenes, phrase, to_input
+from errseg.mini.dense import dense_embeddings
 from errseg.mini.generate import generate
-from errseg.mini.pretrain import (
-    Phase,
-    dense_embeddings,
-    multi_positive_loss,
-    text_embeddings,
-    train_contrastive,
-    train_dense,
-)
-from errseg.mini.probe import crop_accuracy, selection_recall
+from errseg.mini.pretrain import Phase, multi_positive_loss, text_embeddings, train_contrastive, train_dense
+from errseg.mini.pretraining import RECIPES
+from errseg.mini.probe import crop_accuracy, region_accuracy, selection_recall
 from errseg.modeling.clip.build import build_clip
 from errseg.modeling.clip.prompts import tokenizer_of
 
@@ -35,15 +31,20 @@ def root(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.fixture(params=CLIP_CONFIGS)
+def tower(request) -> str:
+    return request.param
+
+
 @pytest.fixture()
-def clip() -> torch.nn.Module:
+def clip(tower) -> torch.nn.Module:
     torch.manual_seed(0)
-    return build_clip(str(CLIP_CONFIG))
+    return build_clip(str(CLIP_CONFIGS[tower]))
 
 
-@pytest.fixture(scope="module")
-def tokenizer():
-    return tokenizer_of(str(CLIP_CONFIG))
+@pytest.fixture()
+def tokenizer(tower):
+    return tokenizer_of(str(CLIP_CONFIGS[tower]))
 
 
 def test_every_prompt_fits_the_context(tokenizer):
@@ -80,11 +81,12 @@ def test_multi_positive_loss():
     torch.testing.assert_close(multi_positive_loss(logits, positive), expected)
 
 
+@pytest.mark.parametrize("tower", ["convnext"], indirect=True)
 def test_dense_embeddings_are_those_of_errseg(clip, tmp_path):
     torch.save(clip.state_dict(), tmp_path / "clip.pt")
     cfg = errseg.get_cfg()
     cfg.MODEL.DEVICE, cfg.MODEL.ESCF.DIM = "cpu", 16
-    cfg.MODEL.CLIP.NAME, cfg.MODEL.CLIP.PRETRAINED = str(CLIP_CONFIG), str(tmp_path / "clip.pt")
+    cfg.MODEL.CLIP.NAME, cfg.MODEL.CLIP.PRETRAINED = str(CLIP_CONFIGS["convnext"]), str(tmp_path / "clip.pt")
     encoder = errseg.build_model(cfg).backbone.eval()
     images = to_input([np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)])
     with torch.no_grad():
@@ -94,14 +96,28 @@ def test_dense_embeddings_are_those_of_errseg(clip, tmp_path):
         torch.testing.assert_close(torch.nn.functional.normalize(features[name], dim=1), dense, rtol=1e-4, atol=1e-5)
 
 
-def test_both_phases_learn(root, clip, tokenizer):
+@pytest.mark.parametrize("tower", ["vit"], indirect=True)
+def test_the_dense_embedding_of_a_vit_is_deops_without_positions(clip, tmp_path):
+    torch.save(clip.state_dict(), tmp_path / "clip.pt")
+    cfg = load_config(str(ROOT / "configs/mini/deop_mini.yaml"), ["MODEL.CLIP.PRETRAINED", str(tmp_path / "clip.pt")])
+    cfg.merge_from_list(["MODEL.PROMPT.WEIGHTS", "", "MODEL.PROPOSALS.WEIGHTS", ""])
+    cfg.merge_from_list(["MODEL.PATCH_SEVERANCE.MODE", "plain", "MODEL.POSITIONS.ENABLED", False])
+    encoder = errseg.build_model(cfg).backbone.eval()
+    images = to_input([np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)])
+    with torch.no_grad():
+        [dense] = dense_embeddings(clip.eval(), images)
+        torch.testing.assert_close(encoder(images, torch.zeros(1, 2, 16, 24)), dense, rtol=1e-4, atol=1e-5)
+
+
+def test_both_phases_learn(root, clip, tokenizer, tower):
     scenes = load_scenes(root, "train")
     before = text_embeddings(clip, tokenizer, scenes.names).detach()
     train_contrastive(clip, tokenizer, scenes, Phase(3, 8, image_lr=1e-3, text_lr=1e-3))
-    train_dense(clip, tokenizer, scenes, Phase(3, 2, image_lr=1e-3, text_lr=1e-3))
+    train_dense(clip, tokenizer, scenes, Phase(3, 2, image_lr=1e-3, text_lr=1e-3), crops=RECIPES[tower].crops)
     assert not torch.equal(before, text_embeddings(clip, tokenizer, scenes.names))
     assert all(torch.isfinite(p).all() for p in clip.parameters())
     assert 0 <= crop_accuracy(clip, tokenizer, scenes) <= 100
+    assert 0 <= region_accuracy(clip, tokenizer, scenes) <= 100
     assert selection_recall(clip, tokenizer, scenes, len(scenes.names)) == 100
 
 
@@ -110,14 +126,41 @@ def pretrain_clip(*arguments) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def test_the_tool_writes_weights_that_errseg_loads(root, tmp_path):
+def test_crops_train_the_class_token_of_a_vit(root):
+    """The dense embedding alone gives queries and keys of the last block no gradient."""
+    config, scenes = str(CLIP_CONFIGS["vit"]), load_scenes(root, "train")
+    for crops, changed in ((0, False), (4, True)):
+        torch.manual_seed(0)
+        clip = build_clip(config)
+        train_dense(clip, tokenizer_of(config), scenes, Phase(1, 2, image_lr=1e-3, text_lr=1e-3), crops=crops)
+        of_queries, of_keys, of_values = (
+            clip.visual.transformer.resblocks[-1].attn.in_proj_weight.grad.norm(dim=1).chunk(3)
+        )
+        assert bool((of_queries + of_keys).max() > 1e-5 * of_values.max()) == changed
+
+
+def test_region_accuracy_counts_regions(root, monkeypatch):
+    """Where the dense embedding is that of the name at every location, all regions are named right."""
+    from errseg.mini import probe
+
+    scenes, text = load_scenes(root, "large"), torch.eye(800)
+    monkeypatch.setattr(probe, "text_embeddings", lambda clip, tokenizer, names: text)
+    labels = torch.from_numpy(scenes.labels.astype("int64"))
+    monkeypatch.setattr(probe, "dense_embeddings", lambda clip, images: (text[labels].permute(0, 3, 1, 2),))
+    assert region_accuracy(torch.nn.Identity(), None, scenes) == 100
+    monkeypatch.setattr(probe, "dense_embeddings", lambda clip, images: (text[labels * 0].permute(0, 3, 1, 2),))
+    assert region_accuracy(torch.nn.Identity(), None, scenes) < 30
+
+
+def test_the_tool_writes_weights_that_errseg_loads(root, tmp_path, tower):
     output = tmp_path / "new" / "clip.pt"
     quick = ("--contrastive-steps", 1, "--dense-steps", 1, "--probe-scenes", 1)
-    done = pretrain_clip("--data", root, "--output", output, *quick)
+    done = pretrain_clip("--data", root, "--output", output, "--tower", tower, *quick)
     assert done.returncode == 0, done.stderr
-    assert "CRM's recall" in done.stdout + done.stderr
+    said = done.stdout + done.stderr
+    assert "of the true regions named right" in said and ("CRM's recall" in said) == (tower == "convnext")
     assert [path.name for path in output.parent.iterdir()] == ["clip.pt"]
-    build_clip(str(CLIP_CONFIG)).load_state_dict(torch.load(output, weights_only=True))
+    build_clip(str(CLIP_CONFIGS[tower])).load_state_dict(torch.load(output, weights_only=True))
 
 
 def test_the_tool_names_missing_scenes(tmp_path):

@@ -8,19 +8,60 @@ import pytest
 from PIL import Image
 
 from errseg.cli.mini_ablate import ROMAN
-from errseg.mini import DATASET_NAMES, ablate, report, world
+from errseg.config import load_config
+from errseg.errors import UsageError
+from errseg.mini import DATASET_NAMES, ablate, register_mini, report, world
+from errseg.mini.generate import generate
+from errseg.modeling import system_of_model
+from tests.conftest import TINY_SYSTEMS
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_every_row_of_a_table_has_a_config():
     for table in ROMAN.values():
-        full, *rows = ablate.rows_of(table)
+        full, *rows = ablate.rows_of(table, ROOT / "configs" / "ablations")
         assert full == ablate.FULL and rows
         for row in rows:
             assert len(ablate.PAPER[row]) == 5
             changes = ablate.changed_keys(ROOT / "configs" / "ablations" / f"{row}.yaml")
             assert 2 <= len(changes) <= 6 and len(changes) % 2 == 0
+
+
+def test_rows_of_deop():
+    """Each row changes a key of the mini DeOP, and no two rows are the same."""
+    configs = ROOT / "configs/mini/deop_ablations"
+    full, *rows = ablate.rows_of(ablate.DEOP, configs)
+    assert full == "DeOP" and len(rows) > 8
+    base = load_config(str(ROOT / "configs/mini/deop_mini.yaml"))
+    seen = {base.dump()}
+    for row in rows:
+        cfg = load_config(str(configs / f"{row}.yaml"))
+        assert cfg.dump() not in seen, row
+        seen.add(cfg.dump())
+        assert (
+            load_config(str(ROOT / "configs/mini/deop_mini.yaml"), ablate.changed_keys(configs / f"{row}.yaml")) == cfg
+        )
+    table = ablate.table_of(
+        {
+            "DeOP": [{"seen": 50.0, "unseen": 40.0, "large": 30.0}],
+            rows[0]: [{"seen": 1.0, "unseen": 2.0, "large": 3.0}],
+        },
+        configs,
+    )
+    assert "paper" not in table and ablate.label_of(configs / f"{rows[0]}.yaml") in table
+
+
+def test_the_table_of_deop_starts_from_its_stages(tmp_path):
+    with pytest.raises(UsageError, match="clip.pt; run scripts/quickstart.sh --system deop first"):
+        ablate.starts_of(tmp_path)
+    for name in ("clip.pt", "stage1/model_final.pth", "stage2/model_final.pth"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert ablate.starts_of(tmp_path) == [
+        *("MODEL.PROMPT.WEIGHTS", str(tmp_path / "stage1/model_final.pth")),
+        *("MODEL.PROPOSALS.WEIGHTS", str(tmp_path / "stage2/model_final.pth")),
+    ]
 
 
 def test_table_shows_mean_and_deviation():
@@ -30,12 +71,20 @@ def test_table_shows_mean_and_deviation():
     assert "neither SSR nor CSR" in table and "50.0 " in table.splitlines()[-1] and "–" in table
 
 
-def test_recall():
-    scenes = [
-        {"truth": np.array([[0, 1], [1, 2]]), "kept": np.array([0, 1, 5])},
-        {"truth": np.array([[3, 3], [3, 3]]), "kept": np.array([0, 3])},
-    ]
-    assert report.crm_recall(scenes) == pytest.approx(75)
+@pytest.mark.parametrize("system", ["ERRSeg", "DeOP"])
+def test_measures_of_the_record(system, build, tmp_path):
+    generate(tmp_path, {"train": 0, "seen": 3, "unseen": 0, "large": 0}, workers=1)
+    register_mini(tmp_path)
+    try:
+        model = build("MODEL.META_ARCHITECTURE", system, *TINY_SYSTEMS[system])
+        measured = report.measure_scenes(model, DATASET_NAMES["seen"], 3)
+        scenes = report.segment_scenes(model, DATASET_NAMES["seen"], 3)
+    finally:
+        register_mini()
+    assert list(measured) == list(system_of_model(model).measures) and measured
+    assert all(0 <= value <= 100 for value in measured.values())
+    assert [scene["prediction"].shape for scene in scenes] == [(160, 160)] * 3
+    assert scenes[0]["image"].shape == (160, 160, 3) and scenes[0]["truth"].max() < 96
 
 
 def test_pictures(tmp_path):

@@ -9,12 +9,13 @@ from ..system import System, register
 from .config import ARGUMENT_KEYS, KEY_RANGES, TRAINING_KEYS, add_config
 from .export import exportable
 from .image_tower import SeveredViTCLIP
+from .measures import MEASURES, STAGE2_MEASURES
 from .model import DeOP
 from .panels import PANELS
 from .parity import PARITY
 from .plain import plain_form
 from .released import RELEASED
-from .resnet import ResNet18c, ResNet50, ResNet101c
+from .resnet import ResNet18c, ResNet18cHalf, ResNet50, ResNet101c
 from .stage1 import CANNOT_SEGMENT, DeOPPrompt
 from .stage2 import DeOPProposals
 from .taps import STAGES, taps
@@ -27,6 +28,7 @@ __all__ = [
     "DeOPPrompt",
     "DeOPProposals",
     "ResNet18c",
+    "ResNet18cHalf",
     "ResNet50",
     "ResNet101c",
     "SeveredViTCLIP",
@@ -84,6 +86,7 @@ DEOP = register(
         panels=PANELS,
         parity=PARITY,
         exportable=exportable,
+        measures=MEASURES,
     )
 )
 
@@ -121,6 +124,7 @@ DEOP_PROPOSALS = register(
         needs_weights=lambda cfg: {} if cfg.MODEL.PROPOSALS.CLASS_AGNOSTIC else frozen_prompt(cfg),
         shows=("masks", "classes"),
         learning_rates=lambda cfg: {"proposals.backbone.": cfg.SOLVER.BACKBONE_MULTIPLIER},
+        measures=STAGE2_MEASURES,
         cannot=dict.fromkeys(("inspect", "export", "plain"), STAGE),
     )
 )

@@ -50,7 +50,7 @@ def add_config(cfg: CfgNode) -> None:
 
     # Mask proposals
     model.PROPOSALS = CfgNode()
-    model.PROPOSALS.BACKBONE = "ResNet101c"  # or ResNet50, ResNet18c
+    model.PROPOSALS.BACKBONE = "ResNet101c"  # or ResNet50, ResNet18c, ResNet18cHalf
     model.PROPOSALS.NUM_QUERIES = 100  # proposals of an image, and as many classification anchors
     model.PROPOSALS.DIM = 256  # width of pixel decoder and transformer
     model.PROPOSALS.NUM_HEADS = 8

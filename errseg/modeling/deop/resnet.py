@@ -16,7 +16,17 @@ from torch import Tensor, nn
 from ..layers import call, recompute
 from .frozen_norm import FrozenNormConv2d
 
-__all__ = ["BasicBlock", "Bottleneck", "DeepStem", "PlainStem", "ResNet", "ResNet18c", "ResNet50", "ResNet101c"]
+__all__ = [
+    "BasicBlock",
+    "Bottleneck",
+    "DeepStem",
+    "PlainStem",
+    "ResNet",
+    "ResNet18c",
+    "ResNet18cHalf",
+    "ResNet50",
+    "ResNet101c",
+]
 
 
 class DeepStem(nn.Module):
@@ -212,3 +222,12 @@ class ResNet18c(ResNet):
     @configurable
     def __init__(self, *, in_channels: int = 3, **arguments):
         super().__init__(DeepStem(in_channels, 32, 64), BasicBlock, (2, 2, 2, 2), **arguments)
+
+
+@BACKBONE_REGISTRY.register()
+class ResNet18cHalf(ResNet):
+    """``ResNet18c`` with half of the channels: 2.8 M parameters. It can be trained from random weights on two cores."""
+
+    @configurable
+    def __init__(self, *, in_channels: int = 3, **arguments):
+        super().__init__(DeepStem(in_channels, 16, 32), BasicBlock, (2, 2, 2, 2), width=32, **arguments)

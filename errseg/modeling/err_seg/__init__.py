@@ -8,6 +8,7 @@ from ..system import System, register
 from .config import ARGUMENT_KEYS, KEY_RANGES, TRAINING_KEYS, add_config, num_kept, num_kept_train
 from .export import exportable
 from .head import ERRSegHead
+from .measures import MEASURES
 from .model import ERRSeg
 from .panels import PANELS
 from .parity import PARITY
@@ -58,5 +59,6 @@ ERR_SEG = register(
         test_keys=("MODEL.CRM.NUM_CLASSES_TEST",),
         learning_rates=lambda cfg: {"backbone.clip.": cfg.SOLVER.CLIP_MULTIPLIER},
         exportable=exportable,
+        measures=MEASURES,
     )
 )

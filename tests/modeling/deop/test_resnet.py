@@ -25,7 +25,7 @@ def images(batch=2, height=64, width=96):
 @pytest.mark.parametrize(
     ("name", "millions", "channels"),
     [("ResNet101c", 42.518208, (256, 512, 1024, 2048)), ("ResNet50", 23.454912, (256, 512, 1024, 2048))]
-    + [("ResNet18c", 11.186016, (64, 128, 256, 512))],
+    + [("ResNet18c", 11.186016, (64, 128, 256, 512)), ("ResNet18cHalf", 2.79672, (32, 64, 128, 256))],
 )
 def test_registered_sizes(name, millions, channels):
     with torch.device("meta"):
