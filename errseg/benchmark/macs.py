@@ -5,6 +5,7 @@ The model runs on the ``meta`` device, so nothing is computed.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -36,7 +37,7 @@ def count_macs(cfg: CfgNode, num_names: int, num_classes: int, form: str = "fast
     images, text = (torch.empty(shape, device="meta") for shape in ((1, 3, size, size), text_shape(model, num_names)))
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         apart = _count_apart(counter, system.counted(model))
-        model.segment(images, text, num_classes).dense()
+        replace(model.segment(images, text, num_classes), total=None).dense()  # the scores, without confidences
     counts = {"total": counter.get_total_flops(), **apart}
     return {name: flops / 2e9 for name, flops in counts.items()}
 

@@ -14,7 +14,7 @@ def said_of(segmenter):
 
 
 def test_description_of_a_model_without_crm(make_segmenter):
-    with_crm, without = said_of(make_segmenter()), said_of(make_segmenter("MODEL.CRM.ENABLED", False))
+    with_crm, without = said_of(make_segmenter()), said_of(make_segmenter("MODEL.CRM.ENABLED", False, num_classes=None))
     assert with_crm["num_classes"] == 6 and "ERR-Seg keeps 6" in with_crm["inputs"][1]["values"]
     assert without["num_classes"] is None and "all are kept" in without["inputs"][1]["values"]
 

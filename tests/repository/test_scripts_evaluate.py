@@ -28,7 +28,7 @@ SETS = [
     ("context_459_test_sem_seg", "PC-459", 48, 459, 459, "VOCdevkit/VOC2010/annotations_detectron2/pc459_val/"),
     ("ade20k_150_test_sem_seg", "A-150", 32, 150, 255, "ADEChallengeData2016/annotations_detectron2/"),
     ("context_59_test_sem_seg", "PC-59", 24, 59, 255, "VOCdevkit/VOC2010/annotations_detectron2/pc59_val/"),
-    ("voc_2012_test_sem_seg", "PAS-20", 16, 20, 255, "VOCdevkit/VOC2012/annotations_detectron2/"),
+    ("voc_2012_test_sem_seg", "PAS-20", 16, 20, 255, "VOCdevkit/VOC2012/annotations_detectron2/val/"),
     ("voc_2012_test_background_sem_seg", "PAS-20b", 24, 21, 255, "VOCdevkit/VOC2012/annotations_detectron2_bg/"),
 ]
 

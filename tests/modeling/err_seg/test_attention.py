@@ -104,9 +104,9 @@ def test_the_layers_see_what_they_see_in_the_model(num_kept, build, make_batch):
     with watch(model, ["encoder", "sfm1", "sfm2", "kept"]) as seen:
         model.segment(images, text, num_kept)
     with watch(model, ["sfm1", "sfm2", "gud"]) as again:
-        found = attention(model, seen, Request(text, num_kept, 1, tuple(range(8)), (0.9, 0.1)))
+        found = attention(model, seen, Request(text, num_kept, 1, tuple(range(8)), (0.9, 0.1), (64, 64)))
         assert again.keys() == {"sfm1"}  # neither a later layer nor the decoder runs
-        found = attention(model, seen, Request(text, num_kept, 2, tuple(range(8)), (0.9, 0.1)))
+        found = attention(model, seen, Request(text, num_kept, 2, tuple(range(8)), (0.9, 0.1), (64, 64)))
     x, guidance, _ = seen["sfm2"][0]
     every, _ = spatial_weights(model.sem_seg_head.escf.layers[2], x[0], guidance, None)
     assert found.kept.tolist() == found.spatial.names.tolist() == seen["kept"][0][0].tolist()
