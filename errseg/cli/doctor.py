@@ -163,7 +163,7 @@ def check_systems() -> list[Finding]:
 
     names: dict[str, list[str]] = {}
     for name in config_names():
-        if not name.startswith("ablations/") and "/_" not in name:
+        if "ablations/" not in name and "/_" not in name:
             names.setdefault(load_config(config_path(name)).MODEL.META_ARCHITECTURE, []).append(name)
     findings = []
     for system in systems():
