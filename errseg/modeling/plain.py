@@ -5,9 +5,27 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from .layers import copy_on_same_weights, resize
-from .prediction import ViewPrediction
+from .prediction import ViewPrediction, picture_size
+from .segmenter import OpenVocabularySegmenter
 
-__all__ = ["merge", "plain_copy"]
+__all__ = ["PlainScores", "merge", "plain_copy"]
+
+
+class PlainScores(OpenVocabularySegmenter):
+    """The prediction of a plain form, with the scores of all T names at full size. A base class beside the system's."""
+
+    def forward(self, batched_inputs: list[dict]) -> dict[str, Tensor] | list[dict[str, Tensor]]:
+        """As ``OpenVocabularySegmenter.forward``."""
+        return self.losses(batched_inputs) if self.training else self._scores(batched_inputs)
+
+    def label_maps(self, batched_inputs: list[dict]) -> list[Tensor]:
+        """As ``OpenVocabularySegmenter.label_maps``: the best of all T names of every pixel."""
+        return [scores["sem_seg"].argmax(0) for scores in self._scores(batched_inputs)]
+
+    def _scores(self, batched_inputs: list[dict]) -> list[dict[str, Tensor]]:
+        predicted = self.predict_views(batched_inputs)
+        sizes = map(picture_size, batched_inputs)
+        return [{"sem_seg": merge(views, size)} for views, size in zip(predicted, sizes, strict=True)]
 
 
 def plain_copy(model: nn.Module, table: Mapping[type[nn.Module], type[nn.Module]]) -> nn.Module:

@@ -1,4 +1,9 @@
-"""DeOP: masks of a frozen proposal network, one pass through CLIP with patch severance, and classification anchors."""
+"""DeOP: masks of a frozen proposal network, one pass through CLIP with patch severance, and classification anchors.
+
+The section numbers in this folder are those of a description of the authors' released model, the model's contract: 2
+mask proposals, 3 image tower, 4 anchors, 5 names, 6 prediction, 7 the last training stage, 8 the stages before, 12
+work, 13 checkpoint. ``docs/deop.md`` describes the same parts.
+"""
 
 from typing import Any
 

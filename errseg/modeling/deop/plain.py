@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from ..clip.build import CLIPModel
 from ..layers import resize
-from ..plain import merge, plain_copy
-from ..prediction import Prediction, picture_size
+from ..plain import PlainScores, plain_copy
+from ..prediction import Prediction
 from .anchors import AnchorDecoder, OutLayer, unit
 from .frozen_norm import FrozenNormConv2d
 from .image_tower import SeveredViTCLIP
@@ -222,7 +222,7 @@ def literal_losses(
 # ---- prediction (section 6) ----
 
 
-class PlainDeOP(DeOP):
+class PlainDeOP(PlainScores, DeOP):
     def loss(self, logits: Tensor, masks: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Focal and dice loss (section 7), with tensors (B, C + 1, H, W) of all images."""
         return literal_losses(logits, masks, labels, self.slope, ignore_label=self.ignore_label)
@@ -235,19 +235,6 @@ class PlainDeOP(DeOP):
         scores = torch.einsum("bnt,bnhw->bthw", logits.softmax(-1)[..., :-1], masks)[..., :height, :width]
         kept = torch.arange(len(text), device=images.device).expand(len(images), -1)
         return Prediction(scores, kept, total=masks.sum(1, keepdim=True)[..., :height, :width])
-
-    def forward(self, batched_inputs: list[dict]) -> dict[str, Tensor] | list[dict[str, Tensor]]:
-        """As ``DeOP.forward``."""
-        return self.losses(batched_inputs) if self.training else self._scores(batched_inputs)
-
-    def label_maps(self, batched_inputs: list[dict]) -> list[Tensor]:
-        """As ``DeOP.label_maps``: the best of all T names of every pixel."""
-        return [scores["sem_seg"].argmax(0) for scores in self._scores(batched_inputs)]
-
-    def _scores(self, batched_inputs: list[dict]) -> list[dict[str, Tensor]]:
-        predicted = self.predict_views(batched_inputs)
-        sizes = map(picture_size, batched_inputs)
-        return [{"sem_seg": merge(views, size)} for views, size in zip(predicted, sizes, strict=True)]
 
 
 PLAIN: dict[type[nn.Module], type[nn.Module]] = {

@@ -17,8 +17,7 @@ from torch import Tensor, nn
 
 from ..clip.prompts import TokenizedNames
 from ..layers import resize
-from ..plain import merge, plain_copy
-from ..prediction import picture_size
+from ..plain import PlainScores, plain_copy
 from .crm import CRM
 from .escf import CFM, CSR, SFM, SSR, NoReduction
 from .gud import GUD, Guidance, HeadOnly, NoGuidance, UpsampleStage
@@ -198,7 +197,7 @@ class PlainHead(ERRSegHead):
         return self.gud(x, [guide(features[name]) for name in self.decoder_maps]), kept
 
 
-class PlainERRSeg(ERRSeg):
+class PlainERRSeg(PlainScores, ERRSeg):
     def encode_names(self, tokenized: TokenizedNames) -> Tensor:
         """The mean over a name's prompts, encoded at all positions of the context: T names -> (T, D) of unit length."""
         tokens = tokenized.tokens.to(self.device)
@@ -224,19 +223,6 @@ class PlainERRSeg(ERRSeg):
         ids = labels.masked_fill(labels == self.ignore_label, num_names)
         targets = F.one_hot(ids, num_names + 1)[..., :num_names].permute(0, 3, 1, 2)  # ignored pixels have no class
         return F.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype))
-
-    def forward(self, batched_inputs: list[dict]) -> dict[str, Tensor] | list[dict[str, Tensor]]:
-        """As ``ERRSeg.forward``."""
-        return self.losses(batched_inputs) if self.training else self._scores(batched_inputs)
-
-    def label_maps(self, batched_inputs: list[dict]) -> list[Tensor]:
-        """As ``ERRSeg.label_maps``: the best of all T names of every pixel."""
-        return [scores["sem_seg"].argmax(0) for scores in self._scores(batched_inputs)]
-
-    def _scores(self, batched_inputs: list[dict]) -> list[dict[str, Tensor]]:
-        predicted = self.predict_views(batched_inputs)
-        sizes = map(picture_size, batched_inputs)
-        return [{"sem_seg": merge(views, size)} for views, size in zip(predicted, sizes, strict=True)]
 
 
 PLAIN: dict[type[nn.Module], type[nn.Module]] = {
