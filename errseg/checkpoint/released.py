@@ -1,6 +1,7 @@
 """Released checkpoints of any system: recognise them, and rename their parameters to errseg's names."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from detectron2.config import CfgNode
 from torch import Tensor
@@ -60,9 +61,12 @@ def to_official(key: str, system: str | None = None) -> str:
     Raises:
         UsageError: there is no such system, or it has no released checkpoints.
     """
-    cfg = get_cfg()
-    cfg.MODEL.META_ARCHITECTURE = system or cfg.MODEL.META_ARCHITECTURE
-    released = system_of(cfg).released
-    if released is None:
-        raise UsageError(f"{system_of(cfg).name} has no released checkpoints.")
-    return released.to_released(key)
+    record = system_of(CfgNode({"MODEL": CfgNode({"META_ARCHITECTURE": system or _default_system()})}))
+    if record.released is None:
+        raise UsageError(f"{record.name} has no released checkpoints.")
+    return record.released.to_released(key)
+
+
+@lru_cache(maxsize=1)  # a state dict has hundreds of keys
+def _default_system() -> str:
+    return get_cfg().MODEL.META_ARCHITECTURE

@@ -3,6 +3,7 @@
 Shapes: T names, N prompts (one or several per name), L tokens per prompt, D text dimension.
 """
 
+import copy
 import hashlib
 import logging
 import reprlib
@@ -145,9 +146,19 @@ def check_names(names: Sequence[str], num_kept: int | None = None) -> int:
 
 def tokenizer_of(clip_name: str) -> Callable[[list[str]], Tensor]:
     """The tokenizer of an open_clip model: prompts to (N, L) ids."""
-    if clip_name.endswith(".json"):
-        return open_clip.SimpleTokenizer(context_length=model_config(clip_name)["text_cfg"].get("context_length", 77))
-    return open_clip.get_tokenizer(clip_name)
+    is_file = clip_name.endswith(".json")
+    tokenizer = copy.copy(_shared_tokenizer("" if is_file else clip_name))
+    if is_file:
+        tokenizer.context_length = model_config(clip_name)["text_cfg"].get("context_length", 77)
+    if hasattr(tokenizer, "cache"):  # of words
+        tokenizer.cache = dict(tokenizer.cache)
+    return tokenizer
+
+
+@lru_cache(maxsize=2)
+def _shared_tokenizer(clip_name: str) -> Any:
+    """A tokenizer of open_clip, for copies only. Its tables take longer to read than a small model takes to build."""
+    return open_clip.get_tokenizer(clip_name) if clip_name else open_clip.SimpleTokenizer()
 
 
 @lru_cache(maxsize=256)  # evaluation sets the same vocabularies repeatedly
