@@ -52,16 +52,15 @@ def _is_installed(package: str) -> bool:
 
 
 def _is_command() -> bool:
-    """Whether Python was started as ``python -m errseg``, as the console script, or as a script of ``SHIMS``.
+    """Whether Python was started as ``python -m errseg``, as the console script, or as a script that runs a command.
 
     A process that multiprocessing spawns is not such a command. It has its parent's ``sys.argv``, but not
     ``sys.orig_argv``.
     """
     started = sys.orig_argv[-len(sys.argv)] if 0 < len(sys.argv) <= len(sys.orig_argv) else ""
-    tools = Path(__file__).resolve().parents[1] / "tools"
-    return Path(started).stem == "errseg" or (
-        Path(started).stem in SHIMS and Path(started).absolute().parent.resolve() == tools
-    )
+    name, folder = Path(started).stem, Path(started).absolute().parent.resolve()
+    checkout = Path(__file__).resolve().parents[1]
+    return name == "errseg" or folder == checkout / "datasets" or (name in SHIMS and folder == checkout / "tools")
 
 
 _provide_detectron2()

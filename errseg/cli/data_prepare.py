@@ -14,6 +14,8 @@ from errseg.errors import UsageError
 from .options import positive
 from .parser import Parser
 
+NEEDS_MODELS = False
+
 
 class Set(NamedTuple):
     """A row of the table of data sets."""

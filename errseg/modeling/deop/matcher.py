@@ -6,7 +6,6 @@ Shapes: N proposals and G ground-truth masks of an image, L pixels.
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 __all__ = ["Matcher"]
@@ -44,6 +43,8 @@ class Matcher:
         Returns:
             The indices of the proposals and of their masks, int64, of equal length, on the device of ``logits``.
         """
+        from scipy.optimize import linear_sum_assignment  # here: only training needs it, and it is slow to import
+
         cost = self.cost(logits.float().flatten(1), targets.float().flatten(1)).cpu().numpy()
         proposals, masks = linear_sum_assignment(np.nan_to_num(cost, nan=WORST, posinf=WORST, neginf=WORST))
         return torch.from_numpy(proposals).to(logits.device), torch.from_numpy(masks).to(logits.device)
