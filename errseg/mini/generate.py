@@ -3,15 +3,15 @@
 import hashlib
 import io
 import json
-import multiprocessing
 import os
 import shutil
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from errseg.data.parallel import parallel_map
 
 from . import render, world
 from .layout import image_folder, label_folder
@@ -46,13 +46,8 @@ def generate(root: Path, counts: dict[str, int] | None = None, seed: int = 0, wo
         jobs += [(split, index) for index in range(count) if f"{index:06d}" not in done]
     workers = workers or _usable_cores()
     draw = partial(_write_scene, root, seed)
-    if workers == 1 or len(jobs) < FEW_SCENES:
-        for job in jobs:
-            draw(job)
-    else:
-        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-            for _ in pool.map(draw, jobs, chunksize=16):
-                pass
+    for _ in parallel_map(draw, jobs, workers if len(jobs) >= FEW_SCENES else 1, "Scenes"):
+        pass
     return len(jobs)
 
 
