@@ -1,22 +1,13 @@
 """One process at a time in an output folder."""
 
 import os
-import subprocess
-import sys
 import time
 
 import pytest
 
 from errseg.errors import UsageError
 from errseg.locking import locked
-
-HOLD = """
-import sys, time
-from errseg.locking import locked
-with locked(sys.argv[1], "OUTPUT_DIR"):
-    print("held", flush=True)
-    time.sleep(60)
-"""
+from tests.warm import holding
 
 
 def test_one_user_at_a_time(tmp_path):
@@ -32,15 +23,10 @@ def test_one_user_at_a_time(tmp_path):
 
 def test_another_process_and_its_end(tmp_path):
     """A lock ends with a kill, and a forked child of the holder does not keep it."""
-    process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout.readline() == "held\n"
+    with holding(tmp_path) as process:
         with pytest.raises(UsageError, match=rf"OUTPUT_DIR = .* is in use by process {process.pid} on "):
             with locked(tmp_path, "OUTPUT_DIR"):
                 pass
-    finally:
-        process.kill()
-        process.wait()
     with locked(tmp_path, "OUTPUT_DIR"):
         child = os.fork()
         if child == 0:

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -19,10 +17,11 @@ from pycocotools import mask as coco_mask
 import errseg
 from errseg import fonts
 from errseg.api import Result
-from errseg.cli import options
+from errseg.cli import main, options
 from errseg.colors import colors_of
 from errseg.locking import LOCK
 from tests.conftest import TINY_CLIP, TINY_RUN
+from tests.warm import Program
 
 ROOT = Path(__file__).parents[2]
 NAMES = 'cat, 猫, "sky, heaven", café'
@@ -187,25 +186,12 @@ def check_whole(folder, count):
 
 
 def test_a_killed_run_goes_on(many, run_folder, tmp_path, predict):
-    command = [
-        sys.executable,
-        "-m",
-        "errseg",
-        "predict",
-        many,
-        "--classes",
-        NAMES,
-        "--out",
-        tmp_path / "out",
-        "--device",
-        "cpu",
-    ]
-    process = subprocess.Popen([*command, "--weights", run_folder], stderr=subprocess.PIPE, text=True)
+    words = ["predict", many, "--classes", NAMES, "--out", tmp_path / "out", "--device", "cpu"]
+    process = Program(main, [*words, "--weights", run_folder], tmp_path, tmp_path / "log.txt")
     while len(list((tmp_path / "out").glob("*.json"))) < 10 and process.poll() is None:
         time.sleep(0.01)
     process.kill()
-    _, err = process.communicate()
-    assert process.returncode == -signal.SIGKILL, err
+    assert process.wait() == -signal.SIGKILL, process.log.read_text()
     assert 10 <= len(times(tmp_path / "out")) + 3 < 103
     status, out, _ = predict(many, "--batch", 8)
     assert status == 0 and "failed" not in out

@@ -1,16 +1,13 @@
 """What the tests of Detectron2's interface share. They run on the Detectron2 that is active, and must pass on both."""
 
 import logging
-import os
 import uuid
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import errseg  # noqa: F401  isort: skip  makes detectron2 importable
-import detectron2  # isort: skip
 
 SIZES = [(20, 30), (30, 20), (25, 25), (40, 20), (20, 40)]  # height, width of the fixture's images
 
@@ -50,10 +47,3 @@ def log(caplog):
     for logger, (level, propagate) in zip(loggers, before, strict=True):
         logger.setLevel(level)
         logger.propagate = propagate
-
-
-@pytest.fixture(scope="session")
-def process_environment():
-    """What to run a script with, so that it finds the Detectron2 that is active here (without errseg, to be quick)."""
-    path = [str(Path(detectron2.__file__).parents[1]), os.environ.get("PYTHONPATH")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path)), "OMP_NUM_THREADS": "1"}

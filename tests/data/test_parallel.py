@@ -3,8 +3,6 @@
 import itertools
 import os
 import signal
-import subprocess
-import sys
 import time
 from functools import partial
 
@@ -12,6 +10,7 @@ import pytest
 
 from errseg.data.parallel import default_workers, parallel_map
 from errseg.errors import UsageError
+from tests.warm import context
 
 
 def double(item: int) -> tuple[int, int]:
@@ -61,20 +60,25 @@ def test_a_killed_worker_is_named():
         list(parallel_map(die, range(4), 2, "dying"))
 
 
+def stay(folder):
+    (folder / str(os.getpid())).touch()
+    time.sleep(60)
+
+
+def in_two_processes(folder):
+    list(parallel_map(stay, [folder] * 2, 2, "staying"))
+
+
 def test_workers_end_with_their_parent(tmp_path):
-    script = tmp_path / "run.py"
-    script.write_text(
-        "import os, sys, time\n"
-        "from errseg.data.parallel import parallel_map\n"
-        "def stay(item):\n"
-        "    os.write(1, b'%d\\n' % os.getpid())  # at once: the lines of two processes could mix\n"
-        "    time.sleep(60)\n"
-        "list(parallel_map(stay, range(2), 2, 'staying'))\n"
-    )
-    run = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
-    workers = [int(run.stdout.readline()) for _ in range(2)]
+    run = context().Process(target=in_two_processes, args=(tmp_path,))
+    run.start()
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    workers = [int(path.name) for path in tmp_path.iterdir()]
+    assert len(workers) == 2
     run.kill()
-    run.wait()
+    run.join()
     deadline = time.monotonic() + 20
     while any(is_running(worker) for worker in workers) and time.monotonic() < deadline:
         time.sleep(0.05)

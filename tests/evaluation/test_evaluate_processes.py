@@ -1,17 +1,14 @@
 """Several processes give exactly the numbers of one: uneven shares, and more processes than images."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from .processes import SETS, register, run
+from tests.warm import run_script
 
-ROOT = Path(__file__).parents[2]
+from .processes import SETS, register, run
 
 
 def test_three_processes_give_the_numbers_of_one(tmp_path):
@@ -19,11 +16,9 @@ def test_three_processes_give_the_numbers_of_one(tmp_path):
         pytest.skip("needs three processes on the CPU")
     register(tmp_path)
     expected = run(tmp_path, "one")
-    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    command = [sys.executable, str(Path(__file__).with_name("processes.py")), str(tmp_path), "3"]
-    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr
+    script = Path(__file__).with_name("processes.py")
+    several = run_script(script, [tmp_path, 3], tmp_path, tmp_path / "log.txt")
+    assert several.wait(240) == 0, several.log.read_text()
     content = json.loads((tmp_path / "several/evaluation.json").read_text())
     assert content["results"] == expected
     assert {name: result["images"] for name, result in expected.items()} == SETS

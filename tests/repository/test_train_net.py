@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -25,6 +24,7 @@ from errseg.engine.launch import RankKilled
 from errseg.errors import UsageError
 from tests.data.third_party import NAMES as THEIR_NAMES
 from tests.data.third_party import write_dataset
+from tests.warm import holding, quickly, run_script
 
 TOOL = Path(__file__).parents[2] / "tools/train_net.py"
 TIMEOUT = 240  # seconds, on a loaded machine
@@ -36,16 +36,9 @@ def start(tiny_config_file, tmp_path):
     started = []
 
     def start_tool(output, *arguments, overrides=()):
-        log = open(tmp_path / f"log{len(started)}.txt", "w")
-        command = [sys.executable, TOOL, "--config-file", tiny_config_file, *arguments]
-        command += ["OUTPUT_DIR", tmp_path / output, *overrides]
-        path = os.pathsep.join([str(TOOL.parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
-        process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, cwd=tmp_path, env=environment)
-        process.log = Path(log.name)
-        started.append(process)
-        log.close()
-        return process
+        words = ["--config-file", tiny_config_file, *arguments, "OUTPUT_DIR", tmp_path / output, *overrides]
+        started.append(run_script(TOOL, words, tmp_path, tmp_path / f"log{len(started)}.txt"))
+        return started[-1]
 
     yield start_tool
     for process in started:
@@ -360,23 +353,17 @@ def die_by(number):
 
 def test_a_killed_rank_is_named_with_its_signal_and_the_remedy(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(torch.multiprocessing, "start_processes", quickly)
     with pytest.raises(RankKilled, match="rank 1 was ended by SIGKILL.*memory.*--resume") as error:
         start_processes(die_by, 2, 1, 0, "auto", on_gpu=False, args=(signal.SIGKILL,))
     assert error.value.status == 137
 
 
 def test_a_second_run_in_a_folder_is_refused(tool, tiny_config_file, tmp_path, monkeypatch, capsys):
-    holder = f"import sys, errseg.locking\nwith errseg.locking.locked({str(tmp_path / 'output')!r}, 'OUTPUT_DIR'):\n"
-    holder += "    print('held', flush=True)\n    sys.stdin.read()\n"
-    path = os.pathsep.join([str(TOOL.parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
-    with subprocess.Popen(
-        [sys.executable, "-c", holder], stdin=-1, stdout=-1, env={**os.environ, "PYTHONPATH": path}, text=True
-    ) as process:
-        assert process.stdout.readline() == "held\n"
+    with holding(tmp_path / "output") as process:
         monkeypatch.setattr(sys, "argv", ["train_net.py", "--config-file", str(tiny_config_file)])
         with pytest.raises(SystemExit) as status:
             tool.main()
-        process.stdin.close()
     error = capsys.readouterr().err
     assert status.value.code == 2 and f"is in use by process {process.pid} on " in error
     assert not (tmp_path / "output/config.yaml").exists()

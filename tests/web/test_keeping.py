@@ -1,19 +1,18 @@
 import os
-import subprocess
-import sys
+import signal
 import time
 
 import pytest
 
 from errseg.web.keeping import LEAST, LOCK, claim, remove_abandoned, stored, sweep, sweeping
-from tests.web.browser import ROOT, wait_for
+from tests.warm import context
+from tests.web.browser import wait_for
 
-KILLED = """
-import os, pathlib, signal, sys
-from errseg.web.keeping import claim
-lock = claim(pathlib.Path(sys.argv[1]))
-os.kill(os.getpid(), signal.SIGKILL)
-"""
+
+def claim_and_die(folder):
+    lock = claim(folder)
+    os.kill(os.getpid(), signal.SIGKILL)
+    lock.close()
 
 
 def write(path, content=b"x", age=0.0):
@@ -67,8 +66,10 @@ def test_folders_of_killed_processes_go(tmp_path):
     """Those of a process that runs, of one that is about to claim its folder and of other programs stay."""
     killed, running, beginning, other = (tmp_path / name for name in ("web_1", "web_2", "web_3", "other_1"))
     pictures = [write(folder / "hash/photo.png") for folder in (killed, running, beginning, other)]
-    code = subprocess.run([sys.executable, "-c", KILLED, killed], cwd=ROOT).returncode
-    assert code == -9 and (killed / LOCK).exists()
+    process = context().Process(target=claim_and_die, args=(killed,))
+    process.start()
+    process.join()
+    assert process.exitcode == -9 and (killed / LOCK).exists()
     (tmp_path / "web_4").symlink_to(killed)
     lock = claim(running)
     remove_abandoned(tmp_path, "web_")

@@ -1,8 +1,6 @@
 """Several processes: ``launch``, communication, data parallel training."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +8,8 @@ import pytest
 import torch
 from detectron2.engine import launch
 from detectron2.utils import comm
+
+from tests.warm import run_script
 
 HERE = Path(__file__).parents[1]
 
@@ -30,13 +30,12 @@ def test_one_process_is_this_one():
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory, process_environment):
+def found(tmp_path_factory):
     if torch.cuda.is_available() and torch.cuda.device_count() < 2:
         pytest.skip("launch gives each process a GPU of its own where there is CUDA, and there are not two")
     folder = tmp_path_factory.mktemp("two")
-    command = [sys.executable, str(HERE / "two_processes.py"), str(folder)]
-    done = subprocess.run(command, env=process_environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
+    done = run_script(HERE / "two_processes.py", [folder], folder, folder / "log.txt")
+    assert done.wait(120) == 0, done.log.read_text()
     return folder, [json.loads((folder / f"rank{rank}.json").read_text()) for rank in range(2)]
 
 
@@ -62,7 +61,7 @@ def test_data_parallel_training(found):
     assert list(state) == ["w"] and state["w"].tolist() == pytest.approx([w, w])
 
 
-def test_an_error_in_one_process_ends_all(tmp_path, process_environment):
+def test_an_error_in_one_process_ends_all(tmp_path):
     if torch.cuda.is_available():
         pytest.skip("needs two processes on the CPU")
     script = tmp_path / "broken.py"
@@ -71,7 +70,5 @@ def test_an_error_in_one_process_ends_all(tmp_path, process_environment):
         "def main():\n    if comm.get_rank() == 1:\n        raise ValueError('from rank one')\n    time.sleep(60)\n"
         "if __name__ == '__main__':\n    launch(main, 2, dist_url='auto')\n"
     )
-    done = subprocess.run(
-        [sys.executable, str(script)], env=process_environment, capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode != 0 and "from rank one" in done.stderr
+    done = run_script(script, [], tmp_path, tmp_path / "log.txt")
+    assert done.wait(60) != 0 and "from rank one" in done.log.read_text()
