@@ -1,6 +1,5 @@
 """errseg doctor: what it finds, what it calls missing, and the remedies."""
 
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -105,11 +104,11 @@ def test_systems() -> None:
     assert not any("ablations" in value for value in found.values())
 
 
-def test_command() -> None:
-    run = subprocess.run([sys.executable, "-m", "errseg", "doctor"], capture_output=True, text=True, timeout=120)
-    assert run.returncode == 0, run.stdout + run.stderr
+def test_command(command) -> None:
+    status, out, errors = command("doctor")
+    assert status == 0, out + errors
     for word in ("torch", "open_clip_torch", "detectron2", "GPU", "Nothing that errseg needs is missing."):
-        assert word in run.stdout
+        assert word in out
 
 
 def test_little_shared_memory_has_a_remedy(monkeypatch) -> None:

@@ -1,6 +1,5 @@
-"""errseg inspect, run as people run it."""
+"""errseg inspect."""
 
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -41,22 +40,14 @@ def show(command, files):
     return call
 
 
-def test_as_a_user(files):
-    command = [
-        sys.executable,
-        *("-m", "errseg", "inspect"),
-        files / "photo.jpg",
-        "--weights",
-        files / "run/model_final.pth",
-        "--out",
-        files / "o",
-    ]
-    command += ["--classes", CLASSES, "--what", "crm,attention", "--num-classes", "3", "--format", "svg", "--arrays"]
-    run = subprocess.run(list(map(str, command)), capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
+def test_some_figures_and_their_arrays(files, command):
+    model = ("--weights", files / "run/model_final.pth", "--out", files / "o")
+    options = ("--what", "crm,attention", "--num-classes", 3, "--format", "svg", "--arrays")
+    status, out, errors = command("inspect", files / "photo.jpg", *model, "--classes", CLASSES, *options)
+    assert status == 0, errors
     names = ["crm", "attention", "class_attention"]
     expected = [f"photo_{name}.{ending}" for ending in ("svg", "npz") for name in names]
-    assert sorted(map(str, (files / "o").iterdir())) == sorted(run.stdout.split()) == sorted(
+    assert sorted(map(str, (files / "o").iterdir())) == sorted(out.split()) == sorted(
         str(files / "o" / name) for name in expected
     )  # fmt: skip
 

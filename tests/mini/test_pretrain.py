@@ -1,8 +1,6 @@
 """The mini CLIP: its model, its training data, a pretraining of seconds, and what ERR-Seg makes of it."""
 
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -121,11 +119,6 @@ def test_both_phases_learn(root, clip, tokenizer, tower):
     assert selection_recall(clip, tokenizer, scenes, len(scenes.names)) == 100
 
 
-def pretrain_clip(*arguments) -> subprocess.CompletedProcess:
-    command = [sys.executable, "tools/pretrain_clip.py", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-
-
 def test_crops_train_the_class_token_of_a_vit(root):
     """The dense embedding alone gives queries and keys of the last block no gradient."""
     config, scenes = str(CLIP_CONFIGS["vit"]), load_scenes(root, "train")
@@ -152,21 +145,21 @@ def test_region_accuracy_counts_regions(root, monkeypatch):
     assert region_accuracy(torch.nn.Identity(), None, scenes) < 30
 
 
-def test_the_tool_writes_weights_that_errseg_loads(root, tmp_path, tower):
+def test_the_command_writes_weights_that_errseg_loads(root, tmp_path, tower, command, caplog):
     output = tmp_path / "new" / "clip.pt"
     quick = ("--contrastive-steps", 1, "--dense-steps", 1, "--probe-scenes", 1)
-    done = pretrain_clip("--data", root, "--output", output, "--tower", tower, *quick)
-    assert done.returncode == 0, done.stderr
-    said = done.stdout + done.stderr
+    with caplog.at_level("INFO", logger="errseg"):
+        status, out, errors = command("mini", "pretrain", "--data", root, "--out", output, "--tower", tower, *quick)
+    assert status == 0, errors
+    said = out + errors + caplog.text  # a logger is set up once a process, and put back after each test
     assert "of the true regions named right" in said and ("CRM's recall" in said) == (tower == "convnext")
     assert [path.name for path in output.parent.iterdir()] == ["clip.pt"]
     build_clip(str(CLIP_CONFIGS[tower])).load_state_dict(torch.load(output, weights_only=True))
 
 
-def test_the_tool_names_missing_scenes(tmp_path):
-    done = pretrain_clip("--data", tmp_path)
-    assert done.returncode == 2
-    assert "errseg mini draw" in done.stderr and "Traceback" not in done.stderr
+def test_the_command_names_missing_scenes(tmp_path, command):
+    status, _, errors = command("mini", "pretrain", "--data", tmp_path)
+    assert status == 2 and "errseg mini draw" in errors and errors.count("\n") == 1
 
 
 def test_registration(root):

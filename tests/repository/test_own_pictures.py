@@ -4,8 +4,7 @@ Where the quickstart has not been run, its model has random weights: all works t
 """
 
 import json
-import os
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -57,22 +56,22 @@ def expected(run_folder, home):
 
 
 @pytest.fixture
-def tool(run_folder, home):
-    """``tool(name, argument, ...)``: runs a tool from ``home`` on the picture's names; returns what it printed."""
+def call(run_folder, home, command, monkeypatch):
+    """``call(name, argument, ...)``: runs a command in ``home`` on the picture's names; returns what it printed."""
 
     def run(name, *arguments):
-        command = [sys.executable, ROOT / f"tools/{name}.py", *arguments, "--weights", run_folder]
-        environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+        monkeypatch.chdir(home[0])
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
         names = ["--classes", ", ".join(home[1])]
-        done = subprocess.run([*command, *names], cwd=home[0], env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        status, out, errors = command(name, *arguments, "--weights", run_folder, *names)
+        assert status == 0, errors
+        return out
 
     return run
 
 
-def test_command_line(tool, home, expected):
-    assert home[1][0] in tool("predict", "scene.png", "--out", "predicted")
+def test_command_line(call, home, expected):
+    assert home[1][0] in call("predict", "scene.png", "--out", "predicted")
     with Image.open(home[0] / "predicted/scene_labels.png") as labels:
         assert np.array_equal(labels, expected.labels)
     with Image.open(home[0] / "predicted/scene_overlay.png") as overlay:
@@ -86,20 +85,18 @@ def test_web_page(run_folder, home, expected):
     assert [each["name"] for each in view(result, "scene")["classes"]] == [each.name for each in expected.classes]
 
 
-def test_export(tool, home, expected):
-    tool("export", "--format", "torch_export", "--out", "exported")
-    done = subprocess.run(
-        [sys.executable, home[0] / "exported/example.py", home[0] / "scene.png"],
-        cwd=home[0], capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0 and expected.classes[0].name in done.stdout, done.stderr
+def test_export(call, home, expected, monkeypatch, capsys):
+    call("export", "--format", "torch_export", "--out", "exported")
+    monkeypatch.setattr(sys, "argv", ["example.py", str(home[0] / "scene.png")])
+    runpy.run_path(str(home[0] / "exported/example.py"), run_name="__main__")
+    assert expected.classes[0].name in capsys.readouterr().out
     assert json.loads((home[0] / "exported/names.json").read_text()) == home[1]
     with Image.open(home[0] / "overlay.png") as overlay:
         assert overlay.size == (240, 160)
 
 
-def test_figures(tool, home):
-    printed = tool("visualize", "scene.png", "--what", "cost,crm,attention,guidance", "--out", "figures")
+def test_figures(call, home):
+    printed = call("inspect", "scene.png", "--what", "cost,crm,attention,guidance", "--out", "figures")
     figures = [Path(line) for line in printed.split()]
     parts = {"cost", "crm", "attention", "class_attention", "guidance"}
     assert {path.stem for path in figures} == {f"scene_{part}" for part in parts}

@@ -118,7 +118,7 @@ def mean_iou(predictions, labels, classes, ignore):
     return 100 * float(np.mean(ious))
 
 
-def test_all_six_evaluate_in_one_command_from_raw_copies(copies, weights, tiny_config_file, tmp_path):
+def test_all_six_evaluate_in_one_command_from_raw_copies(copies, weights, tiny_config_file, tmp_path, command):
     root, expected = copies
     output, saved = tmp_path / "evaluated", tmp_path / "saved"
     options = ["--background", "--save-predictions", saved, tiny_config_file, weights]
@@ -151,8 +151,8 @@ def test_all_six_evaluate_in_one_command_from_raw_copies(copies, weights, tiny_c
 
     shutil.rmtree(root / "ADEChallengeData2016/annotations_detectron2")
     shutil.rmtree(root / "ADE20K_2021_17_01/annotations_detectron2")
-    done = call(tiny_config_file, weights, cwd=tmp_path)
-    assert done.returncode == 2
+    status, _, errors = command("evaluate", "--config", tiny_config_file, "--weights", weights)
+    assert status == 2
     missing = "ade20k_full_sem_seg_freq_val_all, ade20k_150_test_sem_seg"
-    assert f"2 of the 5 data sets of DATASETS.TEST are missing: {missing}; prepare them" in done.stderr
-    assert "--available" in done.stderr and done.stderr.count("\n") == 1
+    assert f"2 of the 5 data sets of DATASETS.TEST are missing: {missing}; prepare them" in errors
+    assert "--available" in errors and errors.count("\n") == 1
