@@ -10,7 +10,7 @@ from PIL import Image
 import errseg
 from errseg.api import Segmenter
 from errseg.export import export_model
-from errseg.export.formats import runner_of
+from errseg.export.formats import FORMATS, runner_of
 
 DATA = Path(__file__).parents[1] / "data"
 SIDE = 64
@@ -76,6 +76,17 @@ def runner(exported):
         return made[kind]
 
     return get
+
+
+@pytest.fixture
+def untraced(monkeypatch):
+    """An export writes a made-up file, for the tests of what happens around the seconds that tracing takes."""
+
+    def write(program, format, folder):
+        (folder / FORMATS[format]).write_bytes(b"made up")
+
+    monkeypatch.setattr("errseg.export.exporting.trace", lambda *_: None)
+    monkeypatch.setattr("errseg.export.exporting.write_program", write)
 
 
 @pytest.fixture(scope="session")

@@ -70,13 +70,14 @@ def test_full_disk_as_torch_says_it(segmenter, tmp_path, monkeypatch):
     def save(program, path):
         raise RuntimeError("PytorchStreamWriter failed writing file\ndata/3")
 
+    monkeypatch.setattr("errseg.export.exporting.trace", lambda *_: None)
     monkeypatch.setattr(torch.export, "save", save)
     with pytest.raises(UsageError, match="cannot be written .PytorchStreamWriter failed writing file data/3"):
         export_model(segmenter, tmp_path / "out", "torch_export")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_file_that_disagrees_is_removed(segmenter, tmp_path, monkeypatch):
+def test_file_that_disagrees_is_removed(segmenter, untraced, tmp_path, monkeypatch):
     def wrong(path, threads):
         return lambda images, *text: [np.full(images.shape[:1] + images.shape[2:], 77), None]
 

@@ -1,5 +1,7 @@
 """Every system that can be exported: the written file labels as the model does. ERR-Seg has the other files' tests."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -52,8 +54,11 @@ def in_a_mask(model, images, text):
     ("format", "open_vocabulary"), [("onnx", False), ("onnx", True), ("torch_export", True)],
     ids=("onnx", "onnx open", "torch_export open"),
 )  # fmt: skip
-def test_file_agrees_with_the_model(segmenter, images, tmp_path, format, open_vocabulary):
+def test_file_agrees_with_the_model(segmenter, images, tmp_path, format, open_vocabulary, recwarn):
     done = export_model(segmenter, tmp_path / "out", format, open_vocabulary)
+    said = json.loads((tmp_path / "out/preprocessing.json").read_text())
+    assert said["num_classes"] is None and said["open_vocabulary"] == open_vocabulary
+    assert not [str(each.message) for each in recwarn if "complete tensor" in str(each.message)]
     run, text = runner_of(done.file, 1), segmenter.encoded.text
     held = in_a_mask(segmenter.model, images, text)
     counts = (len(text), 4) if open_vocabulary else (len(text),)

@@ -25,8 +25,10 @@ def content(folder):
     return {path.name: path.read_text() for path in folder.iterdir()}
 
 
-def test_interruption_leaves_nothing_and_spares_the_earlier_export(segmenter, earlier, monkeypatch):
+def test_interruption_leaves_nothing_and_spares_the_earlier_export(segmenter, untraced, earlier, monkeypatch):
     before = content(earlier)
+    monkeypatch.setattr("errseg.export.exporting.runner_of", lambda *_: None)
+    monkeypatch.setattr("errseg.export.exporting.agreement_on_drawings", lambda *_: 1.0)
 
     def interrupt(*_):
         raise KeyboardInterrupt
