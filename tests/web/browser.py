@@ -1,5 +1,6 @@
 """The page in a process of its own, and a browser that looks at it."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -13,6 +14,8 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 START = 90  # seconds
@@ -45,6 +48,12 @@ def resolving(host, *arguments, **options):
 socket.socket.connect, socket.getaddrinfo = guarded, resolving
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
+
+
+def needs_gradio() -> None:
+    """Skip the module where gradio is not installed. It is not imported: that takes seconds in every process."""
+    if importlib.util.find_spec("gradio") is None:
+        pytest.skip("the web page needs gradio: pip install -e '.[web]'", allow_module_level=True)
 
 
 def chromium() -> str | None:

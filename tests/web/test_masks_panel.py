@@ -14,9 +14,9 @@ from errseg.api import Proposals
 from errseg.web.masks import LEAST
 from errseg.web.view import view
 from tests.tiny import blobs, tiny_segmenter, write_run
-from tests.web.browser import Server, open_viewer
+from tests.web.browser import Server, needs_gradio, open_viewer
 
-pytest.importorskip("gradio", reason="the web page needs gradio: pip install -e '.[web]'")
+needs_gradio()
 
 NAMES = ["cat", "grass", "sea", "<img src=x onerror=\"document.title='stolen'\">"]
 STEP = 1 / 63  # of a probability in the sheet

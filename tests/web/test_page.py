@@ -14,10 +14,10 @@ from errseg.api import KeptName
 from errseg.colors import colors_of
 from errseg.visualization import fit, overlay
 from errseg.web.view import SMALLEST_SIDE, view
-from tests.web.browser import ROOT, Server, chromium, open_viewer, wait_for
+from tests.web.browser import ROOT, Server, chromium, needs_gradio, open_viewer, wait_for
 from tests.web.conftest import NAMES
 
-pytest.importorskip("gradio", reason="the web page needs gradio: pip install -e '.[web]'")
+needs_gradio()
 sync_api = pytest.importorskip("playwright.sync_api", reason="browser tests need playwright: pip install -e '.[dev]'")
 if chromium() is None:
     pytest.skip("browser tests need Chromium: apt-get install chromium", allow_module_level=True)

@@ -6,8 +6,9 @@ import pytest
 
 from errseg.errors import UsageError
 from errseg.web import Limits, Service
+from tests.web.browser import needs_gradio
 
-pytest.importorskip("gradio", reason="the web page needs gradio: pip install -e '.[web]'")
+needs_gradio()
 
 
 @pytest.fixture

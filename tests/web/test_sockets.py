@@ -8,14 +8,17 @@ import time
 import pytest
 
 from errseg.web import sockets
+from tests.web.browser import needs_gradio
 
-gr = pytest.importorskip("gradio", reason="the web page needs gradio: pip install -e '.[web]'")
+needs_gradio()
 
 ANSWER = 16 << 20  # characters: more than the system keeps of what nobody reads
 
 
 @pytest.fixture
 def page():
+    import gradio as gr
+
     with gr.Blocks(analytics_enabled=False) as page:
         view, number = gr.HTML(None), gr.Number()
         number.change(lambda number: {"photo": ANSWER * "x"}, number, view)

@@ -8,11 +8,18 @@ import tracemalloc
 
 import pytest
 
-gr = pytest.importorskip("gradio", reason="the web page needs gradio: pip install -e '.[web]'")
-unread = pytest.importorskip("errseg.web.unread")
+from tests.web.browser import needs_gradio
 
-REQUESTS, ANSWER = 100, 4 << 20  # characters of an answer, as those of a picture of 1200 x 1200
-GROWTH = unread.MAX_UNREAD + 4 * ANSWER  # bytes: what may wait, and the last answer as object, JSON, bytes and buffer
+needs_gradio()
+
+REQUESTS, ANSWER = 24, 4 << 20  # characters of an answer, as those of a picture of 1200 x 1200
+
+
+@pytest.fixture(scope="module")
+def unread():
+    from errseg.web import unread  # imports gradio
+
+    return unread
 
 
 class Message:
@@ -20,7 +27,7 @@ class Message:
         self.output, self.success = {"data": [{"photo": size * "x"}, None]}, True
 
 
-def test_answers_beyond_the_bound_become_a_sentence():
+def test_answers_beyond_the_bound_become_a_sentence(unread):
     waiting = unread.Unread(max_size=100_000)
     small, *large = (Message(size) for size in (100, 40_000, 40_000, 40_000))
     for message in (small, *large):
@@ -32,7 +39,7 @@ def test_answers_beyond_the_bound_become_a_sentence():
     assert large[1].success and last.success
 
 
-def test_answers_are_kept_for_a_while():
+def test_answers_are_kept_for_a_while(unread):
     waiting = unread.Unread(seconds=0)
     waiting.note(message := Message(40_000))
     waiting.forget()
@@ -44,8 +51,10 @@ def test_answers_are_kept_for_a_while():
 
 
 @pytest.fixture
-def page():
+def page(unread):
     """Its first event answers at length, and its second one may fail."""
+    import gradio as gr
+
     with gr.Blocks(analytics_enabled=False) as page:
         view, number = gr.HTML(None), gr.Number()
         number.change(lambda number: {"photo": ANSWER * "x"}, number, view)
@@ -108,7 +117,7 @@ def held():
 
 
 @pytest.mark.parametrize("leaves", [False, True], ids=["never read", "left at once"])
-def test_what_nobody_fetches_is_freed(port, leaves, held):
+def test_what_nobody_fetches_is_freed(port, leaves, held, unread):
     for number in range(10):  # the first ones load libraries
         ask(port, f"first{number}")
         assert len(fetch(port, f"first{number}")["output"]["data"][0]["photo"]) == ANSWER
@@ -119,7 +128,8 @@ def test_what_nobody_fetches_is_freed(port, leaves, held):
             leave(port, f"visit{number}")
     ask(port, "last")
     assert len(fetch(port, "last")["output"]["data"][0]["photo"]) == ANSWER
-    assert held() - before < GROWTH
+    # What may wait, and the last answer as object, JSON, bytes and buffer
+    assert held() - before < unread.MAX_UNREAD + 4 * ANSWER
     if not leaves:
         assert fetch(port, "visit0")["output"]["error"] == unread.NOT_FETCHED
 
@@ -135,7 +145,7 @@ def test_a_failing_event_is_a_sentence(port, capsys):
     assert fetch(port, "visit")["output"]["data"] == [0.25]
 
 
-def test_visits_are_forgotten(page, port, monkeypatch):
+def test_visits_are_forgotten(page, port, unread, monkeypatch):
     """gradio's own records of them, too."""
     monkeypatch.setattr(unread, "VISITS", 5)
     queue = page._queue
