@@ -1,5 +1,7 @@
 """The model computes what the plain form computes, piece by piece and as a whole, on the CPU's parts and without."""
 
+import functools
+
 import open_clip
 import pytest
 import torch
@@ -15,6 +17,9 @@ from tests.conftest import NAMES
 from tests.modeling.err_seg.test_model import ABLATIONS
 
 B, K, C, H, W = 2, 3, 32, 6, 4
+
+
+tokenizer = functools.cache(open_clip.SimpleTokenizer)
 
 
 def rand(*shape):
@@ -84,7 +89,7 @@ def test_crm_keeps_the_classes_of_the_ranking_location_by_location():
 @pytest.mark.parametrize("template", ["a photo of a {}", "{}", "{} in the scene"])
 def test_the_text_tower_leaves_out_only_what_changes_nothing(names, template, build):
     clip = build().backbone.clip
-    tokens = open_clip.SimpleTokenizer(context_length=clip.context_length)([template.format(n) for n in names])
+    tokens = tokenizer()([template.format(n) for n in names], clip.context_length)
     close(encode_prompts(clip, tokens), clip.encode_text(tokens))
 
 
@@ -98,7 +103,7 @@ def test_prompts_share_what_they_begin_with_and_keep_their_ends():
 def test_a_tower_of_another_kind_is_left_to_open_clip(build):
     clip = build().backbone.clip
     clip.attn_mask = None
-    tokens = open_clip.SimpleTokenizer(context_length=clip.context_length)(["a", "of the"])
+    tokens = tokenizer()(["a", "of the"], clip.context_length)
     close(encode_prompts(clip, tokens), clip.encode_text(tokens))
 
 
