@@ -18,4 +18,4 @@ fi
 
 # The models are tiny: one process per core with one thread each is faster than one process with many threads.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
-exec "$python" -m pytest -q -n auto --maxprocesses 4 "$@"
+exec "$python" -m pytest -q -n auto --maxprocesses 4 --dist worksteal "$@"

@@ -1,28 +1,22 @@
-"""What the tests share: a tiny random ERR-Seg on the CPU, and tiny data sets on disk."""
+"""What the tests share: a tiny random ERR-Seg on the CPU, and tiny data sets on disk.
 
+Its imports are in its functions: the process that hands out the tests to others reads this file too.
+"""
+
+import importlib
 import itertools
 import json
 import logging
 import signal
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
-from PIL import Image
-
-import errseg
-from errseg.cli import main
-from errseg.data import register_all
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell that starts a background job has Ctrl-C ignored
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 DATA = Path(__file__).parent / "data"
-LOGGERS = {
-    logger: (logger.level, logger.propagate, list(logger.handlers))
-    for logger in map(logging.getLogger, ("detectron2", "errseg", "fvcore"))
-}
+LOGGERS = {}  # level, propagation and handlers of the loggers that a run sets up
 NAMES = ["cat", "grass", "sky, heaven", "red car", "sea", "road", "wall", "tree"]
 TINY_CLIP = {
     "embed_dim": 16,
@@ -71,9 +65,18 @@ OUTPUT_DIR: {output}
 """
 
 
+def pytest_configure(config):
+    """Import errseg, which makes detectron2 importable; not where pytest-xdist only hands out tests to others."""
+    if hasattr(config, "workerinput") or getattr(config.option, "dist", "no") == "no":
+        importlib.import_module("errseg")
+    for logger in map(logging.getLogger, ("detectron2", "errseg", "fvcore")):
+        LOGGERS[logger] = (logger.level, logger.propagate, list(logger.handlers))
+
+
 @pytest.fixture
 def command(capsys):
     """``command(word, ...)``: exit status, output and errors of ``errseg word ...``, in this process."""
+    from errseg.cli import main
 
     def run(*words):
         capsys.readouterr()
@@ -96,6 +99,8 @@ def silent_loggers():
 @pytest.fixture
 def tiny_cfg():
     """A configuration whose model is built and run in a fraction of a second."""
+    import errseg
+
     cfg = errseg.get_cfg()
     cfg.MODEL.DEVICE = "cpu"
     cfg.MODEL.CLIP.NAME = str(DATA / "tiny_clip.json")
@@ -110,6 +115,9 @@ def tiny_cfg():
 @pytest.fixture
 def build(tiny_cfg):
     """``build(KEY, value, ...)``: a seeded tiny model with those keys changed, its vocabulary set to NAMES."""
+    import torch
+
+    import errseg
 
     def make(*changes):
         tiny_cfg.merge_from_list(list(changes))
@@ -124,6 +132,7 @@ def build(tiny_cfg):
 @pytest.fixture
 def make_batch():
     """``make_batch(n)``: n random square images with labels among the first three NAMES and some ignored pixels."""
+    import torch
 
     def make(n=2, size=64, seed=0):
         generator = torch.Generator().manual_seed(seed)
@@ -143,6 +152,11 @@ def make_batch():
 @pytest.fixture
 def tiny_datasets(tmp_path, monkeypatch):
     """COCO-Stuff, train and val, as six images each of five classes, registered; returns the root of the data sets."""
+    import numpy as np
+    from PIL import Image
+
+    from errseg.data import register_all
+
     random = np.random.default_rng(0)
     root = tmp_path / "datasets"
     for split, number in itertools.product(("train2017", "val2017"), range(6)):
