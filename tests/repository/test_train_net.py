@@ -90,8 +90,10 @@ def test_a_killed_run_resumes_to_the_same_loss_curve(start, tmp_path):
     assert "Starting training from iteration 0" not in resumed.log.read_text()
     assert [iteration for iteration, _ in losses(tmp_path / "whole")] == list(range(14))
     assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
-    for name, value in weights(tmp_path / "whole").items():
-        assert torch.equal(value, weights(tmp_path / "killed")[name]), name
+    expected, found = weights(tmp_path / "whole"), weights(tmp_path / "killed")
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert torch.equal(value, found[name]), name
 
 
 def results(directory):

@@ -120,6 +120,13 @@ class Server:
         self.process.send_signal(number)
         return self.process.wait(60)
 
+    def has_left_nothing(self, sent: bytes) -> bool:
+        """After its end: whether no file is left, and none holds what was sent."""
+        files = [path for path in self.home.rglob("*") if path.is_file()]
+        return not any(
+            [*self.temporary.iterdir(), *self.here.iterdir(), *(sent in each.read_bytes() for each in files)]
+        )
+
     def get(self, path: str) -> int:
         """The status of an answer."""
         try:

@@ -158,8 +158,8 @@ def test_a_result_without_masks_has_no_panel(page, result):
     assert page.locator(".ev-mask").count() == 0 and veil_of(page).max() == 0
 
 
-def test_the_page_of_a_mask_based_system(browser, tmp_path):
-    """From the file of a picture to the panel, with the server's own answer."""
+def test_the_page_of_a_mask_based_system_until_ctrl_c(browser, tmp_path):
+    """From the file of a picture to the panel, with the server's own answer; then nothing is left of anything."""
     server = Server(tmp_path / "server", write_run(tmp_path / "run", "DeOP"))
     Image.fromarray(blobs(60, 80)).save(tmp_path / "blobs.png")
     page = browser.new_page()
@@ -178,7 +178,10 @@ def test_the_page_of_a_mask_based_system(browser, tmp_path):
         page.mouse.click(*place_of(page, *pixel))
         is_list_of(page, result, *pixel)
         assert not page.locator(".ev-selection").is_visible()  # every name is kept
+        kept = server.upload("photo.png", b"content")
+        assert kept.read_bytes() == b"content"
     finally:
         page.close()
-        server.end(signal.SIGTERM)
+        status = server.end(signal.SIGINT)
+    assert status == 0 and server.has_left_nothing((tmp_path / "blobs.png").read_bytes())
     assert "Traceback" not in server.text() and not server.outside.exists()
