@@ -48,9 +48,10 @@ def run(args: argparse.Namespace) -> int:
     given = {name: getattr(args, name) for name in ("max_pixels", "max_names", "keep_seconds")}
     limits = Limits(**{name: value for name, value in given.items() if value is not None})
     auth = Auth.from_option(args.auth) if args.auth else None
-    end_by_signal()
     try:
-        serve(load_model(args), args.host, args.port, limits, args.allow_host, auth)
+        segmenter = load_model(args)
+        end_by_signal()
+        serve(segmenter, args.host, args.port, limits, args.allow_host, auth)
     except KeyboardInterrupt:
         pass
     return 0
