@@ -2,21 +2,24 @@
 
 Only regular files are opened: an address, a directory, a device or a FIFO is an error. YAML and JSON become
 dictionaries, lists, strings, numbers, dates, true, false and null, and nothing else: no file creates other objects or
-runs code.
+runs code. XML becomes elements; a file with a document type, which could name other files or repeat itself without end,
+is refused.
 """
 
 import errno
 import json
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
+from xml.parsers import expat
 
 import yaml
 
 from .errors import UsageError, short
 
-__all__ = ["open_regular", "parse_yaml", "read_bytes", "read_json", "read_yaml"]
+__all__ = ["Element", "open_regular", "parse_yaml", "read_bytes", "read_json", "read_xml", "read_yaml"]
 
 MAX_YAML_BYTES = 4 << 20
 MAX_JSON_BYTES = 64 << 20
@@ -129,6 +132,64 @@ def read_json(path: str | os.PathLike, what: str, limit: int = MAX_JSON_BYTES) -
         raise UsageError(f"The {what} {path} {error}.") from error
     except (ValueError, RecursionError, MemoryError) as error:
         raise UsageError(f"The {what} {path} is no JSON ({_reason(error)}); correct it.") from error
+
+
+@dataclass
+class Element:
+    """An element of an XML file."""
+
+    tag: str
+    attributes: dict[str, str]
+    children: list["Element"] = field(default_factory=list)
+    text: str = ""
+
+    def every(self, tag: str) -> Iterator["Element"]:
+        """The elements of a tag below this one, in their order."""
+        for child in self.children:
+            if child.tag == tag:
+                yield child
+            yield from child.every(tag)
+
+
+def read_xml(path: str | os.PathLike, what: str, limit: int) -> Element:
+    """The root element of an XML file.
+
+    Args:
+        path: of the file.
+        what: what the file is, for messages.
+        limit: bytes that it may have.
+
+    Raises:
+        UsageError: as ``read_bytes``; or the file is no XML, has a document type, or is too deep.
+    """
+    top = Element("", {})
+    stack = [top]
+
+    def begin(tag: str, attributes: dict[str, str]) -> None:
+        if len(stack) > MAX_DEPTH:
+            raise _Refused(f"nests its elements deeper than {MAX_DEPTH} levels; make it flatter")
+        stack.append(Element(tag, attributes))
+        stack[-2].children.append(stack[-1])
+
+    def add_text(text: str) -> None:
+        stack[-1].text += text
+
+    def refuse(*_: Any) -> None:
+        raise _Refused("has a document type (<!DOCTYPE …>); remove it")
+
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartElementHandler, parser.EndElementHandler = begin, lambda tag: stack.pop()
+    parser.CharacterDataHandler, parser.StartDoctypeDeclHandler = add_text, refuse
+    try:
+        parser.Parse(read_bytes(path, what, limit), True)
+    except _Refused as error:
+        raise UsageError(f"The {what} {path} {error}.") from error
+    except (expat.ExpatError, LookupError, ValueError) as error:  # the others: of an unknown encoding
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(f"The {what} {path} is no XML ({_reason(error)}); correct it.") from error
+    return top.children[0]
 
 
 class _Refused(ValueError):

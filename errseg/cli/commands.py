@@ -22,6 +22,7 @@ COMMANDS = (
     Command("evaluate", "score weights on data sets", "evaluate"),
     Command("data prepare", "convert a data set from its published files", "data_prepare"),
     Command("data check", "check the files and labels of data sets", "data_check"),
+    Command("data import", "import data sets of COCO, LabelMe, CVAT and others", "data_import"),
     Command("data merge-label-studio", "make labels from Label Studio's masks", "data_merge"),
     Command("compare", "compare two evaluations", "compare"),
     Command("render", "draw saved predictions over their images", "render"),

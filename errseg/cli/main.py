@@ -18,7 +18,6 @@ WIDTH = max(len(command.name) for command in COMMANDS) + 2
 HELP = "\n".join(
     [
         "usage: errseg COMMAND [OPTION…]           errseg COMMAND --help says more",
-        "",
         *(f"  {command.name:<{WIDTH}}{command.summary}" for command in COMMANDS),
         "",
         'example: errseg predict photo.jpg --classes "dog, grass" --weights FILE',

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from errseg.errors import UsageError, short
 
-__all__ = ["Color", "LabelKeys", "read_label_keys", "shown"]
+__all__ = ["Color", "LabelKeys", "color_of", "read_label_keys", "shown"]
 
 LARGEST_ID = 65535
 EXIF = ("turned", "stored")
@@ -128,10 +128,10 @@ def _colors(path: str, colors: Any, classes: tuple[str, ...], ignored: int) -> d
             raise UsageError(f"colors in {path} has {len(colors)} colours for {len(classes)} names; give one for each.")
         pairs = [(color, index) for index, color in enumerate(colors)]
     else:
-        pairs = [(key, value) if _color_of(key) else (value, key) for key, value in colors.items()]
+        pairs = [(key, value) if color_of(key) else (value, key) for key, value in colors.items()]
     table: dict[Color, int] = {}
     for written, meaning in pairs:
-        color = _color_of(written)
+        color = color_of(written)
         if color is None:
             raise UsageError(
                 f"colors in {path} has {shown(written)} for {shown(meaning)}, which is no colour; give [255, 0, 0] or "
@@ -145,7 +145,7 @@ def _colors(path: str, colors: Any, classes: tuple[str, ...], ignored: int) -> d
     return table
 
 
-def _color_of(value: object) -> Color | None:
+def color_of(value: object) -> Color | None:
     """``[255, 0, 0]``, ``"255, 0, 0"`` or ``"#ff0000"`` -> (255, 0, 0); None for anything else."""
     if isinstance(value, str) and re.fullmatch(r"#[0-9a-fA-F]{6}", value.strip()):
         value = list(bytes.fromhex(value.strip()[1:]))

@@ -22,9 +22,24 @@ from ..files import check_label_size, read_image_size, read_label
 from ..names_file import read_names
 from ..pairing import IMAGE_ENDINGS, find_files, visible_files
 
-__all__ = ["MASK", "merge"]
+__all__ = [
+    "EXPORT",
+    "MASK",
+    "Mask",
+    "in_file",
+    "labels_in",
+    "masks_by_task",
+    "merge",
+    "stem_of",
+    "tasks_of",
+    "values_of",
+]
 
-MASK = re.compile(r"task-(?P<task>\d+)-annotation-(?P<annotation>\d+)-by-(?P<by>[^-]*)-(?P<rest>.+)-\d+\.png", re.I)
+MASK = re.compile(
+    r"task-(?P<task>\d+)-annotation-(?P<annotation>\d+)-by-(?P<by>[^-]*)-(?P<rest>.+)"
+    r"-(?P<number>\d+)\.png",
+    re.I,
+)
 UPLOAD = re.compile(r"[0-9a-f]{8}-")  # what Label Studio puts before the name of an uploaded file
 EXPORT = "JSON export"
 HALF = 128  # least value of a mask's pixel that belongs to the class
@@ -39,7 +54,7 @@ class Merged(NamedTuple):
     unclear: int  # number of pixels that masks of several classes cover; they do not count
 
 
-class _Mask(NamedTuple):
+class Mask(NamedTuple):
     path: str
     task: int
     annotation: int
@@ -62,14 +77,14 @@ def merge(
     Raises:
         UsageError: a file does not fit the others. Nothing has been written then, unless the file is a damaged mask.
     """
-    tasks = _tasks(export)
-    found = read_names(names_file).names if names_file else sorted(set(_labels_in(tasks)))
+    tasks = tasks_of(export)
+    found = read_names(names_file).names if names_file else sorted(set(labels_in(tasks)))
     if not isinstance(found, list) or not found or not all(isinstance(name, str) and name for name in found):
         raise UsageError(f"{names_file or export} holds no names of classes; give a list of them as --names FILE.")
     names = ([background] if background else []) + [name for name in found if name != background]
-    by_task = _masks_by_task(masks, names, set(_values_of(tasks, "from_name")))
+    by_task = masks_by_task(masks, names, set(values_of(tasks, "from_name")))
     pictures = find_files(images, IMAGE_ENDINGS, "image_ext", str(images))
-    stems = {task: _stem_of(tasks, task, export, pictures) for task in by_task}
+    stems = {task: stem_of(tasks, task, export, pictures) for task in by_task}
     shared = {stem: task for task, stem in stems.items()}
     for task, stem in stems.items():
         if shared[stem] != task:
@@ -86,7 +101,7 @@ def merge(
     return Merged(names, ignore, len(by_task), unclear)
 
 
-def _tasks(export: Path) -> dict[int, Mapping[str, Any]]:
+def tasks_of(export: Path) -> dict[int, Mapping[str, Any]]:
     """The tasks of the export, by their ids."""
     content = read_json(export, EXPORT)
     if not isinstance(content, list) or not all(
@@ -96,7 +111,7 @@ def _tasks(export: Path) -> dict[int, Mapping[str, Any]]:
     return {task["id"]: task for task in content}
 
 
-def _masks_by_task(folder: Path, names: Sequence[str], controls: set[str]) -> dict[int, list[_Mask]]:
+def masks_by_task(folder: Path, names: Sequence[str], controls: set[str]) -> dict[int, list[Mask]]:
     """The masks of each task, all of one annotation.
 
     Args:
@@ -104,18 +119,18 @@ def _masks_by_task(folder: Path, names: Sequence[str], controls: set[str]) -> di
         names: of the classes.
         controls: the names of the labelling controls; empty: they are unknown, and all masks must have the same one.
     """
-    by_task: dict[int, list[_Mask]] = {}
+    by_task: dict[int, list[Mask]] = {}
     first: str | None = None
     for path in visible_files(folder):
         match = MASK.fullmatch(os.path.basename(path))
         if match is None:
             continue
-        name = max((name for name in names if match["rest"].endswith(f"-{_in_file(name)}")), key=len, default=None)
-        control = match["rest"][: -len(_in_file(name)) - 1] if name else ""
+        name = max((name for name in names if match["rest"].endswith(f"-{in_file(name)}")), key=len, default=None)
+        control = match["rest"][: -len(in_file(name)) - 1] if name else ""
         first = first or control
         if name is None or control not in (controls or {first}):
             raise UsageError(f"The mask {path} is of none of the classes {short(', '.join(names))}; give --names FILE.")
-        mask = _Mask(path, int(match["task"]), int(match["annotation"]), names.index(name))
+        mask = Mask(path, int(match["task"]), int(match["annotation"]), names.index(name))
         others = by_task.setdefault(mask.task, [])
         if others and others[0].annotation != mask.annotation:
             raise UsageError(
@@ -127,12 +142,12 @@ def _masks_by_task(folder: Path, names: Sequence[str], controls: set[str]) -> di
     return by_task
 
 
-def _in_file(name: str) -> str:
+def in_file(name: str) -> str:
     """The name of a class as Label Studio writes it in a file's name."""
     return re.sub(r"[/\\]", "-", name)
 
 
-def _stem_of(tasks: Mapping[int, Any], task: int, export: Path, pictures: Mapping[str, str]) -> str:
+def stem_of(tasks: Mapping[int, Any], task: int, export: Path, pictures: Mapping[str, str]) -> str:
     """The name of a task's image, without its ending, below the folder of the images."""
     if task not in tasks:
         raise UsageError(f"The {EXPORT} {export} has no task {task}, though there are masks of it; export it again.")
@@ -148,7 +163,7 @@ def _stem_of(tasks: Mapping[int, Any], task: int, export: Path, pictures: Mappin
     return found[0]
 
 
-def _label_of(masks: Sequence[_Mask], image: str, ignore: int, empty: int) -> tuple[np.ndarray, int]:
+def _label_of(masks: Sequence[Mask], image: str, ignore: int, empty: int) -> tuple[np.ndarray, int]:
     """The label (H, W) of an image, and how many of its pixels several classes cover."""
     size = read_image_size(image)
     label = np.full(size, empty, np.uint8 if ignore == 255 else np.uint16)
@@ -166,20 +181,20 @@ def _label_of(masks: Sequence[_Mask], image: str, ignore: int, empty: int) -> tu
     return label, int(several.sum())
 
 
-def _labels_in(tasks: Mapping[int, Any]) -> Iterator[str]:
+def labels_in(tasks: Mapping[int, Any]) -> Iterator[str]:
     """The classes of every region."""
-    for labels in _values_of(tasks, "brushlabels"):
+    for labels in values_of(tasks, "brushlabels"):
         yield from (label for label in labels if isinstance(label, str)) if isinstance(labels, list) else ()
 
 
-def _values_of(tree: Any, key: str) -> Iterator[Any]:
+def values_of(tree: Any, key: str) -> Iterator[Any]:
     """The strings and lists under a key, anywhere in a tree of mappings and lists."""
     if isinstance(tree, Mapping):
         for name, value in tree.items():
             if name == key and isinstance(value, (str, list)):
                 yield value
             else:
-                yield from _values_of(value, key)
+                yield from values_of(value, key)
     elif isinstance(tree, list):
         for value in tree:
-            yield from _values_of(value, key)
+            yield from values_of(value, key)

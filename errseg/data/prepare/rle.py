@@ -26,7 +26,8 @@ def decode_rle(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
         raise ValueError("a mask of {1} × {0} pixels".format(*segmentation["size"]))
     counts = segmentation["counts"]
     runs = _runs(counts) if isinstance(counts, str) else np.array(counts, np.int64)
-    if runs.ndim != 1 or np.any(runs < 0) or runs.sum() != size[0] * size[1]:
+    pixels = size[0] * size[1]
+    if runs.ndim != 1 or np.any((runs < 0) | (runs > pixels)) or runs.sum() != pixels:
         raise ValueError("runs that do not fill the mask")
     return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(size, order="F")
 
