@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from .annotations.collect import FORMATS, PER_PICTURE
 from .sources import Source, is_video
 
 __all__ = ["LEDGER", "assign_places", "is_place", "outputs"]
@@ -59,7 +60,7 @@ class _Taken:
 
     def __init__(self, endings: Sequence[str] = ()):
         self.endings = endings
-        self.owners: dict[str, str] = {LEDGER: ""}
+        self.owners: dict[str, str] = {LEDGER: "", **{row.file: "" for row in FORMATS.values() if row.file}}
         self.folders: set[str] = set()
 
     def add(self, place: str, owner: str) -> bool:
@@ -73,7 +74,9 @@ class _Taken:
         return True
 
     def files(self, place: str, video: bool) -> list[str]:
-        return [path.lower() for path in (*outputs(place, video), *(place + ending for ending in self.endings))]
+        annotations = [] if video else [each.format(place) for each in PER_PICTURE]
+        others = (*annotations, *(place + ending for ending in self.endings))
+        return [path.lower() for path in (*outputs(place, video), *others)]
 
     def owner(self, source: Source) -> str:
         """The absolute path of the input whose output has the source's own place; "" where there is none."""

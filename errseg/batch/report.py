@@ -24,6 +24,9 @@ def summary(outcome: Outcome, settings: Settings) -> str:
     if outcome.problems:
         lines.append(f"failed  {len(outcome.problems)}")
     lines.append(f"folder  {settings.out}")
+    lines += [f"wrote   {path}" for path in outcome.annotations]
+    if outcome.annotations and any(source.is_video for source in outcome.places):
+        lines.append("videos  are not in these annotations, which are of pictures")
     moved = [(source, place) for source, place in outcome.places.items() if place != source.place]
     for source, place in moved[:3]:
         lines.append(f"named   {source.path} is {place}, because another input has {source.place}")

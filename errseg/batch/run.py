@@ -4,7 +4,7 @@ import errno
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from errseg.api import Result, Segmenter
 from errseg.errors import UsageError
 from errseg.ledger import locked_outputs
 
+from .annotations import picture_formats, remove_annotations, write_annotations
+from .annotations.label_studio import PREFIX
 from .ledger import JOB, BatchLedger, request_of
 from .pictures import is_lack_of_memory, segment_pictures
 from .places import assign_places
@@ -37,6 +39,7 @@ class Settings:
     min_confidence: float = 0.5
     every: int = 1  # of a video, every so-many-th frame is segmented; 1 for all
     overwrite: bool = False
+    prefix: str = PREFIX  # of the addresses in Label Studio's tasks
 
 
 @dataclass
@@ -49,6 +52,7 @@ class Outcome:
     places: dict[Source, str] = field(default_factory=dict)  # places of the outputs, below the output folder
     last: Result | None = None  # the result of the last picture
     stopped: bool = False  # whether Ctrl-C stopped the job
+    annotations: list[Path] = field(default_factory=list)  # files of all pictures, or folders
 
 
 def predict(model: Segmenter, sources: Sequence[Source], settings: Settings) -> Outcome:
@@ -65,11 +69,28 @@ def predict(model: Segmenter, sources: Sequence[Source], settings: Settings) -> 
         UsageError: another command uses the output folder, or the outputs cannot be written.
     """
     with locked_outputs(JOB, settings.out):
-        return _predict(model, sources, settings)
+        remove_annotations(settings.out, settings.formats)
+        outcome, ledger = _predict(model, sources, replace(settings, formats=picture_formats(settings.formats)))
+        if not outcome.stopped:
+            needed = picture_formats(settings.formats)
+            done = {source: place for source, place in outcome.places.items() if not source.is_video}
+            done = {source: place for source, place in done.items() if ledger.is_done(source, needed)}
+            outcome.annotations = _annotate(settings, done)
+        return outcome
 
 
-def _predict(model: Segmenter, sources: Sequence[Source], settings: Settings) -> Outcome:
-    """``predict``, when the output folder is locked."""
+def _annotate(settings: Settings, places: dict[Source, str]) -> list[Path]:
+    try:
+        return write_annotations(settings.out, settings.formats, places, settings.prefix)
+    except OSError as error:
+        raise UsageError(
+            f"The annotations in {settings.out} cannot be written ({error}); make room, and give the same command "
+            "again: the outputs that are there are kept."
+        ) from error
+
+
+def _predict(model: Segmenter, sources: Sequence[Source], settings: Settings) -> tuple[Outcome, BatchLedger]:
+    """The formats of each picture, when the output folder is locked."""
     request = request_of(model, settings.background, settings.min_confidence)
     ledger = BatchLedger(settings.out, request, settings.every)
     run = _Run(model, settings, ledger, assign_places(sources, ledger.places()))
@@ -86,7 +107,7 @@ def _predict(model: Segmenter, sources: Sequence[Source], settings: Settings) ->
         run.outcome.stopped = True
     finally:
         ledger.write()
-    return run.outcome
+    return run.outcome, ledger
 
 
 class _Run:

@@ -15,7 +15,12 @@ __all__ = ["Source", "find_sources", "is_video", "problem"]
 PICTURES = (*IMAGE_ENDINGS, ".gif", ".jp2", ".ppm")  # in a folder; a file that is named may have another ending
 VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv")
 TEXTS = (".json", ".txt", ".md", ".csv", ".xml", ".yaml", ".yml", ".html", ".npz", ".pdf", ".svg")  # not pictures
-OURS = ("_overlay.png", "_labels.png", "_overlay.mp4")  # files of the output folder with these endings are no inputs
+OURS = (
+    "_overlay.png",
+    "_labels.png",
+    "_overlay.mp4",
+    "_panoptic.png",
+)  # files of the output folder with these endings are no inputs
 
 
 class Source(NamedTuple):

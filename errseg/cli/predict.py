@@ -5,8 +5,10 @@
 PICTURES are files, folders with their sub-folders, patterns in quotes, and
 videos. --out has the same sub-folders as the inputs. For a picture it holds
 NAME_overlay.png, NAME_labels.png (indices of the names), NAME.json and
-NAME_rle.json; for a video, NAME_overlay.mp4 and NAME_frames/. After an
-interruption, the same command continues. Exit status 1: an input failed.
+NAME_rle.json; for a video, NAME_overlay.mp4 and NAME_frames/. The other
+formats are annotations of all pictures for other tools, made of labels and
+json. After an interruption, the same command continues. Exit status 1: an input
+failed.
 """
 
 import argparse
@@ -34,11 +36,13 @@ def add_arguments(parser: Parser) -> None:
         "--format",
         default="overlay,labels,json",
         metavar="F,…",
-        help="of overlay,labels,json,rle (default: %(default)s)",
+        help="of overlay,labels,json,rle, coco-panoptic,coco-stuff, labelme,cvat, label-studio,label-studio-polygons "
+        "(default: %(default)s)",
     )
     add("--batch", type=int, default=1, metavar="N", help="images at a time (default: 1)")
     add("--background", metavar="NAME", help="name for pixels below --min-confidence (default: no such pixels)")
     add("--min-confidence", type=float, metavar="X", help="0 to 1, needs --background (default: 0.5)")
+    add("--image-prefix", metavar="URL", help="before a picture's path in Label Studio's tasks (default: local files)")
     add("--every", type=int, default=1, metavar="N", help="take one of N frames of a video (default: 1)")
     add("--overwrite", action="store_true", help="segment finished inputs again")
 
@@ -89,12 +93,14 @@ def check(args: argparse.Namespace) -> "Settings":
     """
     from errseg.api.names import clean_name
     from errseg.api.result import FORMATS
-    from errseg.batch import Settings
+    from errseg.batch import ANNOTATIONS, Settings
 
     formats = tuple(listed(args.format))
-    unknown = [each for each in formats if each not in FORMATS]
+    known = (*FORMATS, *ANNOTATIONS)
+    unknown = [each for each in formats if each not in known]
     if unknown or not formats:
-        raise UsageError(f"--format is {args.format!r}; give some of {', '.join(FORMATS)}, with commas between them.")
+        raise UsageError(f"--format is {args.format!r}; give some of {', '.join(known)}, with commas between them.")
+    prefix = {} if args.image_prefix is None else {"prefix": args.image_prefix}
     for option, least in (("batch", 1), ("every", 1), ("num_classes", 0)):
         value = getattr(args, option)
         if value is not None and value < least:
@@ -108,4 +114,5 @@ def check(args: argparse.Namespace) -> "Settings":
         background = None if args.background is None else clean_name(args.background)
     except UsageError as error:
         raise UsageError(f"--background: {error}") from error
-    return Settings(Path(args.out), formats, args.batch, background, confidence, args.every, args.overwrite)
+    options = (args.batch, background, confidence, args.every, args.overwrite)
+    return Settings(Path(args.out), formats, *options, **prefix)

@@ -11,6 +11,7 @@ import errseg
 from errseg.batch import Settings, find_sources, predict
 from errseg.batch.ledger import request_of
 from errseg.config.settings import settings_of
+from errseg.errors import UsageError
 from tests.tiny import SYSTEMS, blobs, tiny_model, tiny_segmenter
 
 NAMES = ["cat", "grass", "sky, heaven", "red car"]
@@ -113,3 +114,25 @@ def test_the_request_holds_what_decides_predictions(system):
     next(with_other_weights.model.parameters()).data.add_(1)
     with_other_weights.set_vocabulary(NAMES)
     assert request_of(with_other_weights, None, 0.5)["weights"] != request["weights"]
+
+
+def test_annotations_of_the_job(inputs, tmp_path):
+    model = tiny_segmenter("ERRSeg")
+    model.set_vocabulary(NAMES)
+    (inputs / "clip.mp4").unlink()
+    sources, out = find_sources([str(inputs)], tmp_path / "out"), tmp_path / "out"
+
+    def run(*formats):
+        return predict(model, sources, Settings(out, formats))
+
+    outcome = run("labels", "labelme")
+    assert outcome.annotations == [out / "labelme"] and (out / "labelme/deep/b.json").is_file()
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*_labels.png")}
+    outcome = run("coco-panoptic", "cvat")
+    assert (outcome.kept, outcome.done) == (2, 0)
+    assert outcome.annotations == [out / "coco_panoptic.json", out / "cvat.xml"]
+    assert before == {path: path.stat().st_mtime_ns for path in out.rglob("*_labels.png")}
+    with pytest.raises(UsageError, match="holds no pictures"):  # no output is an input
+        find_sources([str(out)], out)
+    model.set_vocabulary(["dog", "tree"])
+    assert run("cvat").done == 2 and "dog" in (out / "cvat.xml").read_text()
