@@ -12,7 +12,7 @@ from errseg.errors import UsageError, short
 from errseg.modeling import systems
 from errseg.safe_files import read_json
 
-from .metrics import REGION_SCORES, SCORES, SPLIT_SCORES, shown_scores
+from .metrics import INTEREST_SCORES, REGION_SCORES, SCORES, SPLIT_SCORES, shown_scores
 from .report import place_of
 
 __all__ = ["Run", "changed_keys", "class_table", "compare", "load_run", "score_table", "warnings_of"]
@@ -75,7 +75,7 @@ def _what_is_wrong(content: Any) -> str:
             return f"the classes of {short(name)} are no list of names"
         if not isinstance(iou, list) or len(iou) != len(classes):
             return f"{short(name)} does not have one IoU for each class"
-        split = [result.get(key) for key in SPLIT_SCORES]
+        split = [result.get(key) for key in (*SPLIT_SCORES, *INTEREST_SCORES)]
         if not all(_is_number_or_none(each) for each in scores + split + iou):
             return f"{short(name)} lacks scores"
     for key in ("config", "versions", "weights"):

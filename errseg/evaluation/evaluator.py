@@ -15,6 +15,7 @@ from torch import nn
 from errseg.data.checksum import DataChecksum
 from errseg.data.labels import LabelReader
 
+from .interest import classes_of_interest, interest_scores
 from .metrics import GROUND_TRUTH, scores_by_name, scores_of
 from .predictions import PredictionStore
 from .split import unseen_classes
@@ -57,8 +58,8 @@ class VocabularyEvaluator(DatasetEvaluator):
     """mIoU, fwIoU, mACC and pACC of one data set, at the labels' original size.
 
     The scores are those of Detectron2's ``SemSegEvaluator``. A test set of a zero-shot split also has seen, unseen and
-    harmonic mIoU. A class may have several prompts (the background of VOC):
-    a pixel of any of them counts as that class.
+    harmonic mIoU; one with classes of interest has the means over these. A class may have several prompts (the
+    background of VOC): a pixel of any of them counts as that class.
 
     Attributes:
         task: Detectron2's name of the task.
@@ -90,8 +91,10 @@ class VocabularyEvaluator(DatasetEvaluator):
         self.distributed = distributed
         self.store = store
         self.mean_over = mean_over
-        self.options = {"mean_over": mean_over}
+        self.options: dict[str, Any] = {"mean_over": mean_over}
         self.unseen = unseen_classes(dataset_name)
+        self.interest = classes_of_interest(dataset_name)
+        self.options |= {"classes_of_interest": self.interest} if self.interest else {}
         self._label_of: dict[str, str] = {}  # label file by image file, for records without ``sem_seg_file_name``
         self.reset()
 
@@ -137,7 +140,8 @@ class VocabularyEvaluator(DatasetEvaluator):
 
     def scores(self) -> dict[str, float]:
         """The scores of what has been counted, by their names, in percent."""
-        return scores_by_name(self.matrix, self.unseen, self.mean_over)
+        named = scores_by_name(self.matrix, self.unseen, self.mean_over)
+        return named | interest_scores(self.matrix, self.interest, self.mean_over)
 
     def by_class(self) -> dict[str, list[Any]]:
         """For each class IoU and accuracy in percent, nan where no label map has the class, and true pixels."""

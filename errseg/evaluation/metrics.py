@@ -12,6 +12,7 @@ import numpy as np
 __all__ = [
     "GROUND_TRUTH",
     "GROUND_TRUTH_OR_PREDICTION",
+    "INTEREST_SCORES",
     "REGION_SCORES",
     "REGION_SPLIT_SCORES",
     "SCORES",
@@ -29,6 +30,7 @@ __all__ = [
 
 SCORES = ("mIoU", "fwIoU", "mACC", "pACC")  # percent
 SPLIT_SCORES = ("mIoU_seen", "mIoU_unseen", "hIoU")  # percent, of a test set of a zero-shot split
+INTEREST_SCORES = ("CoI-mIoU", "CoI-mACC")  # percent, of a test set with classes of interest
 REGION_SCORES = ("top1", "top5", "mean_top1", "mean_top5")  # percent: of all regions, and the mean of the classes
 REGION_SPLIT_SCORES = ("mean_top1_seen", "mean_top1_unseen")  # percent, of a test set of a zero-shot split
 GROUND_TRUTH, GROUND_TRUTH_OR_PREDICTION = "ground_truth", "ground_truth_or_prediction"  # TEST.MEAN_OVER
@@ -138,13 +140,13 @@ def region_scores(top1: np.ndarray, top5: np.ndarray, regions: np.ndarray, unsee
 
 
 def shown_scores(results: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
-    """The names of the scores that tables show: those of the split follow mIoU where any result has them."""
+    """The names of the scores that tables show: those of a part of the classes follow mIoU where a result has them."""
     results = list(results)
     if any(REGION_SCORES[0] in result for result in results):
         has_split = any(score in result for result in results for score in REGION_SPLIT_SCORES)
         return REGION_SCORES + (REGION_SPLIT_SCORES if has_split else ())
-    has_split = any(score in result for result in results for score in SPLIT_SCORES)
-    return (SCORES[0], *(SPLIT_SCORES if has_split else ()), *SCORES[1:])
+    parts = [group for group in (SPLIT_SCORES, INTEREST_SCORES) if any(group[0] in result for result in results)]
+    return (SCORES[0], *(score for group in parts for score in group), *SCORES[1:])
 
 
 def _averaged(counted: np.ndarray, mean_over: str) -> np.ndarray:

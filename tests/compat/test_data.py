@@ -256,6 +256,8 @@ def test_metadata():
     meta = MetadataCatalog.get("interface_test")
     assert meta.set(stuff_classes=["a"], ignore_label=255) is meta
     assert MetadataCatalog.get("interface_test") is meta
+    palette = np.eye(3)
+    assert meta.set(stuff_colors=palette).stuff_colors is palette
     assert (meta.name, meta.ignore_label, meta.get("nothing", 3)) == ("interface_test", 255, 3)
     meta.ignore_label = 255  # the same value again
     with pytest.raises(AssertionError, match="ignore_label"):

@@ -5,6 +5,8 @@ from collections import UserDict
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ..outside import outside
 
 __getattr__ = outside(globals())
@@ -47,7 +49,7 @@ class Metadata(types.SimpleNamespace):
 
     def __setattr__(self, key: str, value: Any) -> None:
         old = vars(self).setdefault(key, value)
-        if old != value:
+        if old is not value and not np.array_equal(old, value):  # a palette is an array
             raise AssertionError(
                 f"Attribute '{key}' in the metadata of '{vars(self).get('name')}' cannot be set to a different value: "
                 f"it is {old!r}, not {value!r}."
