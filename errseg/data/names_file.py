@@ -3,7 +3,8 @@
 A text file holds one name a line. It may also have an id in each line (``1 wall``, ``wall: 1``), or be CVAT's
 ``labelmap.txt`` or LabelMe's ``labels.txt``. A JSON or YAML file holds a list of names, a name for each id
 (``{"0": "cat"}``), objects with a ``name`` (CVAT's labels, COCO's categories), one of these under a key such as
-``names``, or synonyms for each name. Ids are 0 to T - 1, or 1 to T. A file that could be read in two ways is refused.
+``names`` (as in the YAML file of an ultralytics data set), or synonyms for each name. Ids are 0 to T - 1, or 1 to T. A
+file that could be read in two ways is refused.
 """
 
 import logging
@@ -27,6 +28,7 @@ ID_LAST = re.compile(r"(?P<name>(?=.*[^\W\d_]).+?)\s*[:;,\t]\s*(?P<id>\d+)")  # 
 CVAT = re.compile(r"(?P<name>.+):(?:\d{1,3},\d{1,3},\d{1,3})?:[^:]*:[^:]*")  # label:color_rgb:parts:actions
 COLUMNS = re.compile(r".*[,;\t]\s*-?\d+(\.\d+)?\s*([,;\t].*)?|(\d{1,3}\s+){3}\D.*|.*\D(\s+\d{1,3}){3}")
 IGNORED, BACKGROUND = "__ignore__", "_background_"  # LabelMe's: the id -1, and the id 0
+SPLITS = {"train", "val"}  # keys beside the names in the YAML file of an ultralytics data set
 WRAPPERS = ("names", "classes", "class_names", "labels", "categories", "id2label")
 
 
@@ -86,7 +88,8 @@ def _of_mapping(data: Mapping, source: str) -> FoundNames:
         return _in_order({number: data[key] for key, number in ids.items()}, source)
     synonyms = all(isinstance(value, (str, list)) and not _has_objects(value) for value in data.values())
     for key in WRAPPERS:
-        if isinstance(data.get(key), (list, dict)) and (len(data) == 1 or not synonyms):
+        alone = len(data) == 1 or not synonyms or (key == "names" and bool(SPLITS & data.keys()))
+        if isinstance(data.get(key), (list, dict)) and alone:
             found = find_names(data[key], f"{key} in {source}")
             return found._replace(form=found.form or f"the {len(found.names)} names under its key {key!r}")
     return FoundNames(data)

@@ -111,3 +111,10 @@ def test_what_could_be_something_else_is_refused(write, file, content, words):
 def test_a_folder_is_no_file(tmp_path):
     with pytest.raises(UsageError, match="not a regular file"):
         read_names(tmp_path)
+
+
+def test_the_names_of_an_ultralytics_data_set(tmp_path):
+    path = tmp_path / "data.yaml"
+    for names in ("[cat, dog]", "{0: cat, 1: dog}"):
+        path.write_text(f"path: ../data\ntrain: images/train\nval: images/val\nnames: {names}\n")
+        assert read_names(path).names == ["cat", "dog"]

@@ -1,13 +1,14 @@
 """LabelMe's JSON, one file for each image: polygons, rectangles, circles and masks."""
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
 from errseg.errors import UsageError
 from errseg.safe_files import read_json
 
-from ..pairing import visible_files
+from ..pairing import IMAGE_ENDINGS, visible_files
 from .plan import ImageFolders, Options, Picture, Region, Source, expect, place_of, text_of
 from .shapes import Bitmap, Circle, Polygons, Shape, ring_of
 
@@ -51,7 +52,7 @@ def read_labelme(path: Path, options: Options, content: Any = None) -> Source:
 def _picture(file: Path, root: Path, options: Options, content: dict[str, Any]) -> Picture | str:
     """The picture of a file; a text says why there is none."""
     wanted = text_of(content["imagePath"])
-    image = ImageFolders(options.images, [file.parent, file.parent / "images"]).find(wanted) if wanted else None
+    image = _image_of(file, options, wanted) if wanted else None
     data = content.get("imageData")
     if image is None and not (isinstance(data, str) and data):
         return f"The image {wanted} of {file} is missing; restore it, or give its folder with --images DIR."
@@ -71,6 +72,14 @@ def _picture(file: Path, root: Path, options: Options, content: dict[str, Any]) 
             known = {IGNORED: "", BACKGROUND: "background"}
             regions.append(Region(known.get(name, name), made))
     return Picture(place, image or "", size, tuple(regions), None, "" if image else data, tuple(faults))
+
+
+def _image_of(file: Path, options: Options, wanted: str) -> str | None:
+    """The path of an image. LabelMe gives it relative to the JSON file, often in a folder beside that of the file."""
+    path = os.path.normpath(file.parent / wanted.replace("\\", "/"))
+    if options.images is None and path.lower().endswith(IMAGE_ENDINGS) and os.path.isfile(path):
+        return path
+    return ImageFolders(options.images, [file.parent, file.parent / "images"]).find(wanted)
 
 
 def shape_of(shape: dict[str, Any]) -> Shape | str:

@@ -76,6 +76,13 @@ def test_an_image_within_the_file(folder, write, imported):
     )
 
 
+def test_an_image_in_a_folder_beside_that_of_the_file(folder, write, imported):
+    field = shape("field", [[0, 0], [30, 0], [30, 10], [0, 10]])
+    path = write(folder / "json/a.json", labelme(field, imagePath="..\\a.jpg"))
+    _, label = imported(path)
+    assert (label("a")[:10] == 0).all()
+
+
 def test_what_does_not_fit_is_named(folder, write, imported):
     with pytest.raises(UsageError, match="holds no file of LabelMe; correct the path"):
         imported(folder, format="labelme")
