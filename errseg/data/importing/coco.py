@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from errseg.errors import UsageError
+from errseg.errors import UsageError, short
 
 from .layers import Panoptic
 from .plan import ImageFolders, Options, Picture, Region, Source, expect, place_of, text_of
@@ -42,10 +42,11 @@ def read_coco(path: Path, options: Options, content: Any) -> Source:
     for image, annotations in _found(path, content, records, folders, problems):
         regions, faults = [], []
         for annotation in annotations:
-            name = names.get(annotation.get("category_id"), "")
+            category = annotation.get("category_id")
+            name = names.get(category, "") if type(category) is int else ""
             shape = shape_of(annotation.get("segmentation"))
             if not name:
-                faults.append(("(no name)", f"there is no category {annotation.get('category_id')!r}"))
+                faults.append(("(no name)", f"there is no category {short(category)}"))
             elif isinstance(shape, str):
                 faults.append((name, shape))
             else:
@@ -79,8 +80,9 @@ def read_panoptic(path: Path, options: Options, content: Any) -> Source:
             expect(
                 isinstance(info, dict) and type(info.get("id")) is int, path, f"has a segment of {wanted} without id"
             )
-            expect(info.get("category_id") in names, path, f"has no category {info.get('category_id')!r}; add it")
-            segments.append((info["id"], names[info["category_id"]]))
+            category = info.get("category_id")
+            expect(type(category) is int and category in names, path, f"has no category {short(category)}; add it")
+            segments.append((info["id"], names[category]))
         pictures.append(image._replace(layer=Panoptic(mask, tuple(segments))))
     expect(bool(pictures), path, "has no picture whose image and panoptic picture are there; give --images and --masks")
     return Source(list(names.values()), pictures, problems)

@@ -50,7 +50,9 @@ def read_label_studio(path: Path, options: Options, content: Any = None) -> Sour
     pictures = {stem: file for stem, file in pictures.items() if not MASK.fullmatch(Path(file).name)}
     if options.masks:
         return _with_masks(export, options, pictures, images)
-    tasks = _numbered(read_json(export, EXPORT, MOST_JSON) if content is None else content)
+    content = read_json(export, EXPORT, MOST_JSON) if content is None else content
+    expect(is_label_studio(content), export, "is no list of tasks; export the project as JSON")
+    tasks = _numbered(content)
     made, problems, notes, names = [], [], [], set(labels_in(tasks))
     for task, entry in tasks.items():
         results, remark = _results(entry)
@@ -126,15 +128,20 @@ def _numbered(content: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
 
 def _results(task: Mapping[str, Any]) -> tuple[list[Any], str]:
     """The results of a task's annotation, and a remark. One that begins with "task" says why there are none."""
-    done = [each for each in task.get("annotations") or [] if isinstance(each, dict) and not each.get("was_cancelled")]
+    done = [each for each in _listed(task.get("annotations")) if not each.get("was_cancelled")]
     if len(done) > 1:
         return [], f"task {{}} has {len(done)} annotations"
     remark = ""
     if not done:
-        done = [each for each in task.get("predictions") or [] if isinstance(each, dict)][:1]
+        done = _listed(task.get("predictions"))[:1]
         remark = "Tasks without an annotation have the regions of their prediction." if done else ""
     results = done[0].get("result") if done else []
     return results if isinstance(results, list) else [], remark
+
+
+def _listed(value: Any) -> list[dict[str, Any]]:
+    """The objects in a list; [] for anything else."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _picture(stem: str, image: str, results: list[Any]) -> Picture:

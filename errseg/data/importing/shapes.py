@@ -79,6 +79,8 @@ class Runs(NamedTuple):
     height: int
 
     def draw(self, size: Size) -> np.ndarray:
+        if self.left + self.width > size[1] or self.top + self.height > size[0]:
+            raise Dropped("its mask leaves the picture")
         area = self.width * self.height
         if any(not 0 <= count <= area for count in self.counts) or sum(self.counts) != area:
             raise Dropped("its runs do not fill its rectangle")
@@ -168,5 +170,5 @@ def _placed(inside: np.ndarray, left: int, top: int, size: Size) -> np.ndarray:
 def _or_dropped(decode: Any) -> np.ndarray:
     try:
         return decode()
-    except (ValueError, TypeError, OverflowError) as error:
+    except (ValueError, TypeError, OverflowError, IndexError) as error:
         raise Dropped(f"it has {error}" if isinstance(error, ValueError) else "its code is damaged") from error

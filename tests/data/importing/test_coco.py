@@ -81,9 +81,20 @@ def test_the_wanted_region_wins_and_overlaps_are_counted(source, imported):
 def test_what_has_no_mask_is_dropped_by_name(source, imported):
     far, thin = [[0.0, 0, 1e8, 0, 5, 9]], [[5.0, 5, 9, 9]]
     damaged, short = {"size": [HEIGHT, WIDTH], "counts": "~"}, {"size": [HEIGHT, WIDTH], "counts": [3]}
-    bad = ([], far, thin, damaged, short, [[1.0, 2, "x", 4, 5, 6]], {"size": [2, 2], "counts": [4]})
+    bad = (
+        [],
+        far,
+        thin,
+        damaged,
+        short,
+        [[1.0, 2, "x", 4, 5, 6]],
+        {"size": [2, 2], "counts": [4]},
+        {"size": [], "counts": [4]},
+    )
     annotations = [annotation(i, 3, each) for i, each in enumerate(bad)]
-    report, _ = imported(source(*annotations, annotation(9, 5, [TRIANGLE]), annotation(10, 7, [TRIANGLE])))
+    report, _ = imported(
+        source(*annotations, annotation(9, 5, [TRIANGLE]), annotation(9, [5], []), annotation(10, 7, [TRIANGLE]))
+    )
     dropped = {each["reason"] for each in report["dropped_regions"]}
     assert dropped == {
         "it has a box alone, no segmentation",
@@ -93,7 +104,9 @@ def test_what_has_no_mask_is_dropped_by_name(source, imported):
         "it has runs that do not fill the mask",
         "its polygon is damaged",
         "it has a mask of 2 × 2 pixels",
+        "its code is damaged",
         "there is no category 5",
+        "there is no category [5]",
     }
     assert report["classes"][0]["regions"] == 0 and report["classes"][1]["regions"] == 1
 

@@ -27,6 +27,7 @@ XML = """\
     <mask label="crack" occluded="0" rle="1, 2, 1, 2" left="20" top="15" width="3" height="2" z_order="0"></mask>
     <box label="crack" occluded="0" xtl="0" ytl="0" xbr="5" ybr="5" z_order="0"></box>
     <mask label="crack" occluded="0" rle="1, 2" left="20" top="15" width="3" height="2" z_order="0"></mask>
+    <mask label="crack" occluded="0" rle="999999999" left="20" top="15" width="999999999" height="1"></mask>
   </image>
 </annotations>
 """
@@ -86,7 +87,11 @@ def test_polygons_and_masks_of_xml(tmp_path, picture, write, imported):
     expected[15, 21:23] = expected[16, 21:23] = 1
     assert np.array_equal(label("site/a"), expected)
     reasons = [each["reason"] for each in report["dropped_regions"]]
-    assert sorted(reasons) == ["it is a box, which has no mask", "its runs do not fill its rectangle"]
+    assert sorted(reasons) == [
+        "it is a box, which has no mask",
+        "its mask leaves the picture",
+        "its runs do not fill its rectangle",
+    ]
     for change, reason in (
         (("<image id", "<image><image id"), "is no XML"),
         (("<annotations>", '<!DOCTYPE a [<!ENTITY b "c">]><annotations>'), "has a document type"),

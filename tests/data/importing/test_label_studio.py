@@ -93,5 +93,12 @@ def test_damaged_strokes_are_dropped(images, write, imported):
     report, _ = imported(write(images / "export.json", [task(1, "bridge.jpg", *results)]))
     reasons = [each["reason"] for each in report["dropped_regions"]]
     assert len(reasons) == 4 and "it has a brush mask that ends early" in reasons
+    odd = [
+        task(1, "bridge.jpg", *results[:1]),
+        {"id": 2, "data": {"image": "wall.jpg"}, "annotations": 5, "predictions": 5},
+    ]
+    assert imported(write(images / "export.json", odd))[0]["empty_pictures"] == ["wall.jpg"]
+    with pytest.raises(UsageError, match="is no list of tasks; export the project as JSON"):
+        imported(write(images / "export.json", [5]), "label-studio")
     with pytest.raises(UsageError, match="annotation file .* no JSON"):
         imported(write(images / "export.json", "[{"))
