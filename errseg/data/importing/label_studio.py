@@ -108,9 +108,8 @@ def _order(task: Mapping[str, Any], annotation: int) -> dict[tuple[str, str], in
     """The place of each mask among the regions of an annotation; Label Studio numbers those of a class from 0."""
     places: dict[tuple[str, str], int] = {}
     counts: Counter[str] = Counter()
-    entries = task.get("annotations")
-    for entry in entries if isinstance(entries, list) else []:
-        if not isinstance(entry, dict) or entry.get("id") != annotation or not isinstance(entry.get("result"), list):
+    for entry in _listed(task.get("annotations")):
+        if str(entry.get("id")) != str(annotation) or not isinstance(entry.get("result"), list):
             continue
         for place, result in enumerate(entry["result"]):
             for label in labels_in(result):
