@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.hub import hub  # noqa: F401
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell that starts a background job has Ctrl-C ignored
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

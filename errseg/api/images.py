@@ -1,18 +1,29 @@
 """Read a picture from a path, a PIL image or an array, as (H, W, 3) uint8 RGB."""
 
+import io
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 from errseg.config import MAX_PIXELS
 from errseg.data.pictures import check_pixels, open_image, pixels_of
 from errseg.errors import UsageError
 
-__all__ = ["read_image"]
+__all__ = ["Picture", "is_single", "read_image"]
 
+Picture = str | os.PathLike | Image.Image | np.ndarray
+# ``read_image`` refuses the last three
+SINGLE = (str, os.PathLike, Image.Image, np.ndarray, bytes, torch.Tensor, io.IOBase)
 REMEDY = "give the path of a whole JPEG, PNG or similar file"
+
+
+def is_single(images: Any) -> bool:
+    """Whether an argument is one picture, or what a caller gives in its place, and not several pictures."""
+    return isinstance(images, SINGLE) or not isinstance(images, Iterable)
 
 
 def read_image(source: Any, max_pixels: int = MAX_PIXELS) -> np.ndarray:

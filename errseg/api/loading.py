@@ -9,18 +9,18 @@ from typing import Any
 import torch
 from detectron2.config import CfgNode
 
-from errseg.checkpoint import last_checkpoint, load_state_dict_file, released_config
-from errseg.config import apply_overrides, load_config
+from errseg.checkpoint import load_state_dict_file, released_config, weights_in
+from errseg.config import apply_overrides, config_names, load_config
 from errseg.errors import UsageError
+from errseg.hub import CHECKPOINTS, fetch, hub_model
 from errseg.modeling import OpenVocabularySegmenter, build, system_of, system_of_model
 from errseg.modeling.clip.build import RANDOM
 
 from .segmenter import Segmenter
 
-__all__ = ["load"]
+__all__ = ["load", "local_path"]
 
 CONFIGS = (".yaml", ".yml")
-CHECKPOINTS = (".pth", ".pt", ".safetensors", ".bin")
 
 
 def load(
@@ -30,24 +30,29 @@ def load(
     precision: str | None = None,
     overrides: Sequence[Any] = (),
     verbose: bool = True,
+    revision: str | None = None,
 ) -> Segmenter:
     """Load a model that is ready to segment.
 
     Args:
-        config: a YAML file or a configuration; or the folder of a training run, whose last weights are loaded; or a
-            checkpoint, which is a released one or has its ``config.yaml`` beside it.
-        weights: a checkpoint, ours or a released one, or the folder of a run; None for the configuration's
-            ``MODEL.WEIGHTS``. If that is empty, CLIP's weights are those of ``MODEL.CLIP.PRETRAINED``, and all other
-            weights are random.
+        config: a YAML file or a configuration; or the folder of a training run, whose last weights are loaded, or of
+            ``save_pretrained``; or a checkpoint, which is a released one or has its ``config.yaml`` beside it; or the
+            id of a model on the hub, "owner/name", which is downloaded once. A repository with several checkpoints
+            needs the name of one: "hf://owner/name/file.pth".
+        weights: a checkpoint, ours or a released one, the folder of a run, or an id on the hub; None for the
+            configuration's ``MODEL.WEIGHTS``. If that is empty, CLIP's weights are those of
+            ``MODEL.CLIP.PRETRAINED``, and all other weights are random.
         device: "auto" (a GPU if there is one), or one of torch's names.
         precision: "float32", "bfloat16" or "float16"; None for the configuration's ``MODEL.PRECISION``.
         overrides: further configuration keys and values, one after another.
         verbose: print the source of the weights, and the modules with random weights, to standard error.
+        revision: a branch, a tag or a commit of the model on the hub; None: the newest.
 
     Raises:
-        UsageError: a file is missing or damaged, or does not fit the other files; or the model does not segment.
+        UsageError: a file is missing or damaged, or does not fit the other files; or the model does not segment; or the
+            hub has no such model, or cannot be reached while its cache does not have the model.
     """
-    cfg, weights = _resolve(config, weights, overrides)
+    cfg, weights = _resolve(config, weights, overrides, revision)
     system_of(cfg).require("segment")
     cfg.MODEL.DEVICE = _device(device)
     if precision is not None:
@@ -77,13 +82,46 @@ def _account(model: OpenVocabularySegmenter) -> str:
     return "\n".join(lines)
 
 
+def local_path(path: str, revision: str | None = None) -> str:
+    """The path of a file or folder; of the weights in the hub's cache where ``path`` is the id of a model on the hub.
+
+    A file or folder of this name, or a packaged configuration, counts before the hub.
+
+    Args:
+        path: a path, the name of a packaged configuration, or an id of the hub.
+        revision: of the model on the hub.
+
+    Raises:
+        UsageError: see ``errseg.hub.fetch``; or there is a revision, and ``path`` is no id or has one itself.
+    """
+    model = None if os.path.lexists(path) or _is_packaged(path) else hub_model(path)
+    if revision is None:
+        return path if model is None else str(fetch(model))
+    if model is None:
+        raise UsageError(f"revision = {revision!r}, but {path} is no id of a model on the hub; leave it out.")
+    if model.revision is not None:
+        raise UsageError(f"revision = {revision!r}, but {path} names a revision too; leave one out.")
+    return str(fetch(model._replace(revision=revision)))
+
+
+def _is_packaged(name: str) -> bool:
+    """Whether the name begins as those of packaged configurations do: "ablations/table5" is no id of the hub."""
+    known = config_names()
+    return name in known or "/" in name and any(each.startswith(f"{name.split('/')[0]}/") for each in known)
+
+
 def _resolve(
-    config: str | Path | CfgNode, weights: str | Path | None, overrides: Sequence[Any]
+    config: str | Path | CfgNode, weights: str | Path | None, overrides: Sequence[Any], revision: str | None
 ) -> tuple[CfgNode, str | None]:
     """The configuration, not frozen, and the path of the weights."""
-    weights = os.fspath(weights) if weights is not None else None
+    if weights is not None:
+        weights = local_path(os.fspath(weights), revision)
+    elif not isinstance(config, CfgNode):
+        config = local_path(os.fspath(config), revision)
+    elif revision is not None:
+        raise UsageError(f"revision = {revision!r}, but a configuration is no id of a model on the hub; leave it out.")
     if weights and os.path.isdir(weights):
-        weights = _last_checkpoint(Path(weights))
+        weights = weights_in(weights)
     if isinstance(config, CfgNode):
         cfg = config.clone()
         cfg.defrost()
@@ -91,7 +129,7 @@ def _resolve(
         return cfg, weights
     path = Path(config)
     if path.is_dir():
-        return _load_file(path / "config.yaml", overrides, path), weights or _last_checkpoint(path)
+        return _load_file(path / "config.yaml", overrides, path), weights or weights_in(path)
     if path.suffix.lower() in CHECKPOINTS:
         if weights is not None:
             raise UsageError(f"{path} and {weights} are two checkpoints; give one, and a configuration (*.yaml).")
@@ -107,17 +145,10 @@ def _resolve(
 def _load_file(config: Path, overrides: Sequence[Any], run: Path) -> CfgNode:
     """The configuration of a training run or of a checkpoint, from the file beside it."""
     if not config.is_file():
-        raise UsageError(f"{run} has no {config.name}, so it is no folder of a run; give a YAML file and weights.")
+        raise UsageError(
+            f"{run} has no {config.name}, so it is no folder of a run or of a saved model; give a YAML file."
+        )
     return load_config(str(config), overrides)
-
-
-def _last_checkpoint(run: Path) -> str:
-    """The path of the last weights of a training run."""
-    final = run / "model_final.pth"  # may be of an earlier run, if the later one has not ended
-    newest = last_checkpoint(run) or (str(final) if final.is_file() else "")
-    if not newest:
-        raise UsageError(f"The run {run} has no checkpoint yet; give weights, or wait for one.")
-    return newest
 
 
 def _released(path: str, overrides: Sequence[Any]) -> CfgNode:

@@ -3,7 +3,6 @@
 Shapes: T names, D text dimension, H x W a picture's size, h x w that of the dense embeddings (stride 16 of R x R).
 """
 
-import io
 import operator
 import os
 from collections.abc import Iterable, Iterator
@@ -27,17 +26,15 @@ from errseg.modeling.vocabulary import EncodedNames
 
 from .choice import Choice, Choices
 from .from_views import result_of
-from .images import read_image
+from .images import Picture, is_single, read_image
 from .names import Names, as_vocabulary, clean_name
 from .result import Result, check_confidence
+from .saving import Saved
 
 __all__ = ["Segmenter"]
 
-Picture = str | os.PathLike | Image.Image | np.ndarray
-SINGLE = (str, os.PathLike, Image.Image, np.ndarray, bytes, torch.Tensor, io.IOBase)  # ``read`` refuses the last three
 
-
-class Segmenter:
+class Segmenter(Saved, library_name="errseg"):
     """Segments pictures into the names of a vocabulary. ``errseg.load`` returns a ``Segmenter``.
 
     Threads may share a segmenter. A thread uses the vocabulary that it has set last itself; if it has set none, it uses
@@ -156,7 +153,7 @@ class Segmenter:
         check_confidence(min_confidence)
         if background is not None:
             background = clean_name(background)
-        if isinstance(images, SINGLE) or not isinstance(images, Iterable):
+        if is_single(images):
             single: Any = images
             return next(self._stream(choice, [single], background, min_confidence, 1, proposals))
         results = self._stream(choice, images, background, min_confidence, batch_size, proposals)
@@ -222,8 +219,6 @@ class Segmenter:
         """
         text = self.embed_text(names)
         return torch.einsum("dhw,td->thw", self.embed(image), text.float())
-
-    # ---- the work ----
 
     def _num_kept(self, count: int, asked: int | None) -> int:
         """The K of a vocabulary of ``count`` prompts, for the K that a caller asks for."""

@@ -2,7 +2,7 @@
 
 from ..weight_files import load_state_dict_file
 from .checkpointer import ERRSegCheckpointer
-from .last import last_checkpoint
+from .last import last_checkpoint, weights_in
 from .released import from_official, is_official, released_clip_name, released_config, to_official
 from .resume import check_trainer
 
@@ -16,4 +16,5 @@ __all__ = [
     "released_clip_name",
     "released_config",
     "to_official",
+    "weights_in",
 ]

@@ -29,6 +29,7 @@ COMMANDS = (
     Command("benchmark", "measure time, memory and multiply-adds", "benchmark"),
     Command("parity", "compare with recorded numbers of the released model", "parity"),
     Command("convert", "convert a checkpoint: released names, safetensors", "convert"),
+    Command("save", "write a model as a folder with a card, or send it to the hub", "save"),
     Command("doctor", "report the installation and what it lacks", "doctor"),
     Command("fuzz", "give errseg wrong inputs and judge the answers", "fuzz"),
     Command("mini draw", "draw the scenes of the mini world", "mini_draw"),

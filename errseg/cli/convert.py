@@ -83,12 +83,11 @@ def renamed(weights: "dict[str, Tensor]", source: str, to: str) -> "tuple[dict[s
 def write(weights: "dict[str, Tensor]", path: Path) -> None:
     """Write weights; the file appears complete or not at all."""
     import torch
-    from safetensors.torch import save
 
     from errseg.atomic import replacing
+    from errseg.weight_files import write_safetensors
 
+    if path.suffix.lower() == ".safetensors":
+        return write_safetensors(weights, path)
     with replacing(path) as temporary, temporary.open("wb") as file:
-        if path.suffix.lower() == ".safetensors":
-            file.write(save({key: value.contiguous() for key, value in weights.items()}))
-        else:
-            torch.save({"model": weights}, file)
+        torch.save({"model": weights}, file)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from errseg.errors import UsageError
 
-from .options import add_config, add_device, add_out, add_precision
+from .options import add_config, add_device, add_out, add_precision, weights_file
 from .parser import Parser
 from .train import keys_of
 
@@ -22,7 +22,11 @@ def add_arguments(parser: Parser) -> None:
     add = parser.add_argument
     help = "a YAML file or the name of a packaged configuration (default: config.yaml beside the weights)"
     add_config(parser, help=help)
-    add("--weights", metavar="FILE", help="a checkpoint, ours or a released one, or the folder of a training run")
+    add(
+        "--weights",
+        metavar="FILE",
+        help="a checkpoint, the folder of a run or of a saved model, or OWNER/NAME on the hub",
+    )
     add("--dataset", nargs="+", metavar="SET", help="registered names or data-set files (*.yaml)")
     add("--background", action="store_true", help="also evaluate on VOC with background (PAS-20b)")
     add("--available", action="store_true", help="evaluate only on the sets that are on disk")
@@ -59,17 +63,11 @@ def _model(args: argparse.Namespace) -> tuple[str, str | None]:
     Raises:
         UsageError: one of them is missing: it is not given, and not in the folder of the run.
     """
-    from errseg.checkpoint import last_checkpoint
-
     weights, config = args.weights, args.config
     if not weights and "MODEL.WEIGHTS" not in args.opts:
         raise UsageError("no weights are given; add --weights FILE.")
-    if weights and Path(weights).is_dir():
-        final = Path(weights) / "model_final.pth"
-        newest = last_checkpoint(Path(weights)) or (str(final) if final.is_file() else "")
-        if not newest:
-            raise UsageError(f"The run {weights} has no checkpoint yet; give weights, or wait for one.")
-        weights = newest
+    if weights:
+        weights = weights_file(weights)
     beside = Path(weights).with_name("config.yaml") if weights else None
     if not config and beside and beside.is_file():
         config = str(beside)

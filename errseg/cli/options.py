@@ -26,6 +26,7 @@ __all__ = [
     "names_of",
     "positive",
     "vocabulary_names",
+    "weights_file",
 ]
 
 PRECISIONS = ("float32", "bfloat16", "float16")
@@ -69,7 +70,8 @@ def add_model(parser: Parser, device: bool = True) -> None:
     parser.add_argument(
         "--weights",
         metavar="FILE",
-        help="a checkpoint, ours or a released one, or the folder of a training run (default: the quickstart's model)",
+        help="a checkpoint, ours or a released one; the folder of a run or of a saved model; or OWNER/NAME on the hub "
+        "(default: the quickstart's model)",
     )
     add_config(parser, help="a YAML file or the name of a packaged configuration (default: the one beside the weights)")
     if device:
@@ -164,3 +166,16 @@ def model_of(weights: str | None, config: str | None) -> tuple[str, str | None]:
         "no --weights given, and no quickstart's model at output/mini/errseg; download the authors' release from "
         "huggingface.co/lchen1019/ERR-Seg and give it as --weights FILE, or run scripts/quickstart.sh."
     )
+
+
+def weights_file(weights: str) -> str:
+    """The file of ``--weights``: itself, the last of a run, that of a saved model, or one of the hub's cache.
+
+    Raises:
+        UsageError: a folder has no weights; or see ``errseg.hub.fetch``.
+    """
+    from errseg.api.loading import local_path
+    from errseg.checkpoint import weights_in
+
+    path = local_path(weights)
+    return weights_in(path) if Path(path).is_dir() else path

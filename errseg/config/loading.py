@@ -1,6 +1,7 @@
 """Make a configuration from a YAML file and KEY VALUE pairs."""
 
 import difflib
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,10 +47,19 @@ def load_config(config_file: str, overrides: Sequence[Any] = ()) -> CfgNode:
         raise
     except UNFIT as error:
         raise UsageError(f"{config_file}: {_reason(error)}; {DECLARED}.") from error
+    _find_beside(cfg, config_file)
     apply_overrides(cfg, overrides)
     if isinstance(cfg.MODEL.CLIP.NAME, str):
         cfg.MODEL.CLIP.NAME = packaged_file(cfg.MODEL.CLIP.NAME)
     return cfg
+
+
+def _find_beside(cfg: CfgNode, config_file: str) -> None:
+    """Give ``MODEL.CLIP.NAME`` its folder where it is a file beside the configuration, as in a saved model's folder."""
+    name = cfg.MODEL.CLIP.NAME
+    if isinstance(name, str) and name.endswith(".json") and os.path.basename(name) == name:
+        beside = os.path.join(os.path.dirname(config_file), name)
+        cfg.MODEL.CLIP.NAME = beside if os.path.isfile(beside) else name
 
 
 def apply_overrides(cfg: CfgNode, overrides: Sequence[Any]) -> None:

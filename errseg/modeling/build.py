@@ -94,7 +94,7 @@ def load_weights(model: OpenVocabularySegmenter, path: str) -> None:
     """
     weights = load_state_dict_file(path, model.state_dict().keys())["model"]
     model.load_state_dict(fitting_weights(path, weights, model))
-    note_checkpoint(model, path)
+    note_checkpoint(model, path, released_of(weights) is not None)
 
 
 def fitting_weights(path: str, weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
@@ -127,9 +127,9 @@ def fitting_weights(path: str, weights: dict[str, Tensor], model: nn.Module) -> 
     return weights
 
 
-def note_checkpoint(model: OpenVocabularySegmenter, path: str) -> None:
-    """Record in ``model.weight_sources``, and in the log, that all weights are from one file."""
-    model.weight_sources = WeightSources.checkpoint(model, path)
+def note_checkpoint(model: OpenVocabularySegmenter, path: str, released: bool = False) -> None:
+    """Record in ``model.weight_sources``, and in the log, that all weights are from one file, released or not."""
+    model.weight_sources = WeightSources.checkpoint(model, path, released)
     logger.info(model.weight_sources.describe(model))
 
 

@@ -51,6 +51,7 @@ class System:
     Attributes:
         name: the name in its paper.
         meta_architecture: the name of its class in Detectron2's registry.
+        citation: its paper in BibTeX, for those who publish a model of it.
         add_config: declares its keys in a configuration, in place.
         key_ranges: the smallest and the largest value of its numeric keys (``config/values.py``).
         training_keys: those of its configuration keys that only training reads; all others affect its predictions.
@@ -92,6 +93,7 @@ class System:
 
     name: str
     meta_architecture: str
+    citation: str = ""
     add_config: Callable[[CfgNode], None] = lambda cfg: None
     key_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     training_keys: Collection[str] = ()

@@ -13,7 +13,13 @@ __all__ = ["WeightSources", "require_weights"]
 
 
 class WeightSources(dict):
-    """The source of each part's weights, by the part's name in the system's record."""
+    """The source of each part's weights, by the part's name in the system's record.
+
+    Attributes:
+        released: whether all weights are from a checkpoint that the authors released.
+    """
+
+    released = False
 
     @classmethod
     def of(cls, model: nn.Module) -> "WeightSources":
@@ -29,9 +35,11 @@ class WeightSources(dict):
         return cls(sources)
 
     @classmethod
-    def checkpoint(cls, model: nn.Module, path: str) -> "WeightSources":
+    def checkpoint(cls, model: nn.Module, path: str, released: bool = False) -> "WeightSources":
         """The sources after a checkpoint is loaded: one file for all parts."""
-        return cls(dict.fromkeys(system_of_model(model).parts.values(), path))
+        sources = cls(dict.fromkeys(system_of_model(model).parts.values(), path))
+        sources.released = released
+        return sources
 
     @property
     def clip(self) -> str:

@@ -1,4 +1,4 @@
-"""Read files of weights from any source: as data, checked, and without wrappers around the weights."""
+"""Read files of weights from any source: as data, checked, and without wrappers around the weights. Write them."""
 
 import os
 from collections.abc import Collection
@@ -8,8 +8,9 @@ from ..errors import UsageError
 from .fit import check_fit
 from .reading import read_weight_file
 from .unwrap import unwrap
+from .writing import write_safetensors
 
-__all__ = ["check_fit", "load_state_dict_file", "read_weight_file", "unwrap"]
+__all__ = ["check_fit", "load_state_dict_file", "read_weight_file", "unwrap", "write_safetensors"]
 
 
 def load_state_dict_file(path: str, expected: Collection[str] = ()) -> dict[str, Any]:

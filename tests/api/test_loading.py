@@ -105,6 +105,14 @@ def test_a_released_checkpoint_alone(run, tmp_path, monkeypatch):
         errseg.load(tmp_path / "released.pth")
 
 
+@pytest.mark.parametrize(("width", "clip"), [(640, "convnext_base_w_320"), (768, "convnext_large_d_320")])
+def test_the_repository_of_a_release_by_what_its_file_holds(hub, tmp_path, width, clip):
+    torch.save({"sem_seg_head.clip_model.text_projection": torch.empty(2, width)}, tmp_path / "x.pth")
+    hub.files["lchen1019/ERR-Seg"] = {"main": {"README.md": b"", "any_name.pth": (tmp_path / "x.pth").read_bytes()}}
+    cfg, weights = loading._resolve("lchen1019/ERR-Seg", None, ("TEST.FLIP", True), None)
+    assert (cfg.MODEL.CLIP.NAME, cfg.TEST.FLIP, Path(weights).name) == (clip, True, "any_name.pth")
+
+
 def test_a_released_deop_is_recognised_by_its_keys(tmp_path, monkeypatch):
     """A whole one has 875 megabytes; here the tiny model plays it, whose sizes a released one does not have."""
     tiny = tiny_segmenter("DeOP")

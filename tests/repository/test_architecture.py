@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # A module imports those of its own line and of the lines above it.
 LAYERS = {
     "helpers": "agreement atomic colors errors failures fonts locking pickled safe_files unpickle visualization",
-    "config": "config ledger weight_files",
+    "config": "config hub ledger weight_files",
     "modeling": "modeling",
     "data": "data checkpoint",
     "core": "api engine evaluation",

@@ -2,9 +2,7 @@
 
 import logging
 import os
-import socket
 from typing import Any
-from urllib.parse import urlparse
 
 import open_clip
 from huggingface_hub import constants as hub
@@ -15,6 +13,7 @@ from open_clip.transformer import QuickGELU
 from torch import nn
 
 from ...errors import UsageError, short
+from ...hub import hub_reachable
 from ...weight_files import check_fit, read_weight_file, unwrap
 from .config import model_config
 
@@ -122,7 +121,7 @@ def _download(name: str, tag: str) -> str | None:
     reasons = []
     # Offline mode still loads cached weights: without a minute of retries if the hub cannot be reached, and also if the
     # cache is read-only, because the hub's library would write to the cache in online mode
-    for mode in dict.fromkeys((offline or not _hub_reachable(), True)):
+    for mode in dict.fromkeys((offline or not hub_reachable(), True)):
         try:
             hub.HF_HUB_OFFLINE = mode
             return download_pretrained(get_pretrained_cfg(name, tag))
@@ -134,15 +133,3 @@ def _download(name: str, tag: str) -> str | None:
         "MODEL.CLIP.PRETRAINED = %r could not be downloaded (%s); give a local file instead.", tag, "; ".join(reasons)
     )
     return None
-
-
-def _hub_reachable(timeout_s: float = 3.0) -> bool:
-    """Whether the hub of model weights accepts a connection. Behind a proxy this is assumed."""
-    if any(os.environ.get(key) for key in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
-        return True
-    url = urlparse(hub.ENDPOINT)
-    try:
-        with socket.create_connection((url.hostname, url.port or (80 if url.scheme == "http" else 443)), timeout_s):
-            return True
-    except OSError:
-        return False

@@ -39,6 +39,15 @@ __all__ = [
     "SeveredViTCLIP",
 ]
 
+CITATION = """\
+@inproceedings{han2023deop,
+  title     = {Open-Vocabulary Semantic Segmentation with Decoupled One-Pass Network},
+  author    = {Han, Cong and Zhong, Yujie and Li, Dengjie and Han, Kai and Ma, Lin},
+  booktitle = {Proceedings of the IEEE/CVF International Conference on Computer Vision},
+  pages     = {1086--1096},
+  year      = {2023}
+}
+"""
 PARTS = {
     "backbone.clip.visual.": "CLIP image tower",
     "backbone.clip.": "CLIP text tower",
@@ -75,6 +84,7 @@ DEOP = register(
     System(
         name="DeOP",
         meta_architecture="DeOP",
+        citation=CITATION,
         add_config=add_config,
         key_ranges=KEY_RANGES,
         training_keys=TRAINING_KEYS,
@@ -101,6 +111,7 @@ DEOP_PROMPT = register(
     System(
         name="DeOP's prompt",
         meta_architecture="DeOPPrompt",
+        citation=CITATION,
         samples="regions",
         argument_keys=ARGUMENT_KEYS,
         parts={
@@ -118,6 +129,7 @@ DEOP_PROPOSALS = register(
     System(
         name="DeOP's proposals",
         meta_architecture="DeOPProposals",
+        citation=CITATION,
         argument_keys=ARGUMENT_KEYS,
         parts={
             "backbone.clip.": "CLIP text tower",

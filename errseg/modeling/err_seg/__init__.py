@@ -20,6 +20,15 @@ from .vit import ViTCLIP
 
 __all__ = ["ERR_SEG", "ConvNeXtCLIP", "ERRSeg", "ERRSegHead", "ViTCLIP"]
 
+CITATION = """\
+@article{chen2025errseg,
+  title   = {Efficient Redundancy Reduction for Open-Vocabulary Semantic Segmentation},
+  author  = {Chen, Lin and Yang, Qi and Ding, Kun and Li, Zhihao and Shen, Gang and Li, Fei and Cao, Qiyuan
+             and Xiang, Shiming},
+  journal = {arXiv preprint arXiv:2501.17642},
+  year    = {2025}
+}
+"""
 PARTS = {
     "backbone.clip.visual.": "CLIP image tower",
     "backbone.clip.": "CLIP text tower",
@@ -39,6 +48,7 @@ ERR_SEG = register(
     System(
         name="ERR-Seg",
         meta_architecture="ERRSeg",
+        citation=CITATION,
         add_config=add_config,
         key_ranges=KEY_RANGES,
         training_keys=TRAINING_KEYS,
