@@ -12,7 +12,7 @@ from ..atomic import replacing
 from ..errors import UsageError
 from ..modeling.build import fitting_weights, note_checkpoint
 from ..modeling.segmenter import OpenVocabularySegmenter
-from ..weight_files import load_state_dict_file
+from ..weight_files import load_state_dict_file, write_safetensors
 from .last import TAG, last_checkpoint
 from .resume import check_optimizer
 
@@ -34,13 +34,27 @@ class ERRSegCheckpointer(DetectionCheckpointer):
         data = {"model": self.model.state_dict()}
         data |= {key: item.state_dict() for key, item in self.checkpointables.items()}
         path = os.path.join(self.save_dir, f"{name}.pth")
-        for stale in Path(self.save_dir).glob("*.pth.tmp"):  # of a process that was killed while it saved
-            stale.unlink()
+        for ending in ("pth", "safetensors"):
+            for stale in Path(self.save_dir).glob(f"*.{ending}.tmp"):  # of a process that was killed while it saved
+                stale.unlink()
         self.logger.info("Saving checkpoint to %s", path)
         # Give torch an open file: given a path, it does not report why writing failed.
         with replacing(path) as temporary, temporary.open("wb") as file:
             torch.save(data | kwargs, file)
         self.tag_last_checkpoint(f"{name}.pth")
+
+    def save_weights(self, name: str, **metadata: str) -> None:
+        """Write the weights alone to ``<save_dir>/<name>.safetensors``, on the main process.
+
+        Args:
+            name: of the file, without its ending.
+            metadata: facts for the header of the file.
+        """
+        if not self.save_dir or not self.save_to_disk:
+            return
+        path = os.path.join(self.save_dir, f"{name}.safetensors")
+        self.logger.info("Saving weights to %s", path)
+        write_safetensors(self.model.state_dict(), path, **metadata)
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Write the name of the newest checkpoint to ``<save_dir>/last_checkpoint``."""

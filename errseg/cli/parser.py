@@ -13,7 +13,7 @@ from errseg.errors import short
 __all__ = ["Parser"]
 
 SECTIONED = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)+")  # TEST.FLIP
-TOP_LEVEL = ("CUDNN_BENCHMARK", "FLOAT32_PRECISION", "OUTPUT_DIR", "SEED", "VERSION", "VIS_PERIOD")
+TOP_LEVEL = ("CUDNN_BENCHMARK", "FLOAT32_PRECISION", "OUTPUT_DIR", "SEED", "VERSION", "VIS_PERIOD", "WRITERS")
 FILES = ("BMP", "GIF", "HEIC", "HEIF", "JPEG", "JPG", "PNG", "TIF", "TIFF", "WEBP", "AVI", "MKV", "MOV", "MP4", "WEBM")
 
 

@@ -128,4 +128,8 @@ def add_shared_keys(cfg: CfgNode) -> None:
     solver.WEIGHT_DECAY_EMBED = 0.0  # of trained embeddings (nn.Embedding), such as queries; as in MaskFormer
     solver.POLY_LR_POWER = 0.9  # of LR_SCHEDULER_NAME WarmupPolyLR
     solver.POLY_LR_CONSTANT_ENDING = 0.0  # the lowest learning rate of WarmupPolyLR, over the first
+    solver.BEST = ""  # a data set of DATASETS.TEST, or "first": the weights of its best mIoU are kept (model_best)
+    solver.PATIENCE = 0  # training ends after this many evaluations without a better mIoU of that data set; 0: never
     solver.ACCUMULATION_STEPS = 1  # an iteration's images go through the model in this many batches
+
+    cfg.WRITERS = ()  # trackers that get the losses and scores too: "wandb" (Weights & Biases), "mlflow"

@@ -46,6 +46,7 @@ RANGES = {  # the least and the largest value, of a number or of each of several
     "SOLVER.WARMUP_FACTOR": (0, 1e6),
     "SOLVER.WARMUP_ITERS": (0, 1e12),
     "SOLVER.CHECKPOINT_PERIOD": (1, 1e12),
+    "SOLVER.PATIENCE": (0, 1e9),
     "SOLVER.CLIP_GRADIENTS.CLIP_VALUE": (1e-12, 1e12),
     "DATALOADER.NUM_WORKERS": (0, 1024),
     "SEED": (-INFINITY, 2**31 - 1),  # negative: drawn at random

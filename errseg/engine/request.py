@@ -19,9 +19,11 @@ from errseg.data import (
 )
 from errseg.errors import UsageError
 
+from .best import best_set
 from .devices import check_devices
 from .keys import require_read_keys
 from .launch import is_first_here, torchrun_world
+from .writers import check_writers
 
 __all__ = ["check_request", "processes_of", "require_datasets"]
 
@@ -62,6 +64,9 @@ def check_request(args: argparse.Namespace) -> CfgNode:
     elif not cfg.DATASETS.TEST:
         raise UsageError("DATASETS.TEST is empty; name a registered data set.")
     cfg.DATASETS.TEST = require_datasets(cfg.DATASETS.TEST, "DATASETS.TEST", args.available)
+    if not args.eval_only:
+        best_set(cfg)
+        check_writers(cfg)
     used = dict.fromkeys((*(() if args.eval_only else cfg.DATASETS.TRAIN), *cfg.DATASETS.TEST))
     for name in used:
         records = DatasetCatalog.get(name)  # an incomplete data set fails here, not hours later

@@ -17,7 +17,9 @@ from errseg.locking import holds, locked
 
 from .records import RUN, Record, Records
 
-__all__ = ["Progress", "RunCheckpointer", "hold", "lacks_evaluation", "require_resumable"]
+__all__ = ["FINAL", "Progress", "RunCheckpointer", "hold", "lacks_evaluation", "require_resumable"]
+
+FINAL = "model_final"  # the checkpoint at the end of a run
 
 
 class Progress(NamedTuple):
@@ -50,6 +52,8 @@ class Progress(NamedTuple):
 class RunCheckpointer(ERRSegCheckpointer):
     """The checkpointer of a run. Its first save replaces an earlier run's records by those of this run.
 
+    The final checkpoint comes with ``model_final.safetensors``, its weights alone.
+
     Attributes:
         records: the records of the run.
     """
@@ -60,6 +64,8 @@ class RunCheckpointer(ERRSegCheckpointer):
         if self.save_to_disk and not os.path.isdir(self.save_dir):  # a new folder would lack the run's records
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.save_dir)
         super().save(name, **kwargs)
+        if name == FINAL:
+            self.save_weights(name, iteration=str(kwargs.get("iteration", "")))
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         super().tag_last_checkpoint(last_filename_basename)

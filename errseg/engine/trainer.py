@@ -15,7 +15,7 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.evaluation.testing import flatten_results_dict
 from detectron2.solver import LRMultiplier
 from detectron2.utils import comm
-from detectron2.utils.events import CommonMetricPrinter, EventWriter, TensorboardXWriter
+from detectron2.utils.events import EventWriter
 from detectron2.utils.logger import setup_logger
 from torch import nn
 
@@ -27,6 +27,7 @@ from errseg.failures import explained
 from errseg.modeling import build_model
 from errseg.modeling.weights import require_weights
 
+from .best import Best, EvalHook, keep_best, stop_if_due, stopping
 from .changes import changes, describe, refuse, sets_optimizer, settings_to_save
 from .keys import require_read_keys
 from .optimizer import build_gradient_clipper, build_optimizer
@@ -36,6 +37,7 @@ from .records import Records, RecordWriter
 from .resume import Progress, RunCheckpointer, hold, lacks_evaluation, require_resumable
 from .schedule import build_lr_scheduler
 from .step import StepTrainer
+from .writers import build_writers
 
 __all__ = ["Trainer"]
 
@@ -63,6 +65,7 @@ class Trainer(DefaultTrainer):
                 setup_logger(distributed_rank=comm.get_rank(), name=name)
         require_read_keys(cfg)
         self.cfg = cfg
+        self.best = Best.of(cfg)
         self.start_iter = 0
         self.max_iter = cfg.SOLVER.MAX_ITER
         with explained(cfg.OUTPUT_DIR):
@@ -165,7 +168,7 @@ class Trainer(DefaultTrainer):
         return built
 
     def build_writers(self) -> list[EventWriter]:
-        return [CommonMetricPrinter(self.max_iter), TensorboardXWriter(self.cfg.OUTPUT_DIR)]
+        return build_writers(self.cfg, self.max_iter, lambda: self._progress.run)
 
     def resume_or_load(self, resume: bool = True) -> None:
         """Resume from OUTPUT_DIR's last checkpoint, if asked and if there is one; otherwise start from MODEL.WEIGHTS.
@@ -201,17 +204,20 @@ class Trainer(DefaultTrainer):
             position = {"start_iteration": self.start_iter, "start_image": self._progress.images_seen}
             loader = train_loader(type(self), self.cfg, seed=self._trainer.seed, **position)
             self._trainer.set_data_loader(loader)
-            return super().train()
+            with stopping():
+                return super().train()
+        return None
 
     def before_train(self) -> None:
         super().before_train()
+        self.iter = self.start_iter - 1  # the iteration of the checkpoint
         if self._lacks_evaluation:
-            self.iter = self.start_iter - 1  # the iteration of the checkpoint
             logging.getLogger(__name__).info("The evaluation after iteration %d is made up for.", self.iter)
             scores = self._evaluate()
             if scores:
                 self.storage.put_scalars(**flatten_results_dict(scores), smoothing_hint=False, cur_iter=self.iter)
             comm.synchronize()
+        stop_if_due(self)
 
     def after_train(self) -> None:
         self.iter = min(self.iter, self.max_iter)  # Detectron2 counts one too many when a finished run is resumed
@@ -229,6 +235,7 @@ class Trainer(DefaultTrainer):
             "run": self._progress.run,
             "images_seen": self._progress.images_seen + iterations * self.cfg.SOLVER.IMS_PER_BATCH,
             "config": settings_to_save(self.cfg),
+            **({} if self.best is None else {"best": self.best.state_dict()}),
         }
 
     def check_state_dict(self, state_dict: Any, path: str) -> None:
@@ -239,6 +246,8 @@ class Trainer(DefaultTrainer):
         """
         refuse(changes(state_dict.get("config"), self.cfg) if isinstance(state_dict, dict) else [])
         check_trainer(path, state_dict, self.state_dict(), self.optimizer)
+        if self.best is not None:
+            self.best.check_state_dict(state_dict.get("best"), path)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         found = changes(state_dict.get("config"), self.cfg)
@@ -252,6 +261,8 @@ class Trainer(DefaultTrainer):
         self._progress = Progress.read(state_dict, self.cfg.SOLVER.IMS_PER_BATCH)
         if self.cfg.SEED < 0:  # the run drew its seed when it began
             self._trainer.seed = state_dict["seed"]
+        if self.best is not None:
+            self.best.load_state_dict(state_dict.get("best"))
 
     def _begin(self, resumed: bool) -> None:
         """Prepare the records for the first iteration, and find out whether an evaluation is missing."""
@@ -261,6 +272,9 @@ class Trainer(DefaultTrainer):
                 if resumed:
                     records = self.records.go_on(self._progress.run, self.start_iter)
                     lacks = lacks_evaluation(records, self.start_iter, self.max_iter, self.cfg.TEST.EVAL_PERIOD)
+                    for record in records:  # the evaluation after the checkpoint is not in the checkpoint
+                        if record["iteration"] == self.start_iter - 1 and "total_loss" not in record:
+                            keep_best(self, record)
                 else:
                     self.records.start_anew(self._progress.run)
         self._lacks_evaluation = any(comm.all_gather(lacks))
@@ -280,12 +294,5 @@ class Trainer(DefaultTrainer):
             scores = {name: float(score) for name, score in flatten_results_dict(self._last_eval_results).items()}
             record = {name: score if math.isfinite(score) else None for name, score in scores.items()}
             self.records.append({"iteration": self.iter, **record})
+            keep_best(self, {"iteration": self.iter, **record})
         return self._last_eval_results
-
-
-class EvalHook(hooks.EvalHook):
-    """Detectron2's hook, without its evaluation at the end of a run that failed before its last iteration."""
-
-    def after_train(self) -> None:
-        if self.trainer.iter >= self.trainer.max_iter:
-            super().after_train()

@@ -17,10 +17,11 @@ def started(monkeypatch):
 def test_options_are_keys_and_keys_come_last(command, started, tiny_config_file, tmp_path):
     (tmp_path / "w.pth").touch()
     options = ["--config", tiny_config_file, "--weights", tmp_path / "w.pth", "--device", "cpu", "--out", "a"]
-    assert command("train", *options, "--resume", "--gpus", "1", "SEED", "5", "OUTPUT_DIR", "b")[0] == 0
+    keys = ["TEST.EVAL_PERIOD", "3", "SEED", "5", "OUTPUT_DIR", "b"]
+    assert command("train", *options, "--resume", "--gpus", "1", "--best", *keys)[0] == 0
     [(cfg, args)] = started
     assert (cfg.MODEL.WEIGHTS, cfg.MODEL.DEVICE) == (str(tmp_path / "w.pth"), "cpu")
-    assert (cfg.SEED, cfg.OUTPUT_DIR) == (5, "b")
+    assert (cfg.SEED, cfg.OUTPUT_DIR, cfg.SOLVER.BEST) == (5, "b", "first")
     assert args.resume and not args.eval_only and args.num_gpus == 1
 
 
@@ -31,6 +32,8 @@ def test_options_are_keys_and_keys_come_last(command, started, tiny_config_file,
         (["--gpus", "3"], "3 processes"),
         (["--dataset", "x.yaml"], "x.yaml does not exist"),
         (["DATASETS.TRAIN", "()"], "DATASETS.TRAIN is empty; name a registered data set, or use errseg evaluate."),
+        (["--best", "ade"], "SOLVER.BEST = 'ade' needs evaluations during training, but TEST.EVAL_PERIOD is 0"),
+        (["WRITERS", "('comet',)"], "WRITERS has 'comet'; choose some of wandb, mlflow."),
         (["--weights", "none.pth"], "MODEL.WEIGHTS none.pth does not exist"),
         (["MODEL.CRM.NUM_CLASES_TRAIN", "8"], "did you mean MODEL.CRM.NUM_CLASSES_TRAIN?"),
     ],
