@@ -28,6 +28,7 @@ from .choice import Choice, Choices
 from .from_views import result_of
 from .images import Picture, is_single, read_image
 from .names import Names, as_vocabulary, clean_name
+from .processor import Processor
 from .result import Result, check_confidence
 from .saving import Saved
 
@@ -65,6 +66,11 @@ class Segmenter(Saved, library_name="errseg"):
     @property
     def device(self) -> torch.device:
         return self.model.device
+
+    @property
+    def processor(self) -> Processor:
+        """The interface of transformers: pictures to tensors, and outputs to label maps."""
+        return Processor(self)
 
     @property
     def vocabulary(self) -> Vocabulary | None:

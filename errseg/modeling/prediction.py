@@ -62,6 +62,12 @@ class Prediction:
             scores = mixed(self.mix, scores)
         return replace(self, scores=scores, total=total, mix=None)
 
+    def of_whole(self, index: int) -> "ViewPrediction":
+        """The prediction of a view that shows a whole picture, at the size of its scores."""
+        size = (self.scores.shape[-2], self.scores.shape[-1])
+        image = torch.empty(3, *size, device="meta")
+        return self.of_view(index, View((0, size[0]), (0, size[1]), size), {"image": image})
+
     def of_view(self, index: int, view: View, inputs: dict) -> "ViewPrediction":
         """The prediction of one view at its place in the picture.
 

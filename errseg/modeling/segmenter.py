@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..errors import ArgumentError, UsageError
 from .layers import resize
+from .outputs import SegmentationOutput
 from .prediction import Prediction, ViewPrediction, dense_scores, image_size, label_map, picture_size
 from .views import View, Views
 from .vocabulary import EncodedNames, VocabularyHolder
@@ -114,23 +115,31 @@ class OpenVocabularySegmenter(VocabularyHolder):
 
     # ---- forward ----
 
-    def forward(self, batched_inputs: list[dict]) -> dict[str, Tensor] | list[dict[str, Tensor]]:
+    def forward(
+        self, batched_inputs: list[dict] | None = None, *, pixel_values: Tensor | Sequence[Tensor] | None = None
+    ) -> dict[str, Tensor] | list[dict[str, Tensor]] | SegmentationOutput:
         """Losses in training, predictions otherwise.
 
         Args:
             batched_inputs: per image, "image" (3, H, W) RGB 0-255. In training also "sem_seg" (H, W): integer class
                 ids or the ignore label, of the same size in the whole batch. At test also "height" and "width" of the
                 prediction (default: those of the image).
+            pixel_values: in place of ``batched_inputs``, at test: pictures that are normalised and have the encoder's
+                size, (B, 3, h, w) or a list of (3, h, w).
 
         Returns:
-            In training the losses, such as ``{"loss_sem_seg": scalar}``; otherwise per image ``{"sem_seg": (T, height,
-            width)}`` scores.
+            For ``pixel_values`` a ``SegmentationOutput``. In training the losses, such as ``{"loss_sem_seg": scalar}``;
+            otherwise per image ``{"sem_seg": (T, height, width)}`` scores.
 
         Raises:
             RuntimeError: no vocabulary is set.
             UsageError: an image is no picture of three channels; labels are missing, differ in size, or hold an id
-                outside the vocabulary.
+                outside the vocabulary; or there are ``pixel_values`` in training.
         """
+        if pixel_values is not None:
+            return self._output(pixel_values)
+        if batched_inputs is None:
+            raise UsageError("The model was called without pictures; give batched_inputs or pixel_values.")
         check_images(batched_inputs)
         if self.training:
             return self.losses(batched_inputs)
@@ -139,6 +148,24 @@ class OpenVocabularySegmenter(VocabularyHolder):
             {"sem_seg": dense_scores(views, picture_size(inputs), len(encoded.names))}
             for views, inputs in zip(self.predict_views(batched_inputs, encoded), batched_inputs, strict=True)
         ]
+
+    def _output(self, pixel_values: Tensor | Sequence[Tensor]) -> SegmentationOutput:
+        """The output for pictures that are normalised and have the size that the encoder sees."""
+        if self.training:
+            raise UsageError(
+                "The model is in training mode, where it takes batched_inputs; call model.eval() to predict."
+            )
+        encoded = self.encoded()
+        if encoded.text is None:
+            raise RuntimeError("The vocabulary is not encoded; call set_vocabulary.")
+        batches = [pixel_values] if isinstance(pixel_values, Tensor) else [each[None] for each in pixel_values]
+        for each in batches:
+            if each.ndim != 4 or each.shape[1] != 3 or not each.numel():
+                raise UsageError(
+                    f"pixel_values have the shape {tuple(each.shape)}; give (B, 3, h, w), or (3, h, w) each."
+                )
+        images = [each.to(self.device).contiguous(memory_format=torch.channels_last) for each in batches]
+        return SegmentationOutput(tuple(self.segment(each, encoded.text, encoded.num_kept) for each in images), encoded)
 
     def label_maps(self, batched_inputs: list[dict]) -> list[Tensor]:
         """The best name of every pixel, without the (T, H, W) scores that ``forward`` gives.
