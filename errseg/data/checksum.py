@@ -25,8 +25,8 @@ class DataChecksum:
         self.num_images = int(count)
         self._total = int(total, 16)
 
-    def add(self, file_name: str, label: np.ndarray) -> None:
-        """Count an image.
+    def add(self, file_name: str, label: np.ndarray) -> bytes:
+        """Count an image; returns its digest of 32 bytes.
 
         Args:
             file_name: path of the image; its folder does not count.
@@ -39,6 +39,7 @@ class DataChecksum:
         digest = hashlib.sha256(name.encode() + b"\0" + content).digest()
         self._total = (self._total + int.from_bytes(digest, "big")) % MODULUS
         self.num_images += 1
+        return digest
 
     def merge(self, other: "DataChecksum") -> None:
         """Count the images of another checksum too."""

@@ -269,6 +269,7 @@ def _result_of(cfg: CfgNode, name: str, evaluator: Evaluator, num_classes: int) 
             {"true": classes[pair.true], "predicted": classes[pair.predicted], "ids": [pair.true, pair.predicted],
              evaluator.unit: pair.pixels, "share": pair.share} for pair in pairs
         ],
+        **evaluator.spread(),
     }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""An evaluator whose memory does not grow with the number of images: it holds one confusion matrix.
+"""An evaluator that holds one confusion matrix, and a few hundred bytes of each image for the bootstrap.
 
 Shapes: T prompts, N classes, H x W the picture's size.
 """
@@ -15,8 +15,10 @@ from torch import nn
 from errseg.data.checksum import DataChecksum
 from errseg.data.labels import LabelReader
 
+from .bootstrap import BOOTSTRAP, intervals
 from .interest import classes_of_interest, interest_scores
 from .metrics import GROUND_TRUTH, scores_by_name, scores_of
+from .per_image import ImageConfusions, unpack
 from .predictions import PredictionStore
 from .split import unseen_classes
 
@@ -101,6 +103,7 @@ class VocabularyEvaluator(DatasetEvaluator):
     def reset(self) -> None:
         self.matrix = np.zeros((self.num_classes + 1,) * 2, dtype=np.int64)  # row: predicted, column: true
         self.checksum = DataChecksum()
+        self.images = ImageConfusions(self.num_classes)
 
     def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
         """Count the predictions of images.
@@ -117,24 +120,26 @@ class VocabularyEvaluator(DatasetEvaluator):
             predicted = self._classes(output)
             path, image = self._label_path(record), record["file_name"]
             truth = self.read_label(path, image, predicted.shape)
-            self.checksum.add(image, truth)
-            self._count(predicted, truth)
+            confusion = self._confusion(predicted, truth)
+            self.matrix += confusion
+            self.images.add(self.checksum.add(image, truth), confusion)
             if self.store and "classes" not in output:
                 self.store.write(record, predicted)
 
     def evaluate(self) -> dict[str, dict[str, float]] | None:
         """The scores over the images of all processes, ``{"sem_seg": {"mIoU": …}}``, in percent.
 
-        Afterwards, the matrix and the checksum of the main process are those of all images. The other processes return
-        None.
+        Afterwards, the main process has the matrix, the checksum and the confusions of all images. The other processes
+        return None.
         """
         if self.distributed:
-            shares = comm.gather((self.matrix, self.checksum.state()))
+            shares = comm.gather((self.matrix, self.checksum.state(), self.images.images))
             if not comm.is_main_process():
                 return None
             self.reset()
-            for matrix, state in shares:
+            for matrix, state, images in shares:
                 self.matrix += matrix
+                self.images.images += images
                 self.checksum.merge(DataChecksum(state))
         return {self.task: self.scores()}
 
@@ -147,6 +152,21 @@ class VocabularyEvaluator(DatasetEvaluator):
         """For each class IoU and accuracy in percent, nan where no label map has the class, and true pixels."""
         scores = scores_of(self.matrix)
         return {"iou": scores.iou.tolist(), "acc": scores.acc.tolist(), "pixels": scores.pixels.tolist()}
+
+    def spread(self) -> dict[str, Any]:
+        """The entries of ``evaluation.json`` about the spread over images.
+
+        Returns:
+            ``intervals``: [low, high] in percent, or None, by score; ``bootstrap``: how they were drawn; ``per_image``:
+            the confusions of each image.
+        """
+        packed = self.images.pack()
+        found = intervals(unpack(packed, self.num_classes), self.unseen, self.mean_over)
+        return {
+            "intervals": {score: each and list(each) for score, each in found.items()},
+            "bootstrap": BOOTSTRAP,
+            "per_image": packed,
+        }
 
     def _label_path(self, record: dict[str, Any]) -> str:
         if "sem_seg_file_name" in record:
@@ -164,8 +184,9 @@ class VocabularyEvaluator(DatasetEvaluator):
         self.prompt_classes = self.prompt_classes.to(labels.device)
         return self.prompt_classes[labels].cpu().numpy()
 
-    def _count(self, predicted: np.ndarray, truth: np.ndarray) -> None:
+    def _confusion(self, predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
+        """(N + 1, N + 1) pixels of an image."""
         size = self.num_classes + 1
         truth = np.where(truth == self.read_label.ignore_label, self.num_classes, truth)
         pairs = size * predicted.ravel().astype(np.int64) + truth.ravel()
-        self.matrix += np.bincount(pairs, minlength=size * size).reshape(size, size)
+        return np.bincount(pairs, minlength=size * size).reshape(size, size)

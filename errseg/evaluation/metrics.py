@@ -13,13 +13,17 @@ __all__ = [
     "GROUND_TRUTH",
     "GROUND_TRUTH_OR_PREDICTION",
     "INTEREST_SCORES",
+    "MEAN_IOUS",
     "REGION_SCORES",
     "REGION_SPLIT_SCORES",
     "SCORES",
     "SPLIT_SCORES",
     "Confusion",
+    "Counts",
     "Scores",
     "SplitScores",
+    "counts_of",
+    "means_of",
     "region_scores",
     "scores_by_name",
     "scores_of",
@@ -31,6 +35,7 @@ __all__ = [
 SCORES = ("mIoU", "fwIoU", "mACC", "pACC")  # percent
 SPLIT_SCORES = ("mIoU_seen", "mIoU_unseen", "hIoU")  # percent, of a test set of a zero-shot split
 INTEREST_SCORES = ("CoI-mIoU", "CoI-mACC")  # percent, of a test set with classes of interest
+MEAN_IOUS = ("mIoU", *SPLIT_SCORES)  # those whose intervals tables show
 REGION_SCORES = ("top1", "top5", "mean_top1", "mean_top5")  # percent: of all regions, and the mean of the classes
 REGION_SPLIT_SCORES = ("mean_top1_seen", "mean_top1_unseen")  # percent, of a test set of a zero-shot split
 GROUND_TRUTH, GROUND_TRUTH_OR_PREDICTION = "ground_truth", "ground_truth_or_prediction"  # TEST.MEAN_OVER
@@ -46,6 +51,14 @@ class Scores(NamedTuple):
     iou: np.ndarray  # (N,)
     acc: np.ndarray  # (N,)
     pixels: np.ndarray  # (N,) of the ground truth
+
+
+class Counts(NamedTuple):
+    """Pixels of each class that are not ignored. Each is (…, N): the last axis are the classes."""
+
+    hits: np.ndarray  # true and predicted
+    true: np.ndarray
+    predicted: np.ndarray
 
 
 class SplitScores(NamedTuple):
@@ -76,20 +89,11 @@ def scores_of(matrix: np.ndarray, mean_over: str = GROUND_TRUTH) -> Scores:
         mean_over: the classes that mIoU is the mean of. ``ground_truth``: those with a true pixel.
             ``ground_truth_or_prediction``: also those that are predicted somewhere, whose IoU counts as 0.
     """
-    counted = matrix[:-1, :-1]
-    hits = counted.diagonal().astype(float)
-    true, predicted = counted.sum(axis=0).astype(float), counted.sum(axis=1).astype(float)
-    present = true > 0
-    with np.errstate(invalid="ignore"):  # 0 / 0, where a class has no pixels or no pixel counts
-        acc = hits / true
-        iou = np.where(present, hits / (true + predicted - hits), np.nan)
-        means = (
-            _mean_iou(iou, _averaged(counted, mean_over)),
-            (iou[present] * (true / true.sum())[present]).sum() if present.any() else np.nan,
-            acc[present].sum() / present.sum(),
-            hits.sum() / true.sum(),
-        )
-    return Scores(*(100 * float(mean) for mean in means), 100 * iou, 100 * acc, counted.sum(axis=0))
+    counts = counts_of(matrix)
+    means = means_of(counts, (), mean_over)
+    with np.errstate(invalid="ignore"):  # 0 / 0, of a class without true pixels
+        acc = 100 * (counts.hits / counts.true)
+    return Scores(*(float(means[score]) for score in SCORES), 100 * _iou(counts), acc, counts.true.astype(np.int64))
 
 
 def split_scores(matrix: np.ndarray, unseen: Sequence[int], mean_over: str = GROUND_TRUTH) -> SplitScores:
@@ -100,19 +104,53 @@ def split_scores(matrix: np.ndarray, unseen: Sequence[int], mean_over: str = GRO
         unseen: ids of the classes that training did not use.
         mean_over: as for :func:`scores_of`, in each of the two parts.
     """
-    iou, averaged = scores_of(matrix).iou, _averaged(matrix[:-1, :-1], mean_over)
-    is_unseen = np.zeros(len(iou), bool)
-    is_unseen[list(unseen)] = True
-    seen_mean, unseen_mean = (_mean_iou(iou, averaged & part) for part in (~is_unseen, is_unseen))
-    total = seen_mean + unseen_mean
-    return SplitScores(seen_mean, unseen_mean, 0.0 if total == 0 else 2 * seen_mean * unseen_mean / total)
+    means = means_of(counts_of(matrix), unseen, mean_over)
+    return SplitScores(*(float(means[score]) for score in SPLIT_SCORES))
 
 
 def scores_by_name(matrix: np.ndarray, unseen: Sequence[int], mean_over: str) -> dict[str, float]:
     """SCORES, and SPLIT_SCORES if there are ``unseen`` classes, in percent."""
-    scores = scores_of(matrix, mean_over)
-    named = {score: getattr(scores, score) for score in SCORES}
-    return named | split_scores(matrix, unseen, mean_over)._asdict() if unseen else named
+    return {score: float(mean) for score, mean in means_of(counts_of(matrix), unseen, mean_over).items()}
+
+
+def counts_of(matrix: np.ndarray) -> Counts:
+    """The counts (N,) of a confusion matrix, without its ignored pixels."""
+    counted = matrix[:-1, :-1]
+    counts = counted.diagonal(), counted.sum(axis=0), counted.sum(axis=1)
+    return Counts(*(each.astype(float) for each in counts))
+
+
+def means_of(counts: Counts, unseen: Sequence[int], mean_over: str) -> dict[str, np.ndarray]:
+    """SCORES, and SPLIT_SCORES if there are ``unseen`` classes, in percent; nan for a mean of nothing.
+
+    Args:
+        counts: (…, N), of one or several sets of images.
+        unseen: ids of the classes that training did not use.
+        mean_over: as for :func:`scores_of`.
+
+    Returns:
+        Each (…,).
+    """
+    hits, true, predicted = counts
+    iou, present = _iou(counts), true > 0
+    averaged = present if mean_over == GROUND_TRUTH else present | (predicted > 0)
+    with np.errstate(invalid="ignore"):  # 0 / 0, where a class has no pixels or no pixel counts
+        means = {
+            "mIoU": _mean_over(iou, averaged),
+            "fwIoU": np.where(present, iou * (true / true.sum(-1, keepdims=True)), 0).sum(-1),
+            "mACC": _mean_over(hits / true, present),
+            "pACC": hits.sum(-1) / true.sum(-1),
+        }
+        means["fwIoU"] = np.where(present.any(-1), means["fwIoU"], np.nan)
+    if len(unseen):
+        is_unseen = np.zeros(iou.shape[-1], bool)
+        is_unseen[list(unseen)] = True
+        seen_mean, unseen_mean = (_mean_over(iou, averaged & part) for part in (~is_unseen, is_unseen))
+        total = seen_mean + unseen_mean
+        with np.errstate(invalid="ignore"):
+            harmonic = np.where(total == 0, 0.0, 2 * seen_mean * unseen_mean / total)
+        means |= dict(zip(SPLIT_SCORES, (seen_mean, unseen_mean, harmonic), strict=True))
+    return {score: 100 * mean for score, mean in means.items()}
 
 
 def region_scores(top1: np.ndarray, top5: np.ndarray, regions: np.ndarray, unseen: Sequence[int]) -> dict[str, float]:
@@ -149,15 +187,16 @@ def shown_scores(results: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     return (SCORES[0], *(score for group in parts for score in group), *SCORES[1:])
 
 
-def _averaged(counted: np.ndarray, mean_over: str) -> np.ndarray:
-    """Which classes a mean IoU is over, (N,) bool."""
-    present = counted.sum(axis=0) > 0
-    return present if mean_over == GROUND_TRUTH else present | (counted.sum(axis=1) > 0)
+def _iou(counts: Counts) -> np.ndarray:
+    """The IoU of each class as a share, (…, N); nan where no pixel is truly of the class."""
+    with np.errstate(invalid="ignore"):
+        return np.where(counts.true > 0, counts.hits / (counts.true + counts.predicted - counts.hits), np.nan)
 
 
-def _mean_iou(iou: np.ndarray, averaged: np.ndarray) -> float:
-    """The mean of ``iou`` (N,) over classes ``averaged`` (N,) bool, nan counting as 0; nan where there is no class."""
-    return float(np.nansum(iou[averaged]) / averaged.sum()) if averaged.any() else np.nan
+def _mean_over(values: np.ndarray, averaged: np.ndarray) -> np.ndarray:
+    """The mean of ``values`` (…, N) over the classes ``averaged`` (…, N) bool, nan counting as 0; nan for no class."""
+    with np.errstate(invalid="ignore"):
+        return np.where(averaged & ~np.isnan(values), values, 0).sum(-1) / averaged.sum(-1)
 
 
 def _mean(values: np.ndarray) -> float:

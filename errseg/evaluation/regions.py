@@ -84,6 +84,10 @@ class RegionEvaluator(DatasetEvaluator):
         """The scores of what has been counted, by their names, in percent."""
         return region_scores(*self._hits(), self.unseen)
 
+    def spread(self) -> dict[str, Any]:
+        """No entries: intervals are of the scores of label maps."""
+        return {}
+
     def by_class(self) -> dict[str, list[Any]]:
         """For each class the shares of its regions in percent, nan where it has none, and their number."""
         top1, top5, regions = self._hits()

@@ -18,16 +18,18 @@ from tabulate import tabulate
 
 from errseg.atomic import replacing
 
-from .metrics import shown_scores
+from .metrics import MEAN_IOUS, shown_scores
 from .paper import PAPER_ORDER, PaperRow
 
-__all__ = ["file_stems", "place_of", "results_table", "scores_line", "write_classes", "write_json"]
+__all__ = ["file_stems", "interval_of", "place_of", "results_table", "scores_line", "write_classes", "write_json"]
 
 Result = dict[str, Any]
 
 
 def results_table(results: Mapping[str, Result], row: PaperRow | None = None) -> str:
     """A Markdown table of the scores: a column for each data set, in the paper's order, and a row for each score.
+
+    The 95 % interval over images follows each mean IoU that has one.
 
     Args:
         results: by registered name. The header has the paper's names, or the registered ones where two are equal.
@@ -37,14 +39,19 @@ def results_table(results: Mapping[str, Result], row: PaperRow | None = None) ->
     titles = {name: x["paper_name"] if count[x["paper_name"]] == 1 else name for name, x in results.items()}
     names = sorted(results, key=lambda name: place_of(results[name]))
     header, results = ["", *(titles[name] for name in names)], [results[name] for name in names]
-    rows = [[score, *(_number(result.get(score)) for result in results)] for score in shown_scores(results)]
-    if row:
-        figures = [row.mIoU.get(result["paper_name"]) for result in results]
-        pairs = [(result["mIoU"], figure) for result, figure in zip(results, figures, strict=True)]
-        rows[1:1] = [
-            ["mIoU, paper", *(_number(figure, 1) for figure in figures)],
-            ["difference", *("–" if None in pair else f"{pair[0] - pair[1]:+.2f}" for pair in pairs)],
-        ]
+    rows = []
+    for score in shown_scores(results):
+        rows.append([score, *(_number(result.get(score)) for result in results)])
+        bounds = [interval_of(result, score) for result in results] if score in MEAN_IOUS else []
+        if any(bounds):
+            rows.append(["95 % interval", *(each or "–" for each in bounds)])
+        if row and score == "mIoU":
+            figures = [row.mIoU.get(result["paper_name"]) for result in results]
+            pairs = [(result["mIoU"], figure) for result, figure in zip(results, figures, strict=True)]
+            rows += [
+                ["mIoU, paper", *(_number(figure, 1) for figure in figures)],
+                ["difference", *("–" if None in pair else f"{pair[0] - pair[1]:+.2f}" for pair in pairs)],
+            ]
     table = tabulate(rows, header, tablefmt="pipe", stralign="right", disable_numparse=True)
     return f"{table}\n\nThe paper's figures: {row.name}." if row else table
 
@@ -52,7 +59,15 @@ def results_table(results: Mapping[str, Result], row: PaperRow | None = None) ->
 def scores_line(result: Result) -> str:
     """The scores of one data set, in a line."""
     scores = shown_scores([result])
-    return f"{result['paper_name']}: " + ", ".join(f"{score} {_number(result[score])}" for score in scores)
+    bounds = interval_of(result, scores[0])
+    texts = [f"{score} {_number(result[score])}" for score in scores]
+    return f"{result['paper_name']}: " + ", ".join([texts[0] + (f" ({bounds})" if bounds else ""), *texts[1:]])
+
+
+def interval_of(result: Mapping[str, Any], score: str) -> str | None:
+    """The 95 % interval of a score over images, "35.1 – 36.5"; None where the result has none."""
+    bounds = (result.get("intervals") or {}).get(score)
+    return None if bounds is None else f"{bounds[0]:.2f} – {bounds[1]:.2f}"
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -174,6 +174,11 @@ def test_the_table_is_in_the_papers_order_with_its_figures():
         ["fwIoU", "50.00", "50.00", "50.00", "50.00", "–"],
     ]
     assert "Table II, ConvNeXt-B" in results_table(results, row)
+    results["A-150"]["intervals"] = {"mIoU": [48.0, 51.256], "fwIoU": [49.0, 51.0]}
+    table = cells(results_table(results, row))
+    assert table[3] == ["95 % interval", "–", "48.00 – 51.26", "–", "–", "–"] and table[4][0] == "mIoU, paper"
+    assert [line[0] for line in table].count("95 % interval") == 1  # of mean IoUs alone
+    del results["A-150"]["intervals"]
     twins = {name: made_up("val") for name in ("a/val.yaml", "b/val.yaml")} | {"x": made_up("A-150")}
     assert cells(results_table(twins))[0] == ["", "A-150", "a/val.yaml", "b/val.yaml"]
     assert [line[0] for line in cells(results_table(results))[2:]] == list(SCORES)
@@ -219,7 +224,7 @@ def test_what_is_done_is_said_and_on_disk_when_a_later_set_fails(cfg, tmp_path, 
             evaluate(cfg, Oracle(), ["first", "second"])
     finally:
         logger.removeHandler(handler)
-    assert any(re.fullmatch(r"first: mIoU \d+\.\d\d, fwIoU .*, pACC \d+\.\d\d", message) for message in messages)
+    assert any(re.fullmatch(r"first: mIoU \S+ \(\S+ – \S+\), fwIoU .*, pACC \S+", message) for message in messages)
     results = json.loads((tmp_path / "output/evaluation.json").read_text())["results"]
     assert list(results) == ["first"] and (tmp_path / "output/evaluation/first.csv").is_file()
 
@@ -237,7 +242,8 @@ def test_a_set_whose_pixels_are_all_ignored_has_no_scores(cfg, tmp_path):
     write_set(tmp_path, "void", [np.uint8([[0, 1]])], [np.uint8([[255, 255]])], classes=["a", "b"])
     result = evaluate(cfg, Oracle(), ["void"])["void"]
     assert [result[score] for score in SCORES] == [None] * 4 and result["iou"] == [None, None]
-    assert cells(results_table({"void": result}))[2] == ["mIoU", "–"]
+    assert [row[0] for row in cells(results_table({"void": result}))[2:]] == list(SCORES)
+    assert result["intervals"] == dict.fromkeys(SCORES)
     json.loads((tmp_path / "output/evaluation.json").read_text(), parse_constant=pytest.fail)
 
 

@@ -1,0 +1,86 @@
+"""The bootstrap over images: how much a score would change with another choice of as many images of the same kind.
+
+A resample draws n of the n images with replacement, and has the scores of a data set of those images. RESAMPLES of them
+with a fixed seed give an interval. What training adds, such as its seed, is not in it.
+
+A class that few images show is missing from some resamples. That moves the means of all resamples alike, up or down,
+and so an interval is the spread of the resamples around their own median, moved to the score.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from .metrics import Counts, means_of
+from .per_image import ImageCounts
+
+__all__ = ["BOOTSTRAP", "LEVEL", "Interval", "difference_intervals", "intervals", "resampled_scores"]
+
+LEVEL = 95  # percent
+RESAMPLES, SEED = 1000, 0
+BLOCK = 100  # resamples at a time
+BOOTSTRAP = {"level": LEVEL, "resamples": RESAMPLES, "seed": SEED}  # for the record
+
+
+class Interval(NamedTuple):
+    """The bounds of a score, or of a difference of scores, in percent."""
+
+    low: float
+    high: float
+
+
+def intervals(images: ImageCounts, unseen: Sequence[int], mean_over: str) -> dict[str, Interval | None]:
+    """The interval of each score of a data set; None where the score or its spread is not defined.
+
+    Args:
+        images: the counts of each image.
+        unseen: ids of the classes that training did not use.
+        mean_over: TEST.MEAN_OVER.
+    """
+    scores, drawn = _scores(images, unseen, mean_over), resampled_scores(images, unseen, mean_over)
+    found = {score: _interval(scores[score], values) for score, values in drawn.items()}
+    return {score: x and Interval(max(x.low, 0.0), min(x.high, 100.0)) for score, x in found.items()}
+
+
+def difference_intervals(
+    a: tuple[ImageCounts, Sequence[int], str], b: tuple[ImageCounts, Sequence[int], str]
+) -> dict[str, Interval | None]:
+    """The interval of each score of B minus that of A: both are computed from the same draws (a paired bootstrap).
+
+    Args:
+        a, b: the arguments of ``intervals``, of two evaluations of the same images in the same order.
+    """
+    scores, drawn = [_scores(*each) for each in (a, b)], [resampled_scores(*each) for each in (a, b)]
+    both = [score for score in drawn[0] if score in drawn[1]]
+    return {score: _interval(scores[1][score] - scores[0][score], drawn[1][score] - drawn[0][score]) for score in both}
+
+
+def resampled_scores(images: ImageCounts, unseen: Sequence[int], mean_over: str) -> dict[str, np.ndarray]:
+    """Each score of each resample, (RESAMPLES,) in percent; the draws depend on the number of images alone."""
+    if images.true.shape[0] < 2:  # one image has no spread
+        return {score: np.full(RESAMPLES, np.nan) for score in _scores(images, unseen, mean_over)}
+    parts = [means_of(counts, unseen, mean_over) for counts in _resampled(images)]
+    return {score: np.concatenate([part[score] for part in parts]) for score in parts[0]}
+
+
+def _resampled(images: ImageCounts) -> Iterator[Counts]:
+    """The counts (BLOCK, N) of blocks of resamples."""
+    random, number = np.random.default_rng(SEED), images.true.shape[0]
+    for _ in range(RESAMPLES // BLOCK):
+        places = random.integers(number, size=(BLOCK, number)) + number * np.arange(BLOCK)[:, None]
+        times = np.bincount(places.ravel(), minlength=BLOCK * number).reshape(BLOCK, number).astype(float)
+        yield Counts(*(np.asarray((each.T @ times.T).T) for each in images))
+
+
+def _scores(images: ImageCounts, unseen: Sequence[int], mean_over: str) -> dict[str, np.ndarray]:
+    return means_of(Counts(*(np.asarray(each.sum(axis=0)).ravel() for each in images)), unseen, mean_over)
+
+
+def _interval(score: np.ndarray, values: np.ndarray) -> Interval | None:
+    """The interval of a score from its values (RESAMPLES,) in the resamples; those without a value do not count."""
+    values = values[~np.isnan(values)]
+    if np.isnan(score) or len(values) < RESAMPLES // 2:
+        return None
+    low, middle, high = np.percentile(values, [(100 - LEVEL) / 2, 50, (100 + LEVEL) / 2])
+    return Interval(float(score + low - middle), float(score + high - middle))
