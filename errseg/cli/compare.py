@@ -2,8 +2,10 @@
 
   errseg compare output/a output/b
 
-A difference is B minus A. A warning names differences of the two measurements:
-other data, vocabularies, K or test options.
+A difference is B minus A. Its 95 % interval is over images (paired bootstrap):
+where it has 0, the choice of the images explains the difference. A warning
+names differences of the two measurements: other data, vocabularies, K or test
+options.
 """
 
 import argparse

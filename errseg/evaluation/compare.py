@@ -13,6 +13,7 @@ from errseg.modeling import systems
 from errseg.safe_files import read_json
 
 from .metrics import INTEREST_SCORES, REGION_SCORES, SCORES, SPLIT_SCORES, shown_scores
+from .paired import Spread, are_intervals, paired, span, verdict
 from .report import place_of
 
 __all__ = ["Run", "changed_keys", "class_table", "compare", "load_run", "score_table", "warnings_of"]
@@ -78,6 +79,8 @@ def _what_is_wrong(content: Any) -> str:
         split = [result.get(key) for key in (*SPLIT_SCORES, *INTEREST_SCORES)]
         if not all(_is_number_or_none(each) for each in scores + split + iou):
             return f"{short(name)} lacks scores"
+        if not are_intervals(result.get("intervals") or {}):
+            return f"the intervals of {short(name)} are no pairs of percentages"
     for key in ("config", "versions", "weights"):
         if not isinstance(content.get(key) or {}, dict):
             return f"its {key} is no mapping"
@@ -120,7 +123,9 @@ def compare(a: Run, b: Run, top: int) -> str:
     changes = [f"{key}: {old!r} -> {new!r}" for key, (old, new) in changed_keys(a, b).items()]
     if changes:
         blocks.append("\n".join(["The configurations differ in:", *(f"  {change}" for change in changes)]))
-    blocks.append(score_table(a, b, names))
+    spreads = {name: paired(a.results[name], b.results[name]) for name in names}
+    blocks.append(score_table(a, b, names, spreads))
+    blocks.append("\n".join(verdict(a.results[name], b.results[name], spreads[name]) for name in names))
     for name in names:
         if a.results[name]["classes"] == b.results[name]["classes"]:
             blocks.append(class_table(a.results[name], b.results[name], top))
@@ -154,14 +159,17 @@ def changed_keys(a: Run, b: Run) -> dict[str, tuple[Any, Any]]:
     return changed_settings(old, new)
 
 
-def score_table(a: Run, b: Run, names: list[str]) -> str:
-    """A Markdown table: for each score the rows A, B and difference; a column for each data set."""
+def score_table(a: Run, b: Run, names: list[str], spreads: Mapping[str, Spread]) -> str:
+    """A Markdown table: for each score the rows A, B, difference and its interval; a column for each data set."""
     rows = []
     for score in shown_scores(run.results[name] for run in (a, b) for name in names):
         pairs = [(a.results[name].get(score), b.results[name].get(score)) for name in names]
         rows.append([f"{score} A", *(_number(old) for old, _ in pairs)])
         rows.append([f"{score} B", *(_number(new) for _, new in pairs)])
         rows.append(["difference", *(_difference(*pair) for pair in pairs)])
+        bounds = [spreads[name].get(score) for name in names]
+        if any(bounds):
+            rows.append(["95 % interval", *("–" if each is None else span(each) for each in bounds)])
     header = ["", *(a.results[name]["paper_name"] for name in names)]
     return tabulate(rows, header, tablefmt="pipe", stralign="right", disable_numparse=True)
 

@@ -8,6 +8,7 @@ import pytest
 from errseg.config import get_cfg
 from errseg.config.settings import flatten
 from errseg.evaluation import SCORES
+from tests.evaluation.test_bootstrap import CLASSES, confusions, packed
 
 
 def result(paper_name, ious, **changes):
@@ -99,6 +100,32 @@ def test_the_scores_of_a_split_are_compared_where_there_are_any(compare, run):
     assert status == 2 and "lacks scores" in err
 
 
+def test_a_difference_is_judged_by_its_interval_over_images(compare, run):
+    a = confusions(30)
+    better, other = a.copy(), confusions(30, seed=1)
+    better[:, range(CLASSES - 1), range(CLASSES - 1)] += 5
+
+    def with_images(matrices):
+        content = copy.deepcopy(run)
+        content["results"]["a150"] = result("A-150", [30.0] * CLASSES, per_image=packed(matrices))
+        return content
+
+    status, out, _ = compare(with_images(a), with_images(better))
+    assert status == 0 and "A-150: the difference of mIoU, +0.00, is more than what the choice of the 4 images" in out
+    assert next(row for row in cells(out) if row[0] == "95 % interval")[1] == "–"  # A-847 has no images
+    assert "A-847: whether the difference is more than chance is not known (a file of an older version" in out
+    _, out, _ = compare(with_images(a), with_images(other))
+    assert "is within what the choice of the 4 images explains (95 % interval -" in out
+    moved = with_images(better)
+    moved["results"]["a150"]["checksum"] = "d" * 64
+    _, out, _ = compare(with_images(a), moved)
+    assert "A-150: whether the difference is more than chance is not known (the evaluations are of other images)" in out
+    moved = with_images(better)
+    moved["results"]["a150"] |= {"per_image": {**packed(a), "data": "AA=="}, "paper_name": "A-150"}
+    status, _, err = compare(with_images(a), moved)
+    assert status == 2 and "The results of A-150 are damaged (the confusions of its images have another length" in err
+
+
 def test_other_data_k_or_names_are_warned_of(compare, run):
     other = copy.deepcopy(run)
     other["results"]["a150"] |= {"checksum": "d" * 64, "images": 5, "num_classes_test": 3}
@@ -109,7 +136,7 @@ def test_other_data_k_or_names_are_warned_of(compare, run):
     assert "A-150: the data differ: 4 images of checksum cccccccccccc in A, 5 of dddddddddddd in B" in found
     assert "A-150: K is 2 in A and 3 in B" in found
     assert "A-847: a file without checksum" in found and "A-847: the vocabularies differ" in found
-    assert len(warnings(out)) == 4 and "classes differ in IoU" in out and "A-847: " not in out.split("|")[-1]
+    assert len(warnings(out)) == 4 and "A-150: 0 of 5 classes differ" in out and "A-847: 0 of" not in out
 
 
 @pytest.mark.parametrize(
@@ -172,6 +199,7 @@ def test_what_is_no_evaluation_is_named(compare, run, content):
         (("results", "a150", "iou"), ["x"] * 5, "a150 lacks scores"),
         (("results", "a150", "mIoU"), "x", "a150 lacks scores"),
         (("results", "a150", "mIoU"), 1e308, "a150 lacks scores"),
+        (("results", "a150", "intervals"), {"mIoU": [1, "x"]}, "the intervals of a150 are no pairs of percentages"),
         (("config",), [1], "its config is no mapping"),
         (("weights", "state_sha256"), 5, "state_sha256 of its weights is no text"),
     ],

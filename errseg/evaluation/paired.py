@@ -1,0 +1,87 @@
+"""Whether the difference of two evaluations is more than the choice of images explains: the paired bootstrap."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from errseg.errors import UsageError
+
+from .bootstrap import Interval, difference_intervals
+from .metrics import GROUND_TRUTH, GROUND_TRUTH_OR_PREDICTION, MEAN_IOUS
+from .per_image import ImageCounts, unpack
+
+__all__ = ["Spread", "are_intervals", "paired", "span", "verdict"]
+
+Result = Mapping[str, Any]
+Spread = Mapping[str, Interval | None]
+MEANS = (GROUND_TRUTH, GROUND_TRUTH_OR_PREDICTION)
+
+
+def paired(a: Result, b: Result) -> Spread:
+    """The 95 % intervals of the differences of mean IoUs, B minus A; empty where the images cannot be paired.
+
+    Args:
+        a, b: the results of one data set in two evaluations.
+
+    Raises:
+        UsageError: a result holds confusions of images that are damaged.
+    """
+    if "per_image" not in a or "per_image" not in b or not a.get("checksum") or a["checksum"] != b.get("checksum"):
+        return {}
+    (counts_a, *rest_a), (counts_b, *rest_b) = _read(a), _read(b)
+    if counts_a.true.shape[0] != counts_b.true.shape[0]:
+        raise UsageError(f"{a['paper_name']}: the evaluations of equal data have unequal images; evaluate again.")
+    found = difference_intervals((counts_a, *rest_a), (counts_b, *rest_b))
+    return {score: found[score] for score in MEAN_IOUS if score in found}
+
+
+def _read(result: Result) -> tuple[ImageCounts, list[int], str]:
+    """The counts of each image, the unseen classes and TEST.MEAN_OVER of a result.
+
+    Raises:
+        UsageError: one of them is damaged.
+    """
+    count, unseen = len(result["classes"]), result.get("unseen") or []
+    try:
+        if not isinstance(unseen, list) or not all(type(i) is int and 0 <= i < count for i in unseen):
+            raise UsageError("its unseen classes are no ids of classes")
+        mean_over = result.get("mean_over", GROUND_TRUTH)
+        if mean_over not in MEANS:
+            raise UsageError(f"its mean_over is none of {', '.join(MEANS)}")
+        return unpack(result["per_image"], count), unseen, mean_over
+    except UsageError as error:
+        raise UsageError(f"The results of {result['paper_name']} are damaged ({error}); evaluate again.") from error
+
+
+def verdict(a: Result, b: Result, spread: Spread) -> str:
+    """A sentence: whether the difference of mIoU is within its interval over images."""
+    name, interval = a["paper_name"], spread.get("mIoU")
+    if interval is None or a["mIoU"] is None or b["mIoU"] is None:
+        if "per_image" not in a or "per_image" not in b:
+            reason = "a file of an older version has no confusions of images: evaluate again"
+        elif a.get("checksum") != b.get("checksum"):
+            reason = "the evaluations are of other images"
+        else:
+            reason = "it takes two images and a score"
+        return f"{name}: whether the difference is more than chance is not known ({reason})."
+    images, difference = a.get("images", "the"), b["mIoU"] - a["mIoU"]
+    judged = "within" if interval.low <= 0 <= interval.high else "more than"
+    return (
+        f"{name}: the difference of mIoU, {difference:+.2f}, is {judged} what the choice of the {images} images "
+        f"explains (95 % interval {span(interval)})."
+    )
+
+
+def span(interval: Interval) -> str:
+    """The bounds of a difference."""
+    return f"{interval.low:+.2f} to {interval.high:+.2f}"
+
+
+def are_intervals(value: Any) -> bool:
+    """Whether the ``intervals`` of a result, from a file of any source, are pairs of percentages or None by score."""
+    if not isinstance(value, dict):
+        return False
+    pairs = [each for each in value.values() if each is not None]
+    return all(
+        isinstance(pair, list) and len(pair) == 2 and all(type(x) in (int, float) and 0 <= x <= 100 for x in pair)
+        for pair in pairs
+    )
