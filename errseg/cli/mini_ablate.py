@@ -48,9 +48,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the missing rows of a table, and print the table."""
-    from errseg.mini.ablate import DEOP, rows_of, run, starts_of, table_of
-    from errseg.mini.generate import generate
-    from errseg.mini.layout import data_root
+    from errseg.mini.ablate import DEOP, prepare, rows_of, run, starts_of, table_of
 
     table = DEOP if args.table.lower() == "deop" else ROMAN.get(args.table.upper(), args.table)
     if table != DEOP and table not in ROMAN.values():
@@ -60,14 +58,7 @@ def run(args: argparse.Namespace) -> int:
     folders = (PACKAGE / "configs" / folder, CHECKOUT / "configs" / folder)
     configs = args.configs or next((each for each in folders if each.is_dir()), folders[0])
     starts = starts_of(out) if table == DEOP else []
-    generate(data_root())
-    if not (out / "clip.pt").is_file():
-        from detectron2.utils.logger import setup_logger
-
-        from errseg.mini.pretraining import pretrain
-
-        setup_logger(name="errseg")
-        pretrain(out / "clip.pt", data_root())
+    prepare(out)
     scores: dict[str, list[dict[str, float]]] = {}
     for row in rows_of(table, configs):
         scores[row] = []

@@ -20,9 +20,23 @@ from errseg.evaluation.paper import CONTENT
 from errseg.safe_files import read_yaml
 
 from .datasets import DATASET_NAMES
-from .done import check_done
+from .done import check_done, is_done
 
-__all__ = ["DEOP", "changed_keys", "rows_of", "run", "starts_of", "table_of"]
+__all__ = [
+    "DEOP",
+    "FULL",
+    "PAPER",
+    "SPLITS",
+    "changed_keys",
+    "folder_of",
+    "label_of",
+    "prepare",
+    "rows_of",
+    "run",
+    "starts_of",
+    "table_of",
+    "train",
+]
 
 SPLITS = ("seen", "unseen", "large")
 FULL, DEOP = "ERR-Seg", "DeOP"  # the full models, the first rows of the tables
@@ -88,7 +102,7 @@ def run(row: str, seed: int, output: Path, config: str, configs: Path, opts: Seq
     Raises:
         UsageError: the training failed, or an existing run had another configuration.
     """
-    folder = output / "ablations" / row / f"seed{seed}"
+    folder = folder_of(output, row, seed)
     evaluation = folder / "evaluation.json"
     overrides = [
         "MODEL.CLIP.PRETRAINED", str(output / "clip.pt"),
@@ -96,16 +110,50 @@ def run(row: str, seed: int, output: Path, config: str, configs: Path, opts: Seq
         "TEST.EVAL_PERIOD", "1000000", "SEED", str(seed), "OUTPUT_DIR", str(folder),
         *opts, *([] if row in (FULL, DEOP) else changed_keys(configs / f"{row}.yaml")),
     ]  # fmt: skip
-    if evaluation.is_file():
+    if is_done(evaluation, (DATASET_NAMES[split] for split in SPLITS)):
         check_done(evaluation, load_config(config, overrides))
     else:
-        command = [sys.executable, "-m", "errseg", "train", "--config", config, "--resume", *overrides]
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "console.txt").open("w", encoding="utf-8") as log:
-            if subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False).returncode:
-                raise UsageError(f"{row}, seed {seed} failed; its output is in {folder / 'console.txt'}.")
+        train(["--config", config, *overrides], folder, f"{row}, seed {seed}")
     results = json.loads(evaluation.read_text(encoding="utf-8"))["results"]
     return {split: results[DATASET_NAMES[split]]["mIoU"] for split in SPLITS}
+
+
+def folder_of(output: Path, row: str, seed: int) -> Path:
+    """The folder of the run of a row with one seed."""
+    return output / "ablations" / row / f"seed{seed}"
+
+
+def train(words: Sequence[str], folder: Path, what: str) -> None:
+    """Run ``errseg train --resume``: it goes on where an earlier call was interrupted.
+
+    Args:
+        words: the other words of the command.
+        folder: the OUTPUT_DIR, which also gets the output as ``console.txt``.
+        what: the run, for messages.
+
+    Raises:
+        UsageError: the training failed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "console.txt").open("w", encoding="utf-8") as log:
+        command = [sys.executable, "-m", "errseg", "train", "--resume", *words]
+        if subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False).returncode:
+            raise UsageError(f"{what} failed; its output is in {folder / 'console.txt'}.")
+
+
+def prepare(output: Path) -> None:
+    """Draw the scenes and pretrain the small CLIP ``clip.pt`` of a folder of runs, where they are missing."""
+    from .generate import generate
+    from .layout import data_root
+
+    generate(data_root())
+    if not (output / "clip.pt").is_file():
+        from detectron2.utils.logger import setup_logger
+
+        from .pretraining import pretrain
+
+        setup_logger(name="errseg")
+        pretrain(output / "clip.pt", data_root())
 
 
 def table_of(scores: dict[str, list[dict[str, float]]], configs: Path) -> str:

@@ -1,5 +1,6 @@
 """Whether a finished run of the ablations has the requested configuration, so that it can be used."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from detectron2.config import CfgNode
@@ -10,10 +11,23 @@ from errseg.errors import UsageError
 from errseg.evaluation.compare import load_run
 from errseg.ledger import in_words
 
-__all__ = ["check_done"]
+__all__ = ["check_done", "is_done"]
 
 # Keys that change results only by rounding, or that are compared elsewhere
 LEFT_OUT = COMPARED_APART | {"OUTPUT_DIR", "DATALOADER.NUM_WORKERS", "CUDNN_BENCHMARK", "SOLVER.CHECKPOINT_PERIOD"}
+
+
+def is_done(evaluation: Path, names: Iterable[str]) -> bool:
+    """Whether a run has evaluated all of some data sets: its file is written after each of them.
+
+    Args:
+        evaluation: the run's ``evaluation.json``, which may be missing.
+        names: the registered names of the data sets.
+
+    Raises:
+        UsageError: the file is no evaluation.
+    """
+    return evaluation.is_file() and set(names) <= load_run(evaluation).results.keys()
 
 
 def check_done(evaluation: Path, cfg: CfgNode) -> None:

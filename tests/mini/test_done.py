@@ -6,7 +6,7 @@ import pytest
 
 from errseg.config import as_data, get_cfg
 from errseg.errors import UsageError
-from errseg.mini.done import check_done
+from errseg.mini.done import check_done, is_done
 
 
 def test_another_configuration_is_refused(tmp_path):
@@ -20,3 +20,11 @@ def test_another_configuration_is_refused(tmp_path):
     path.write_text(json.dumps({"results": {}}))
     with pytest.raises(UsageError, match="an unknown one"):
         check_done(path, cfg)
+
+
+def test_a_run_is_done_when_it_has_evaluated_every_data_set(tmp_path):
+    path = tmp_path / "evaluation.json"
+    assert not is_done(path, ["a"])
+    result = {"paper_name": "a", "mIoU": 1, "fwIoU": 1, "mACC": 1, "pACC": 1, "classes": ["x"], "iou": [1]}
+    path.write_text(json.dumps({"results": {"a": result}}))
+    assert is_done(path, ["a"]) and not is_done(path, ["a", "b"])
