@@ -26,6 +26,7 @@ COMMANDS = (
     Command("data merge-label-studio", "make labels from Label Studio's masks", "data_merge"),
     Command("compare", "compare two evaluations", "compare"),
     Command("render", "draw saved predictions over their images", "render"),
+    Command("paper", "make a table or a figure of the papers", "paper"),
     Command("benchmark", "measure time, memory and multiply-adds", "benchmark"),
     Command("parity", "compare with recorded numbers of the released model", "parity"),
     Command("convert", "convert a checkpoint: released names, safetensors", "convert"),

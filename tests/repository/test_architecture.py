@@ -18,7 +18,7 @@ LAYERS = {
     "modeling": "modeling",
     "data": "data checkpoint",
     "core": "api engine evaluation",
-    "leaves": "batch benchmark export fuzz inspection macs mini parity web",
+    "leaves": "batch benchmark export fuzz inspection macs mini paper parity web",
     "door": "__init__ __main__ cli everything",
 }
 LEVEL = {name: level for level, names in enumerate(LAYERS.values()) for name in names.split()}
@@ -29,6 +29,9 @@ LEAVES_OF_LEAVES = {
     ("export", "mini"): "an exported file is compared with its model on drawn scenes",
     ("web", "mini"): "the page has drawn scenes as examples",
     ("macs", "benchmark"): "the place where count_macs was",
+    ("paper", "benchmark"): "Tables III and X are measurements",
+    ("paper", "inspection"): "Fig. 2 looks into the model, and the figures have one style",
+    ("paper", "mini"): "the ablations and the drawn scenes",
     ("fuzz", "batch"): "its ledger is one of the files that are fuzzed",
 }
 # What is below the door and imports it. Leaves may import errseg itself, as its users do.

@@ -9,7 +9,7 @@ from .guidance import draw_guidance
 from .heatmaps import draw_heatmaps
 from .proposals import draw_proposals
 from .severance import draw_severance
-from .style import FORMATS, plain_style, save_figure
+from .style import FORMATS, new_figure, plain_style, save_figure
 
 __all__ = [
     "FORMATS",
@@ -21,6 +21,7 @@ __all__ = [
     "draw_proposals",
     "draw_severance",
     "draw_spatial_attention",
+    "new_figure",
     "of_head",
     "plain_style",
     "save_figure",

@@ -1,0 +1,159 @@
+"""Tables III and X and Fig. 1: latency, multiply-adds and memory, and mIoU over latency."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from detectron2.config import CfgNode
+
+from errseg.benchmark.cases import make_cases
+from errseg.benchmark.measure import measure
+from errseg.benchmark.names import name_list
+from errseg.benchmark.paper import TABLE3, TABLE3_VOCABULARIES, TABLE10
+from errseg.benchmark.rows import make_rows
+from errseg.benchmark.tables import form_of, heading
+from errseg.config import load_config
+from errseg.data.benchmarks import BENCHMARKS
+from errseg.errors import UsageError, short
+from errseg.evaluation.compare import load_run
+from errseg.inspection.figures import new_figure, plain_style, save_figure
+from errseg.mini.ablate import FULL
+from errseg.safe_files import read_json
+
+from .ablations import cells_of
+from .request import MINI, REAL, Request, title_of
+from .runs import label_of, results_of
+from .sheet import PAPER, Cell, Row, Sheet
+
+__all__ = ["latency", "over_latency", "reductions"]
+
+MINI_VOCABULARIES = ("mini_large_sem_seg", "mini_seen_sem_seg")
+TABLE10_ROWS = ("table10_none", "table10_ssr_only", "table10_csr_only", FULL)  # in the order of TABLE10
+REPEATS = {"cpu": 5, "cuda": 30}
+
+
+def latency(request: Request) -> Sheet:
+    """Table III: latency and multiply-adds on the largest and on a middle vocabulary."""
+    vocabularies = MINI_VOCABULARIES if request.mini else TABLE3_VOCABULARIES
+    rows = [Row(f"{each.name}{PAPER}", _method(each)) for each in TABLE3]
+    found = _measured(request, _config(request), vocabularies, "both")
+    ours: dict[str, dict[str, Cell]] = {}
+    scores = {name: load_run(path).results for name, path in request.evaluations.items()}
+    for row in found:
+        title = _title(row["vocabulary"])
+        cells = ours.setdefault(f"errseg, {form_of(row)}", {})
+        time = row["latency_s"]  # None: out of memory
+        cells |= {f"{title} ms": Cell(time and 1000 * time, 0), f"{title} GFLOPs": Cell(row["gmacs"])}
+        for results in scores.values():
+            cells |= {f"{title} mIoU": Cell(x["mIoU"]) for x in results.values() if x["paper_name"] == title}
+    rows += [Row(name, cells) for name, cells in ours.items()]
+    titles = [_title(each) for each in vocabularies] + (["A-847", "A-150"] if request.mini else [])
+    columns = [f"{title} {what}" for title in titles for what in ("ms", "GFLOPs", "mIoU")]
+    notes = [heading(found[0]), "GFLOPs are multiply-adds, as in the paper. Its latencies are of its own GPU."]
+    if not scores:
+        notes.append("Our mIoU is not measured here; --evaluation NAME=evaluation.json adds it.")
+    return Sheet("Table III: latency and multiply-adds", columns, rows, notes)
+
+
+def reductions(request: Request) -> Sheet:
+    """Table X: multiply-adds of ESCF, memory and mIoU with and without the sequence reductions."""
+    vocabularies, rows, missing = MINI_VOCABULARIES[:1] if request.mini else TABLE3_VOCABULARIES[1:], [], []
+    own = ("ESCF GFLOPs", "peak memory (MB)")
+    for each, stem in zip(TABLE10, TABLE10_ROWS, strict=True):
+        [row] = _measured(request, each.apply(_config(request)), vocabularies, "plain", memory=True)
+        runs = results_of(request, stem)
+        missing += [] if runs else [label_of(stem)]
+        cells = {own[0]: Cell(row["escf_gmacs"]), own[1]: Cell(row["peak_memory_mb"], 0)}
+        cells |= {f"GFLOPs{PAPER}": Cell(each.gflops), f"memory, GiB{PAPER}": Cell(each.gib)}
+        label = " and ".join(name for name, on in (("SSR", each.ssr), ("CSR", each.csr)) if on)
+        rows.append(Row(label or "neither", cells | cells_of(request, stem, runs)))
+    columns = [*own, f"GFLOPs{PAPER}", f"memory, GiB{PAPER}", *(title_of(name) for name in request.sets)]
+    columns += [name for row in rows for name in row.cells if name not in columns]
+    notes = [
+        "GFLOPs are multiply-adds of ESCF's layers, in the plain form, as the paper counts them. Memory is that of a "
+        "process that predicts one image; the paper does not say which memory it means."
+    ]
+    if missing:
+        notes.append(f"mIoU without training runs of: {'; '.join(missing)}. {request.command} --gpus N trains them.")
+    return Sheet("Table X: sequence reductions", list(dict.fromkeys(columns)), rows, notes)
+
+
+def over_latency(request: Request) -> Sheet:
+    """Fig. 1: mIoU over latency, from files of evaluations and benchmarks of the same names."""
+    both = [name for name in request.evaluations if name in request.benchmarks]
+    if not both:
+        raise UsageError(
+            f"{request.command} needs an evaluation and a benchmark of one name: --evaluation NAME=evaluation.json "
+            "(errseg evaluate) and --benchmark NAME=rows.json (errseg benchmark --json)."
+        )
+    title = "mini large" if request.mini else "A-847"
+    rows = [_point(request, name, title) for name in both]
+    if not request.mini:
+        rows += [Row(f"{x.name}{PAPER}", {"ms": Cell(x.a847[0], 0), "mIoU": Cell(x.a847[2])}) for x in TABLE3]
+    notes = [f"On {title}. The paper's latencies are of its own GPU, and comparable with each other alone."]
+    return Sheet(
+        "Fig. 1: mIoU over latency", ["ms", "mIoU"], rows, notes, lambda path: _draw(path, rows, f"mIoU of {title} (%)")
+    )
+
+
+def _point(request: Request, name: str, title: str) -> Row:
+    """The fastest measured time of a benchmark's fast form, and the mIoU of an evaluation, on one data set."""
+    path = request.benchmarks[name]
+    rows = read_json(path, "benchmark file")
+    try:
+        times = [r["latency_s"] for r in rows if _title(r["vocabulary"]) == title and r["form"] == "fast"]
+        time = min(1000 * float(each) for each in times if each)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"{path} has no time of the fast form on {title} ({short(error)}); errseg benchmark --json measures it."
+        ) from error
+    results = load_run(request.evaluations[name]).results.values()
+    score = next((x["mIoU"] for x in results if x["paper_name"] == title), None)
+    if score is None:
+        raise UsageError(f"{request.evaluations[name]} has no mIoU of {title}; errseg evaluate measures it.")
+    return Row(name, {"ms": Cell(time, 0), "mIoU": Cell(score)})
+
+
+def _draw(path: Path, rows: Sequence[Row], label: str) -> None:
+    with plain_style([row.label for row in rows]):
+        figure = new_figure(3.2, 4.6)
+        axes = figure.subplots()
+        for row in rows:
+            x, y = row.cells["ms"].value, row.cells["mIoU"].value
+            theirs = row.label.endswith(PAPER)
+            axes.scatter(x, y, s=18, color="0.6" if theirs else "#d55e00", zorder=3)
+            axes.annotate(row.label, (x, y), (3, 3), textcoords="offset points", fontsize=6)
+        axes.set(xscale="log", xlabel="latency (ms)", ylabel=label)
+        axes.margins(0.18)
+        axes.grid(alpha=0.3, which="both")
+        axes.spines[["top", "right"]].set_visible(False)
+        save_figure(figure, path)
+
+
+def _config(request: Request) -> CfgNode:
+    cfg = load_config(request.config or (MINI if request.mini else REAL), request.opts)
+    cfg.MODEL.DEVICE = "cuda" if request.device == "cuda" else "cpu"
+    cfg.MODEL.CLIP.PRETRAINED = ""  # weights change neither time nor multiply-adds
+    return cfg
+
+
+def _measured(
+    request: Request, cfg: CfgNode, vocabularies: Sequence[str], form: str, memory: bool = False
+) -> list[dict[str, Any]]:
+    names = [name_list(label, None, cfg) for label in vocabularies]
+    cases = make_cases("predict", form, ["fp32"], names, [1], device=cfg.MODEL.DEVICE)
+    repeats = 1 if memory else REPEATS[cfg.MODEL.DEVICE]
+    return make_rows(measure(cases, cfg, repeats, "", request.images, memory), cfg)
+
+
+def _method(method: Any) -> Mapping[str, Cell]:
+    cells: dict[str, Cell] = {}
+    for title, (ms, flops, score) in (("A-847", method.a847), ("A-150", method.a150)):
+        cells |= {f"{title} ms": Cell(ms, 0), f"{title} GFLOPs": Cell(flops, 0), f"{title} mIoU": Cell(score)}
+    return cells
+
+
+def _title(vocabulary: str) -> str:
+    """The name in tables of the data set that a benchmark's vocabulary belongs to."""
+    row = next((row for row in BENCHMARKS if row.vocabulary == vocabulary), None)
+    return row.paper_name if row else title_of(vocabulary)

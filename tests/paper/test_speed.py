@@ -1,0 +1,47 @@
+"""Tables of latency and memory, and mIoU over latency."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from errseg.errors import UsageError
+from errseg.paper import speed
+from errseg.paper.registry import find
+from tests.benchmark.conftest import config_file, no_children  # noqa: F401
+
+
+def test_latency_stands_beside_the_papers(ask, config_file, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(speed, "REPEATS", {"cpu": 1})
+    sheet = find("table", "3").make(ask(config=str(config_file)))
+    assert [row.label for row in sheet.rows[-3:]] == ["ERR-Seg (paper)", "errseg, plain", "errseg, fast"]
+    assert sheet.rows[-3].cells["A-847 GFLOPs"].value == 348
+    plain, fast = (row.cells["mini large GFLOPs"].value for row in sheet.rows[-2:])
+    assert plain > fast > 0 and "mIoU is not measured here" in sheet.notes[-1]
+
+
+def test_reductions_need_fewer_multiply_adds(ask, config_file, no_children, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(speed, "results_of", lambda *_: [])
+    sheet = find("table", "10").make(ask(config=str(config_file)))
+    none, ssr, csr, both = (row.cells["ESCF GFLOPs"].value for row in sheet.rows)
+    assert [row.label for row in sheet.rows] == ["neither", "SSR", "CSR", "SSR and CSR"]
+    assert none > ssr > both and none > csr > both and sheet.rows[3].cells["GFLOPs (paper)"].value == 95.3
+    assert sheet.rows[0].cells["peak memory (MB)"].value == 3000
+
+
+def test_accuracy_over_latency_takes_files_of_one_name(ask, tmp_path):
+    rows, evaluation = tmp_path / "rows.json", tmp_path / "evaluation.json"
+    timed = {"vocabulary": "mini_large_sem_seg", "form": "fast", "latency_s": 0.25}
+    rows.write_text(json.dumps([timed, timed | {"form": "plain", "latency_s": 0.1}]))
+    result = {"paper_name": "mini large", "mIoU": 50.0, "fwIoU": 1, "mACC": 1, "pACC": 1, "classes": ["a"], "iou": [50]}
+    evaluation.write_text(json.dumps({"results": {"mini_large_sem_seg": result}}))
+    sheet = find("figure", "1").make(ask(benchmarks={"m": rows}, evaluations={"m": evaluation}))
+    assert [(row.label, *(cell.value for cell in row.cells.values())) for row in sheet.rows] == [("m", 250.0, 50.0)]
+    sheet.write(tmp_path, "figure_1")
+    assert Image.open(tmp_path / "figure_1.png").size[0] > 500
+    with pytest.raises(UsageError, match="an evaluation and a benchmark of one name"):
+        find("figure", "1").make(ask(benchmarks={"a": rows}, evaluations={"m": evaluation}))
+    for content in ([], {"a": 1}, [{"vocabulary": "mini_large_sem_seg"}], [timed | {"latency_s": "x"}]):
+        rows.write_text(json.dumps(content))
+        with pytest.raises(UsageError, match="has no time of the fast form on mini large"):
+            find("figure", "1").make(ask(benchmarks={"m": rows}, evaluations={"m": evaluation}))
