@@ -1,6 +1,6 @@
 """ViT-CLIP as a dense encoder: patch tokens for images of any size, with an optional attention mask for each block.
 
-Shapes: B images, h x w patches, C the width of a token, D the dimension that image and text share.
+Shapes: B images, h x w patches of P x P pixels, C the width of a token, D the dimension that image and text share.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -16,7 +16,7 @@ from .encoder import CLIPEncoder, wrong_tower
 
 
 class ViTEncoder(CLIPEncoder):
-    """A CLIP model whose image tower is open_clip's VisionTransformer with patches of 16 x 16 pixels.
+    """A CLIP model whose image tower is open_clip's VisionTransformer with patches of P x P pixels.
 
     Args:
         clip: an open_clip model.
@@ -24,20 +24,24 @@ class ViTEncoder(CLIPEncoder):
 
     Raises:
         UsageError: the image tower is not a VisionTransformer.
-        ArgumentError: its patch size is not 16; or it pools by attention, or drops patches.
+        ArgumentError: its patch size is not one of ``patch_sizes``; or it pools by attention, or drops patches.
     """
+
+    patch_sizes: tuple[int, ...] = (8, 16, 32)  # they divide the multiple to which images are padded
 
     def __init__(self, clip: CLIPModel, **arguments):
         if not isinstance(clip.visual, VisionTransformer):
-            raise UsageError(wrong_tower(type(self).__name__, clip, "a ViT of patch size 16, such as ViT-B-16"))
-        patch = tuple(clip.visual.patch_size)
-        if patch != (16, 16):
-            raise ArgumentError("{clip} has a patch size of %s; it needs a ViT of 16 x 16 patches.", patch)
+            raise UsageError(wrong_tower(type(self).__name__, clip, "a ViT, such as ViT-B-16"))
+        height, width = clip.visual.patch_size
+        if height != width or height not in self.patch_sizes:
+            sizes = " or ".join(f"{size} x {size}" for size in self.patch_sizes)
+            raise ArgumentError("{clip} has patches of %s x %s pixels; it needs a ViT of %s.", height, width, sizes)
         pools, drops = clip.visual.attn_pool is not None, not isinstance(clip.visual.patch_dropout, nn.Identity)
         if pools or drops:
             unused = "pooling by attention" if pools else "dropout of patches"
             raise ArgumentError("{clip} has a %s, which a dense embedding cannot have; remove it.", unused)
         super().__init__(clip, **arguments)
+        self.patch_size: int = height
 
     def tokens(
         self, images: Tensor, blocks: Collection[int], masks: Mapping[int, Tensor] | None = None
@@ -45,7 +49,7 @@ class ViTEncoder(CLIPEncoder):
         """Run the tower, and keep the patch tokens after some blocks.
 
         Args:
-            images: (B, 3, 16 h, 16 w) normalised.
+            images: (B, 3, P h, P w) normalised.
             blocks: indices of the blocks whose patch tokens are kept.
             masks: by block index, an attention mask (L, L) or (B heads, L, L) for the L = 1 + h w tokens, the class
                 token first. It is added to the attention logits: 0, or -inf where a token (row) does not see another

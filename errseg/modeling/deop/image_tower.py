@@ -1,6 +1,6 @@
 """CLIP's image tower with learned positions and patch severance (section 3).
 
-Shapes: B images, h x w patches of 16 x 16 pixels, C the width of a token, D the dimension that image and text share,
+Shapes: B images, h x w patches of P x P pixels, C the width of a token, D the dimension that image and text share,
 N masks.
 """
 
@@ -32,7 +32,7 @@ class SeveredViTCLIP(ViTEncoder):
     """ViT-CLIP whose last blocks are severed by masks; its output is the dense embedding F_V.
 
     Args:
-        clip: an open_clip model whose image tower is a VisionTransformer of patch size 16.
+        clip: an open_clip model whose image tower is a VisionTransformer of patch size P.
         mode: the patch severance: "masked", "plain", "guided" or "none".
         blocks: the severed blocks, counted from 0.
         grid: side of the learned position tables in patches; None: there are none.
@@ -94,13 +94,13 @@ class SeveredViTCLIP(ViTEncoder):
         return [self.clip.visual, self.learned]
 
     def output_shape(self) -> dict[str, ShapeSpec]:
-        return {"dense": ShapeSpec(channels=self.embed_dim, stride=16)}
+        return {"dense": ShapeSpec(channels=self.embed_dim, stride=self.patch_size)}
 
     def forward(self, images: Tensor, masks: Tensor) -> Tensor:
         """Encode images.
 
         Args:
-            images: (B, 3, 16 h, 16 w) normalised.
+            images: (B, 3, P h, P w) normalised.
             masks: (B, N, H', W') mask logits.
 
         Returns:
@@ -136,7 +136,7 @@ class SeveredViTCLIP(ViTEncoder):
         return (visual.ln_post(tokens) @ visual.proj).transpose(1, 2).unflatten(2, size)
 
     def class_embedding(self, images: Tensor) -> Tensor:
-        """CLIP's embedding of whole images: (B, 3, 16 h, 16 w) normalised -> (B, D) float32 of unit length."""
+        """CLIP's embedding of whole images: (B, 3, P h, P w) normalised -> (B, D) float32 of unit length."""
         visual: Any = self.clip.visual
         x, size = self.embed(images)
         for i, block in enumerate(visual.transformer.resblocks):

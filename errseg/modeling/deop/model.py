@@ -138,6 +138,6 @@ class DeOP(RegionSegmenter):
         return [*self.backbone.image_modules(), self.proposals, self.anchors]
 
     def dense_embedding(self, image: Tensor) -> Tensor:
-        """F_V: (3, H, W) RGB 0-255 -> (D, h, w) of unit length, stride 16."""
+        """F_V: (3, H, W) RGB 0-255 -> (D, h, w) of unit length, a location for each patch."""
         images = padded(self.preprocess(image, image_size({"image": image})))
         return self.backbone(images, self.proposals(images).masks).squeeze(0)

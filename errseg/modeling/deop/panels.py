@@ -15,7 +15,7 @@ from .severance import MODES, attentions
 
 __all__ = ["PANELS"]
 
-MASK_STRIDE, STRIDE = 4, 16  # of the masks and of F_V
+MASK_STRIDE = 4  # of the masks
 OFF = "none"  # the mode without severance
 
 
@@ -25,14 +25,15 @@ def proposals(model: nn.Module, seen: Seen, request: Request) -> RegionMasks:
     return RegionMasks(_within(masks.sigmoid(), request, MASK_STRIDE), logits.softmax(-1), MASK_STRIDE)
 
 
-def heatmaps(model: nn.Module, seen: Seen, request: Request) -> RegionHeatmaps:
+def heatmaps(model: Any, seen: Seen, request: Request) -> RegionHeatmaps:
     """The heatmaps before and after the mask multiplies them, on average over the heads."""
     module: Any = tap_of(model, "heatmap_inputs").module
     queries, keys, masks = seen["heatmap_inputs"][0]
     size, classes = seen["dense"][0].shape[-2:], seen["class_logits"][0][0].softmax(-1)
     maps = [module.forward(queries, keys, share)[0].mean(0) for share in (torch.ones_like(masks), masks)]
-    before, after, regions = (_within(x.unflatten(-1, size), request, STRIDE) for x in (*maps, masks[0]))
-    return RegionHeatmaps(before, after, RegionMasks(regions, classes, STRIDE))
+    stride = model.backbone.patch_size
+    before, after, regions = (_within(x.unflatten(-1, size), request, stride) for x in (*maps, masks[0]))
+    return RegionHeatmaps(before, after, RegionMasks(regions, classes, stride))
 
 
 def severance(model: Any, seen: Seen, request: Request) -> SeveranceMaps:
@@ -41,13 +42,13 @@ def severance(model: Any, seen: Seen, request: Request) -> SeveranceMaps:
     Runs the image tower once more, on a shallow copy: the model does not change.
     """
     images, masks = seen["tower_inputs"][0]
-    own = model.backbone
+    own, stride = model.backbone, model.backbone.patch_size
     whole = with_module(own, "attentions", attentions(OFF, (), len(own.attentions)))
     dense = {_mode(model): seen["dense"][0], OFF: whole.forward(images, masks)}
-    maps = {mode: _within(each[0], request, STRIDE) for mode, each in dense.items()}
+    maps = {mode: _within(each[0], request, stride) for mode, each in dense.items()}
     names = {mode: torch.einsum("td,dhw->thw", request.text.float(), each) for mode, each in maps.items()}
-    place = {mode: torch.einsum("d,dhw->hw", _at(each, request), each) for mode, each in maps.items()}
-    return SeveranceMaps(names, place, STRIDE)
+    place = {mode: torch.einsum("d,dhw->hw", _at(each, request, stride), each) for mode, each in maps.items()}
+    return SeveranceMaps(names, place, stride)
 
 
 def _within(maps: Tensor, request: Request, stride: int) -> Tensor:
@@ -56,10 +57,10 @@ def _within(maps: Tensor, request: Request, stride: int) -> Tensor:
     return maps[..., :height, :width]
 
 
-def _at(maps: Tensor, request: Request) -> Tensor:
+def _at(maps: Tensor, request: Request, stride: int) -> Tensor:
     """The channels at the requested place: (D, h, w) -> (D,)."""
     (x, y), (height, width) = request.place, request.size
-    return maps[:, int(y * height) // STRIDE, int(x * width) // STRIDE]
+    return maps[:, int(y * height) // stride, int(x * width) // stride]
 
 
 def _mode(model: Any) -> str:

@@ -27,7 +27,6 @@ __all__ = ["CANNOT_SEGMENT", "DeOPPrompt"]
 CANNOT_SEGMENT = (
     "it classifies crops, to learn the prompt; give its checkpoint to the next stages of DeOP as MODEL.PROMPT.WEIGHTS"
 )
-PATCH = 16  # side of a patch of the image tower, in pixels
 
 
 @META_ARCH_REGISTRY.register()
@@ -65,6 +64,7 @@ class DeOPPrompt(PromptedSegmenter):
     def from_config(cls, cfg) -> dict:
         _check(cfg)
         backbone = SeveredViTCLIP(**clip_arguments(cfg, FROZEN), mode="none", blocks=(), grid=None)
+        _check_sides(cfg, backbone.patch_size)
         with arguments_from("MODEL.PROMPT", clip_name="MODEL.CLIP.NAME"):
             prompt, prompter = build_prompt(cfg, backbone.clip)
         load_part(cfg, "MODEL.PROMPT.WEIGHTS", prompt, "prompt.")
@@ -145,10 +145,15 @@ def _check(cfg) -> None:
             raise UsageError(
                 f"MODEL.CLIP.FINETUNE_{tower} is True, but this stage of DeOP trains the prompt alone; set it to False."
             )
+
+
+def _check_sides(cfg, patch: int) -> None:
+    """Raise UsageError where a crop's side does not fit the patches of the image tower."""
     for key in ("RESOLUTION_TRAIN", "RESOLUTION_TEST"):
         side = cfg.INPUT[key]
-        if side % PATCH:
-            raise UsageError(f"INPUT.{key} = {side} is no multiple of {PATCH}, the side of a patch; give 224.")
+        if side % patch:
+            near = max(1, round(side / patch)) * patch
+            raise UsageError(f"INPUT.{key} = {side} is no multiple of {patch}, the side of a patch; give {near}.")
 
 
 def _classes(batched_inputs: list[dict], num_names: int) -> list[int]:

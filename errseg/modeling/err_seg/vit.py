@@ -25,6 +25,8 @@ class ViTCLIP(ViTEncoder):
         arguments: further arguments of ``CLIPEncoder``.
     """
 
+    patch_sizes = (16,)  # the decoder upsamples from stride 16
+
     @configurable
     def __init__(self, clip: CLIPModel, **arguments):
         super().__init__(clip, **arguments)
