@@ -1,4 +1,4 @@
-"""The dense embeddings of a mini CLIP, which the second phase of its pretraining trains.
+"""The embeddings of a mini CLIP, which its pretraining trains: of crops, and of every location of a scene.
 
 Shapes: B images, D embedding width, H x W pixels.
 """
@@ -11,21 +11,36 @@ from torch import Tensor, nn
 from errseg.modeling.clip.policies import FinetunePolicy, everything
 from errseg.modeling.clip.vit import ViTEncoder
 
-__all__ = ["dense_embeddings"]
+__all__ = ["dense_embeddings", "image_embeddings"]
+
+
+def image_embeddings(clip: nn.Module, images: Tensor) -> Tensor:
+    """CLIP's embeddings of whole images of any size: (B, 3, H, W) normalised -> (B, D) of unit length.
+
+    A ViT's table of positions is resized to the image's patches; open_clip's own ``encode_image`` takes one size alone.
+    """
+    if not isinstance(clip.visual, VisionTransformer):
+        return clip.encode_image(images, normalize=True)
+    _, tokens = _encoder_of(clip).tokens(images, ())
+    return F.normalize(clip.visual.ln_post(tokens[:, 0]) @ clip.visual.proj, dim=-1)
 
 
 def dense_embeddings(clip: nn.Module, images: Tensor) -> tuple[Tensor, ...]:
     """The dense embeddings of images: (B, 3, H, W) normalised -> maps (B, D, h, w) of unit length.
 
-    Those of a ConvNeXt are ERR-Seg's, at strides 16 and 32. That of a ViT, at stride 16, is DeOP's with plain patch
-    severance of the last block: each patch attends to itself alone there.
+    Those of a ConvNeXt are ERR-Seg's, at strides 16 and 32. That of a ViT, one for each patch, is DeOP's with plain
+    patch severance of the last block: each patch attends to itself alone there.
     """
     return _of_vit(clip, images) if isinstance(clip.visual, VisionTransformer) else _of_convnext(clip, images)
 
 
+def _encoder_of(clip: nn.Module) -> ViTEncoder:
+    return ViTEncoder(clip, policy=FinetunePolicy(everything, everything))
+
+
 def _of_vit(clip: nn.Module, images: Tensor) -> tuple[Tensor]:
-    encoder = ViTEncoder(clip, policy=FinetunePolicy(everything, everything))
-    height, width = images.shape[-2] // 16, images.shape[-1] // 16
+    encoder = _encoder_of(clip)
+    height, width = (side // encoder.patch_size for side in images.shape[-2:])
     itself = torch.full((1 + height * width,) * 2, -torch.inf, device=images.device).fill_diagonal_(0)
     _, tokens = encoder.tokens(images, (), {len(clip.visual.transformer.resblocks) - 1: itself})
     return (F.normalize(encoder.dense_embedding(tokens, (height, width)), dim=1),)

@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .crops import CropSampler, Scenes, caption_words, jitter_light, phrase, to_input
-from .dense import dense_embeddings
+from .embeddings import dense_embeddings, image_embeddings
+from .muon import Muon
 from .world import NEGATIVES, parts
 
 __all__ = ["Phase", "text_embeddings", "train_contrastive", "train_dense"]
@@ -29,16 +30,26 @@ LABELLED = slice(2, None, 4)  # the dense loss is computed at every fourth pixel
 
 
 class Phase(NamedTuple):
-    """The settings of a training phase: steps, images per step, peak learning rates of the two towers."""
+    """The settings of a training phase.
+
+    Attributes:
+        steps: number of steps.
+        batch: images in each step.
+        image_lr, text_lr: the peak learning rates of the two towers.
+        blocks_lr: the peak learning rate of the matrices of transformer blocks, which Muon trains then; None: AdamW
+            trains them like the rest of their tower.
+    """
 
     steps: int
     batch: int
     image_lr: float
     text_lr: float
+    blocks_lr: float | None = None
 
 
 class Optimiser:
-    """SparseAdam for the token embedding, of whose 49,408 rows a batch uses a few dozen; AdamW for all other weights.
+    """SparseAdam for the token embedding, of whose 49,408 rows a batch uses a few dozen; Muon for the matrices of
+    transformer blocks, if they have a rate; AdamW for all other weights.
 
     Args:
         clip: the model; its token embedding is set to give sparse gradients.
@@ -50,15 +61,20 @@ class Optimiser:
     def __init__(self, clip: nn.Module, phase: Phase):
         clip.token_embedding.sparse = True
         tokens = clip.token_embedding.weight
+        by_muon = _matrices_of_blocks(clip) if phase.blocks_lr else []
+        others = {id(tokens), *map(id, by_muon)}
         groups = []
         for of_image, lr in ((True, phase.image_lr), (False, phase.text_lr)):
-            members = [p for n, p in clip.named_parameters() if n.startswith("visual.") == of_image and p is not tokens]
+            members = [p for n, p in clip.named_parameters() if n.startswith("visual.") == of_image]
+            members = [p for p in members if id(p) not in others]
             groups.append({"params": [p for p in members if p.ndim > 1], "lr": lr, "weight_decay": 0.05})
             groups.append({"params": [p for p in members if p.ndim <= 1], "lr": lr, "weight_decay": 0.0})
-        self.optimisers = [
+        self.optimisers: list[torch.optim.Optimizer] = [
             torch.optim.AdamW(groups, betas=(0.9, 0.98)),
             torch.optim.SparseAdam([tokens], lr=phase.text_lr, betas=(0.9, 0.98)),
         ]
+        if phase.blocks_lr:
+            self.optimisers.append(Muon(by_muon, phase.blocks_lr))
         self.peaks = [group["lr"] for opt in self.optimisers for group in opt.param_groups]
         self.steps, self.taken = phase.steps, 0
 
@@ -76,6 +92,10 @@ class Optimiser:
         loss.backward()
         for opt in self.optimisers:
             opt.step()
+
+
+def _matrices_of_blocks(clip: nn.Module) -> list[nn.Parameter]:
+    return [p for name, p in clip.named_parameters() if "resblocks." in name and p.ndim == 2]
 
 
 class Progress:
@@ -122,7 +142,7 @@ def train_contrastive(clip: nn.Module, tokenizer: Callable, scenes: Scenes, phas
         for name in rng.sample(NEGATIVES, phase.batch // 8):
             captions[frozenset(parts(name))] = rng.choice(TEMPLATES).format(name)
         true = torch.tensor([[words <= set(parts(name)) for words in captions] for name in names])
-        image = clip.encode_image(to_input(crops), normalize=True)
+        image = image_embeddings(clip, to_input(crops))
         text = clip.encode_text(tokenizer(list(captions.values())), normalize=True)
         logits = clip.logit_scale.exp().clamp(max=100) * image @ text.T
         depicted = true.any(dim=0)
@@ -138,7 +158,13 @@ def multi_positive_loss(logits: Tensor, positive: Tensor) -> Tensor:
 
 
 def train_dense(
-    clip: nn.Module, tokenizer: Callable, scenes: Scenes, phase: Phase, seed: int = 0, crops: int = 0
+    clip: nn.Module,
+    tokenizer: Callable,
+    scenes: Scenes,
+    phase: Phase,
+    seed: int = 0,
+    crops: int = 0,
+    regions: bool = False,
 ) -> None:
     """Train the dense embeddings by cross-entropy over the scenes' names and some distractors, at every location.
 
@@ -151,7 +177,9 @@ def train_dense(
         phase: the settings; its batch counts scenes.
         seed: of scenes, crops and distractors.
         crops: a class token has no part in the dense embedding. To keep it aligned with text, this number of crops in
-            each step is classified by ``encode_image`` among the same names.
+            each step is classified by ``image_embeddings`` among the same names.
+        regions: each region is also classified by its mean embedding, as DeOP does. Parts of a shape, such as its
+            corners, then need not name it alone.
     """
     rng, sampler = random.Random(seed), CropSampler(scenes)
     optimiser, progress = Optimiser(clip, phase), Progress("dense", phase.steps)
@@ -169,9 +197,11 @@ def train_dense(
         weights = _region_weights(labels, len(names))
         maps = dense_embeddings(clip, images)
         loss = sum(_dense_loss(dense, text, labels, weights) for dense in maps) / len(maps)
+        if regions:
+            loss = loss + sum(_region_loss(dense, text, labels) for dense in maps) / len(maps)
         if crops:
             pixels, of_crops = zip(*(sampler(rng) for _ in range(crops)), strict=True)
-            image = clip.encode_image(to_input(pixels), normalize=True)
+            image = image_embeddings(clip, to_input(pixels))
             loss = loss + F.cross_entropy(image @ text.T, torch.tensor([names.index(name) for name in of_crops]))
         optimiser.step(loss)
         progress(loss)
@@ -182,6 +212,17 @@ def _dense_loss(dense: Tensor, text: Tensor, labels: Tensor, weights: Tensor) ->
     logits = torch.einsum("bdhw,nd->bnhw", dense, text)
     logits = F.interpolate(logits, size=labels.shape[-2:], mode="bilinear")
     return (weights * F.cross_entropy(logits, labels, reduction="none")).sum()
+
+
+def _region_loss(dense: Tensor, text: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of the regions of (B, H, W) labels, each by its mean embedding, of unit length, in (B, D, h, w)."""
+    means, names = [], []
+    for embedding, of_image in zip(dense, labels, strict=True):
+        ids = of_image.unique()
+        shares = F.interpolate((of_image == ids.view(-1, 1, 1)).float().unsqueeze(1), embedding.shape[-2:], mode="area")
+        means.append(F.normalize(shares.flatten(1) @ embedding.flatten(1).T, dim=1))
+        names.append(ids)
+    return F.cross_entropy(torch.cat(means) @ text.T, torch.cat(names))
 
 
 def _region_weights(labels: Tensor, num_names: int) -> Tensor:

@@ -27,12 +27,13 @@ class Recipe(NamedTuple):
 
     Attributes:
         contrastive, dense: the settings of the two phases.
-        crops: crops in each step of the dense phase; see ``train_dense``.
+        crops, regions: of the dense phase; see ``train_dense``.
     """
 
     contrastive: Phase
     dense: Phase
     crops: int = 0
+    regions: bool = False
 
 
 RECIPES = {
@@ -40,9 +41,10 @@ RECIPES = {
         Phase(900, batch=64, image_lr=3e-3, text_lr=1e-3), Phase(1200, batch=8, image_lr=2e-3, text_lr=5e-4)
     ),
     "vit": Recipe(
-        Phase(300, batch=64, image_lr=1e-3, text_lr=1e-3),
-        Phase(2000, batch=8, image_lr=1e-3, text_lr=5e-4),
-        crops=16,
+        Phase(0, batch=64, image_lr=2e-3, text_lr=1e-3, blocks_lr=5e-3),
+        Phase(900, batch=16, image_lr=2e-3, text_lr=1e-3, blocks_lr=5e-3),
+        crops=8,
+        regions=True,
     ),
 }
 
@@ -81,7 +83,7 @@ def pretrain(
     if contrastive.steps:
         train_contrastive(clip, tokenizer, scenes, contrastive, seed)
     if dense.steps:
-        train_dense(clip, tokenizer, scenes, dense, seed, recipe.crops)
+        train_dense(clip, tokenizer, scenes, dense, seed, recipe.crops, recipe.regions)
 
     with replacing(path) as temporary:
         torch.save(clip.state_dict(), temporary)

@@ -10,7 +10,7 @@ from torch import nn
 from errseg.modeling.err_seg.crm import CRM
 
 from .crops import CropSampler, Scenes, to_input
-from .dense import dense_embeddings
+from .embeddings import dense_embeddings, image_embeddings
 from .pretrain import text_embeddings
 
 __all__ = ["crop_accuracy", "region_accuracy", "selection_recall"]
@@ -28,7 +28,7 @@ def crop_accuracy(clip: nn.Module, tokenizer: Callable, scenes: Scenes, limit: i
     right = 0
     for start in range(0, len(objects), BATCH):
         batch = objects[start : start + BATCH]
-        image = clip.encode_image(to_input([sampler.centred(instance) for instance in batch]), normalize=True)
+        image = image_embeddings(clip, to_input([sampler.centred(instance) for instance in batch]))
         right += int(((image @ text.T).argmax(dim=1) == torch.tensor([instance.label for instance in batch])).sum())
     return 100 * right / len(objects)
 

@@ -11,7 +11,7 @@ import errseg
 from errseg.config import load_config
 from errseg.mini import CLIP_CONFIGS, DATASET_NAMES, register_mini, world
 from errseg.mini.crops import CropSampler, caption_words, load_scenes, phrase, to_input
-from errseg.mini.dense import dense_embeddings
+from errseg.mini.embeddings import dense_embeddings
 from errseg.mini.generate import generate
 from errseg.mini.pretrain import Phase, multi_positive_loss, text_embeddings, train_contrastive, train_dense
 from errseg.mini.pretraining import RECIPES
