@@ -19,13 +19,14 @@ from .embeddings import dense_embeddings, image_embeddings
 from .muon import Muon
 from .world import NEGATIVES, parts
 
-__all__ = ["Phase", "text_embeddings", "train_contrastive", "train_dense"]
+__all__ = ["Phase", "region_loss", "text_embeddings", "train_contrastive", "train_dense"]
 
 logger = logging.getLogger(__name__)
 
 TEMPLATE = "A photo of a {} in the scene"  # as in ERR-Seg
 TEMPLATES = (TEMPLATE, "a photo of a {}", "{}")
 LOG_PERIOD = 50
+CROP_WEIGHT = 0.1  # beside the dense loss. Adam and Muon do not depend on the scale of the class token's own gradients
 LABELLED = slice(2, None, 4)  # the dense loss is computed at every fourth pixel
 
 
@@ -206,11 +207,12 @@ def train_dense(
         maps = dense_embeddings(clip, images)
         loss = sum(_dense_loss(dense, text, labels, weights) for dense in maps) / len(maps)
         if regions:
-            loss = loss + sum(_region_loss(dense, text, labels) for dense in maps) / len(maps)
+            loss = loss + sum(region_loss(dense, text, labels) for dense in maps) / len(maps)
         if crops:
             pixels, of_crops = zip(*(sampler(rng) for _ in range(crops)), strict=True)
             image = image_embeddings(clip, to_input(pixels))
-            loss = loss + F.cross_entropy(image @ text.T, torch.tensor([names.index(name) for name in of_crops]))
+            answers = torch.tensor([names.index(name) for name in of_crops])
+            loss = loss + CROP_WEIGHT * F.cross_entropy(image @ text.T, answers)
         optimiser.step(loss)
         progress(loss)
 
@@ -222,7 +224,7 @@ def _dense_loss(dense: Tensor, text: Tensor, labels: Tensor, weights: Tensor) ->
     return (weights * F.cross_entropy(logits, labels, reduction="none")).sum()
 
 
-def _region_loss(dense: Tensor, text: Tensor, labels: Tensor) -> Tensor:
+def region_loss(dense: Tensor, text: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy of the regions of (B, H, W) labels, each by its mean embedding, of unit length, in (B, D, h, w)."""
     means, names = [], []
     for embedding, of_image in zip(dense, labels, strict=True):

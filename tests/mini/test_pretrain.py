@@ -11,13 +11,21 @@ import errseg
 from errseg.config import load_config
 from errseg.mini import CLIP_CONFIGS, DATASET_NAMES, register_mini, world
 from errseg.mini.crops import CropSampler, caption_words, load_scenes, phrase, to_input
-from errseg.mini.embeddings import dense_embeddings
+from errseg.mini.embeddings import dense_embeddings, image_embeddings
 from errseg.mini.generate import generate
-from errseg.mini.pretrain import Phase, multi_positive_loss, text_embeddings, train_contrastive, train_dense
+from errseg.mini.pretrain import (
+    Phase,
+    multi_positive_loss,
+    region_loss,
+    text_embeddings,
+    train_contrastive,
+    train_dense,
+)
 from errseg.mini.pretraining import RECIPES
 from errseg.mini.probe import crop_accuracy, region_accuracy, selection_recall
 from errseg.modeling.clip.build import build_clip
 from errseg.modeling.clip.prompts import tokenizer_of
+from errseg.modeling.deop.image_tower import SeveredViTCLIP
 
 ROOT = Path(__file__).parents[2]
 
@@ -107,11 +115,34 @@ def test_the_dense_embedding_of_a_vit_is_deops_without_positions(clip, tmp_path)
         torch.testing.assert_close(encoder(images, torch.zeros(1, 2, 16, 24)), dense, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("tower", ["vit"], indirect=True)
+def test_a_vit_embeds_images_of_any_size(clip):
+    """At the size of its positions as open_clip does, at another as DeOP's tower does."""
+    clip.eval()
+    whole, crop = (to_input([np.random.default_rng(0).integers(0, 256, (n, n, 3), dtype=np.uint8)]) for n in (160, 64))
+    with torch.no_grad():
+        torch.testing.assert_close(image_embeddings(clip, whole), clip.encode_image(whole, normalize=True))
+        expected = SeveredViTCLIP(clip=clip, mode="none", blocks=(), grid=None).eval().class_embedding(crop)
+        torch.testing.assert_close(image_embeddings(clip, crop), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_regions_are_classified_by_their_mean_embedding():
+    """The left and the right half of the first image, and all of the second, have the names 1, 0 and 2."""
+    labels = torch.tensor([[[1, 0], [1, 0]], [[2, 2], [2, 2]]])
+    dense = torch.eye(4)[torch.tensor([[[1, 0], [1, 3]], [[2, 2], [2, 2]]])].movedim(-1, 1)
+    means = torch.stack([torch.eye(4)[[0, 3]].mean(0) * 2**0.5, torch.eye(4)[1], torch.eye(4)[2]])
+    expected = torch.nn.functional.cross_entropy(means @ (10 * torch.eye(4)), torch.tensor([0, 1, 2]))
+    torch.testing.assert_close(region_loss(dense, 10 * torch.eye(4), labels), expected)
+
+
 def test_both_phases_learn(root, clip, tokenizer, tower):
-    scenes = load_scenes(root, "train")
-    before = text_embeddings(clip, tokenizer, scenes.names).detach()
-    train_contrastive(clip, tokenizer, scenes, Phase(3, 8, image_lr=1e-3, text_lr=1e-3))
-    train_dense(clip, tokenizer, scenes, Phase(3, 2, image_lr=1e-3, text_lr=1e-3), crops=RECIPES[tower].crops)
+    scenes, recipe = load_scenes(root, "train"), RECIPES[tower]
+    before, scale = text_embeddings(clip, tokenizer, scenes.names).detach(), clip.logit_scale.exp().item()
+    train_contrastive(clip, tokenizer, scenes, recipe.contrastive._replace(steps=3, batch=8))
+    train_dense(
+        clip, tokenizer, scenes, recipe.dense._replace(steps=3, batch=2), 0, recipe.crops, recipe.regions, recipe.scale
+    )
+    assert clip.logit_scale.exp().item() == pytest.approx(recipe.scale or scale, rel=0.01)
     assert not torch.equal(before, text_embeddings(clip, tokenizer, scenes.names))
     assert all(torch.isfinite(p).all() for p in clip.parameters())
     assert 0 <= crop_accuracy(clip, tokenizer, scenes) <= 100

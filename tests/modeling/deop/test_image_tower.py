@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from errseg.errors import UsageError
 from errseg.modeling.clip import build_clip
 from errseg.modeling.deop.image_tower import SeveredViTCLIP
+from errseg.modeling.err_seg.vit import ViTCLIP
 from tests.conftest import DATA
 
 IMAGES = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
@@ -92,3 +93,25 @@ def test_towers_that_would_silently_compute_something_else(tmp_path, changes, wo
     path.write_text(json.dumps(config))
     with pytest.raises(UsageError, match=words):
         SeveredViTCLIP(clip=build_clip(str(path)), blocks=(2,), grid=3, position_blocks=(1,))
+
+
+def with_patches(tmp_path, side: int) -> torch.nn.Module:
+    config = json.loads((DATA / "tiny_vit.json").read_text())
+    config["vision_cfg"] |= {"patch_size": side, "image_size": 4 * side}
+    path = tmp_path / f"patches_{side}.json"
+    path.write_text(json.dumps(config))
+    return build_clip(str(path))
+
+
+def test_smaller_patches_give_a_finer_embedding(tmp_path):
+    ours = SeveredViTCLIP(clip=with_patches(tmp_path, 8), blocks=(2,), grid=3, position_blocks=(1,)).eval()
+    with torch.no_grad():
+        assert ours(torch.zeros(1, 3, 64, 96), torch.zeros(1, 2, 16, 24)).shape[2:] == (8, 12)
+    assert ours.output_shape()["dense"].stride == 8
+
+
+def test_patches_that_the_padding_does_not_fit_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="patches of 12 x 12 pixels; it needs a ViT of 8 x 8 or 16 x 16 or 32 x 32"):
+        SeveredViTCLIP(clip=with_patches(tmp_path, 12), blocks=(2,), grid=3, position_blocks=(1,))
+    with pytest.raises(UsageError, match="patches of 8 x 8 pixels; it needs a ViT of 16 x 16"):  # ERR-Seg's decoder
+        ViTCLIP(clip=with_patches(tmp_path, 8))
