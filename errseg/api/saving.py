@@ -161,8 +161,8 @@ class Saved(ModelHubMixin):
         if measured:
             weights = {"file": WEIGHTS, "sha256": digest, "state_sha256": state}
             write_json(folder / EVALUATION, {**measured, "config": config, "weights": weights})
-        weights = {"file": WEIGHTS, "sha256": digest, "state_sha256": state, "origin": origin._asdict()}
-        write_json(folder / PREPROCESSING, _preprocessing(cfg, model, weights))
+        described = {"file": WEIGHTS, "sha256": digest, "state_sha256": state, "origin": origin._asdict()}
+        write_json(folder / PREPROCESSING, _preprocessing(cfg, model, described))
         size = sum(parameter.numel() for parameter in model.parameters())
         system = system_of(cfg)
         facts = Facts(system.name, system.citation, size, config, origin.kind, origin.file, measured, left_out)

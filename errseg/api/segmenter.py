@@ -159,10 +159,10 @@ class Segmenter(Saved, library_name="errseg"):
         check_confidence(min_confidence)
         if background is not None:
             background = clean_name(background)
+        of_any_kind: Any = images
         if is_single(images):
-            single: Any = images
-            return next(self._stream(choice, [single], background, min_confidence, 1, proposals))
-        results = self._stream(choice, images, background, min_confidence, batch_size, proposals)
+            return next(self._stream(choice, [of_any_kind], background, min_confidence, 1, proposals))
+        results = self._stream(choice, of_any_kind, background, min_confidence, batch_size, proposals)
         return list(results) if isinstance(images, (list, tuple)) else results
 
     def read(self, image: Picture) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-__all__ = ["COMMANDS", "Command"]
+__all__ = ["COMMANDS", "GROUPS", "Command"]
 
 
 class Command(NamedTuple):
@@ -30,7 +30,7 @@ COMMANDS = (
     Command("benchmark", "measure time, memory and multiply-adds", "benchmark"),
     Command("parity", "compare with recorded numbers of the released model", "parity"),
     Command("convert", "convert a checkpoint: released names, safetensors", "convert"),
-    Command("save", "write a model as a folder with a card, or send it to the hub", "save"),
+    Command("save", "write a model into a folder with a card, or send it to the hub", "save"),
     Command("doctor", "report the installation and what it lacks", "doctor"),
     Command("fuzz", "give errseg wrong inputs and judge the answers", "fuzz"),
     Command("mini draw", "draw the scenes of the mini world", "mini_draw"),
@@ -38,3 +38,6 @@ COMMANDS = (
     Command("mini report", "write the results of the quickstart", "mini_report"),
     Command("mini ablate", "run a table of the paper on the mini world", "mini_ablate"),
 )
+
+# What the commands of two words are about, by their first word
+GROUPS = {"data": "data sets", "mini": "the mini world"}

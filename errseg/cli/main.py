@@ -9,20 +9,34 @@ from collections.abc import Sequence
 import errseg
 from errseg.errors import UsageError, short
 
-from .commands import COMMANDS, Command
+from .commands import COMMANDS, GROUPS, Command
 from .parser import Parser
 
 __all__ = ["main"]
 
 WIDTH = max(len(command.name) for command in COMMANDS) + 2
-HELP = "\n".join(
-    [
-        "usage: errseg COMMAND [OPTION…]           errseg COMMAND --help says more",
-        *(f"  {command.name:<{WIDTH}}{command.summary}" for command in COMMANDS),
-        "",
-        'example: errseg predict photo.jpg --classes "dog, grass" --weights FILE',
-    ]
-)
+
+
+def _overview() -> str:
+    """The lines of ``errseg --help``: one for each command of one word, and for each group of commands."""
+    rows = {}
+    for command in COMMANDS:
+        group, _, inner = command.name.partition(" ")
+        if not inner:
+            rows[group] = command.summary
+        elif group not in rows:
+            inners = ", ".join(each.name.split()[1] for each in COMMANDS if each.name.startswith(f"{group} "))
+            rows[group] = f"{GROUPS[group]}: {inners}"
+    width = max(map(len, rows)) + 2
+    return "\n".join(
+        [
+            "usage: errseg COMMAND [OPTION…]           errseg COMMAND --help says more",
+            "",
+            *(f"  {name:<{width}}{summary}" for name, summary in rows.items()),
+            "",
+            'example: errseg predict photo.jpg --classes "dog, grass" --weights FILE',
+        ]
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(words: list[str]) -> int:
     """Run the command of the words, and return its exit status."""
     if not words or words[0] in ("-h", "--help", "help"):
-        print(HELP)
+        print(_overview())
         return 0 if words else 2
     if words[0] == "--version":
         print(f"errseg {errseg.__version__}")

@@ -32,10 +32,12 @@ def add_arguments(parser: Parser) -> None:
     add("--seeds", type=positive, default=1, metavar="N", help="training runs of each row (default: 1)")
     add("--gpus", type=int, metavar="N", help="train missing runs on N GPUs (0: in one process)")
     add("--runs", type=Path, metavar="DIR", help="training runs (default: output/paper/runs; with --mini, output/mini)")
-    named = {"type": _named, "action": "append", "default": [], "metavar": "NAME=FILE"}
-    add("--checkpoint", help="weights or the folder of a run; repeat it for several", **named)
-    add("--evaluation", help="an evaluation.json, for Table III and Fig. 1", **named)
-    add("--benchmark", help="a file of errseg benchmark --json, for Fig. 1", **named)
+    for option, said in (
+        ("--checkpoint", "weights or the folder of a run; repeat it for several"),
+        ("--evaluation", "an evaluation.json, for Table III and Fig. 1"),
+        ("--benchmark", "a file of errseg benchmark --json, for Fig. 1"),
+    ):
+        add(option, type=_named, action="append", default=[], metavar="NAME=FILE", help=said)
     add("--images", nargs="+", default=[], metavar="FILE", help="pictures, for Figs. 2 and 8 to 10")
     add("--limit", type=positive, default=4, metavar="N", help="pictures of a figure (default: 4)")
     add_names(parser, required=False)

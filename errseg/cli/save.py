@@ -39,8 +39,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("nothing to do; add --out DIR, --push OWNER/NAME, or both.")
     if args.push is None and (args.private or args.branch):
         raise UsageError("--private and --branch belong to --push; add --push OWNER/NAME, or leave them out.")
-    source = (args.config, args.model) if args.config else (args.model, None)
-    segmenter = load(*source, "cpu", overrides=args.opts)
+    config, weights = (args.config, args.model) if args.config else (args.model, None)
+    segmenter = load(config, weights, "cpu", overrides=args.opts)
     card = {"license": args.license, "evaluation": args.evaluation}
     if args.out is not None:
         segmenter.save_pretrained(args.out, repo_id=args.push, **card)

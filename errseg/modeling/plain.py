@@ -14,8 +14,10 @@ __all__ = ["PlainScores", "merge", "plain_copy"]
 class PlainScores(OpenVocabularySegmenter):
     """The prediction of a plain form, with the scores of all T names at full size. A base class beside the system's."""
 
-    def forward(self, batched_inputs: list[dict]) -> dict[str, Tensor] | list[dict[str, Tensor]]:
-        """As ``OpenVocabularySegmenter.forward``."""
+    def forward(  # type: ignore[override]
+        self, batched_inputs: list[dict]
+    ) -> dict[str, Tensor] | list[dict[str, Tensor]]:
+        """As ``OpenVocabularySegmenter.forward``, without ``pixel_values``."""
         return self.losses(batched_inputs) if self.training else self._scores(batched_inputs)
 
     def label_maps(self, batched_inputs: list[dict]) -> list[Tensor]:

@@ -44,7 +44,12 @@ def test_from_python_all_is_registered_at_once():
 def test_the_list_of_commands_fits_a_screen(command):
     status, out, _ = command("--help")
     assert status == 0 and len(out.splitlines()) <= 24 and max(map(len, out.splitlines())) <= 80
-    assert all(f"  {name} " in out for name in NAMES)
+    groups = {name.split()[0] for name in NAMES if " " in name}
+    assert all(f"  {name.split()[0]} " in out for name in NAMES)
+    for group in groups:
+        _, inside, _ = command(group, "--help")
+        assert all(f"  errseg {name} " in inside for name in NAMES if name.startswith(f"{group} "))
+        assert all(name.split()[1] in out for name in NAMES if name.startswith(f"{group} "))
     assert command() == (2, out, "")
 
 

@@ -80,7 +80,9 @@ class DeOPPrompt(PromptedSegmenter):
 
     # ---- the model ----
 
-    def forward(self, batched_inputs: list[dict]) -> dict[str, Tensor] | list[dict[str, Tensor]]:
+    def forward(  # type: ignore[override]  # crops have masks, which pixel_values could not carry
+        self, batched_inputs: list[dict]
+    ) -> dict[str, Tensor] | list[dict[str, Tensor]]:
         """The loss in training, class logits otherwise.
 
         Args:
