@@ -166,7 +166,6 @@ def train_dense(
     seed: int = 0,
     crops: int = 0,
     regions: bool = False,
-    scale: float | None = None,
 ) -> None:
     """Train the dense embeddings by cross-entropy over the scenes' names and some distractors, at every location.
 
@@ -182,20 +181,13 @@ def train_dense(
             each step is classified by ``image_embeddings`` among the same names.
         regions: each region is also classified by its mean embedding, as DeOP does. Parts of a shape, such as its
             corners, then need not name it alone.
-        scale: the logit scale of the second half; in the first half, the logit scale grows to it. A system whose
-            logits are cosines times a constant, as DeOP's are, has probabilities of the right sharpness then. None:
-            the logit scale is learned, and hardly moves in a short training.
     """
     rng, sampler = random.Random(seed), CropSampler(scenes)
     optimiser, progress = Optimiser(clip, phase), Progress("dense", phase.steps)
     clip.train()
-    first = float(clip.logit_scale.detach())
     for step in range(phase.steps):
         if step >= 0.75 * phase.steps:
             _fix_statistics(clip)
-        if scale:
-            share = min(1.0, 2 * step / phase.steps)
-            clip.logit_scale.data.fill_((1 - share) * first + share * math.log(scale))
         index = [rng.randrange(len(scenes.images)) for _ in range(phase.batch)]
         flip = -1 if rng.random() < 0.5 else 1
         images = to_input([jitter_light(scenes.images[i, :, ::flip].copy(), rng) for i in index])

@@ -27,14 +27,13 @@ class Recipe(NamedTuple):
 
     Attributes:
         contrastive, dense: the settings of the two phases.
-        crops, regions, scale: of the dense phase; see ``train_dense``.
+        crops, regions: of the dense phase; see ``train_dense``.
     """
 
     contrastive: Phase
     dense: Phase
     crops: int = 0
     regions: bool = False
-    scale: float | None = None
 
 
 RECIPES = {
@@ -46,7 +45,6 @@ RECIPES = {
         Phase(900, batch=16, image_lr=2e-3, text_lr=1e-3, blocks_lr=5e-3),
         crops=8,
         regions=True,
-        scale=100.0,  # of DeOP's logits
     ),
 }
 
@@ -85,7 +83,7 @@ def pretrain(
     if contrastive.steps:
         train_contrastive(clip, tokenizer, scenes, contrastive, seed)
     if dense.steps:
-        train_dense(clip, tokenizer, scenes, dense, seed, recipe.crops, recipe.regions, recipe.scale)
+        train_dense(clip, tokenizer, scenes, dense, seed, recipe.crops, recipe.regions)
 
     with replacing(path) as temporary:
         torch.save(clip.state_dict(), temporary)

@@ -137,12 +137,9 @@ def test_regions_are_classified_by_their_mean_embedding():
 
 def test_both_phases_learn(root, clip, tokenizer, tower):
     scenes, recipe = load_scenes(root, "train"), RECIPES[tower]
-    before, scale = text_embeddings(clip, tokenizer, scenes.names).detach(), clip.logit_scale.exp().item()
+    before = text_embeddings(clip, tokenizer, scenes.names).detach()
     train_contrastive(clip, tokenizer, scenes, recipe.contrastive._replace(steps=3, batch=8))
-    train_dense(
-        clip, tokenizer, scenes, recipe.dense._replace(steps=3, batch=2), 0, recipe.crops, recipe.regions, recipe.scale
-    )
-    assert clip.logit_scale.exp().item() == pytest.approx(recipe.scale or scale, rel=0.01)
+    train_dense(clip, tokenizer, scenes, recipe.dense._replace(steps=3, batch=2), 0, recipe.crops, recipe.regions)
     assert not torch.equal(before, text_embeddings(clip, tokenizer, scenes.names))
     assert all(torch.isfinite(p).all() for p in clip.parameters())
     assert 0 <= crop_accuracy(clip, tokenizer, scenes) <= 100
