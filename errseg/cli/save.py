@@ -4,9 +4,9 @@
   errseg save errseg_base.pth --push OWNER/NAME
 
 MODEL is the folder of a training run, a checkpoint, or the id of a model on the
-hub. The folder holds the weights as safetensors, the configuration, how pictures
-are prepared, and a card with the scores of an evaluation.json beside the
-weights. errseg.load reads it. --push needs an access token: hf auth login.
+hub. The folder holds the weights as safetensors, the configuration, how
+pictures are prepared, and a card with the scores of an evaluation.json beside
+the weights. errseg.load reads it. --push needs an access token: hf auth login.
 """
 
 import argparse

@@ -143,10 +143,10 @@ def keep_best(trainer: Any, record: Mapping[str, Any]) -> None:
     """Keep the trainer's weights if an evaluation of them is the best so far. Only the main process calls it.
 
     Args:
-        trainer: its ``best`` takes note of the evaluation, unless it knows it already.
+        trainer: its ``best_evaluation`` takes note of the evaluation, unless it knows it already.
         record: the evaluation, as ``metrics.json`` has it.
     """
-    best, iteration = trainer.best, record["iteration"]
+    best, iteration = trainer.best_evaluation, record["iteration"]
     if best is not None and iteration > best.seen and best.see(record, iteration):
         trainer.checkpointer.save_weights(MODEL_BEST, iteration=str(iteration), best=best.name)
 
@@ -157,7 +157,7 @@ def stop_if_due(trainer: Any) -> None:
     The main process writes the final checkpoint, of ``trainer.iter``. Call it at the same place in every process, and
     within ``stopping``.
     """
-    best: Best | None = trainer.best
+    best: Best | None = trainer.best_evaluation
     if best is None or not any(comm.all_gather(comm.is_main_process() and best.is_due)):
         return
     if comm.is_main_process():

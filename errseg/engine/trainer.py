@@ -65,7 +65,7 @@ class Trainer(DefaultTrainer):
                 setup_logger(distributed_rank=comm.get_rank(), name=name)
         require_read_keys(cfg)
         self.cfg = cfg
-        self.best = Best.of(cfg)
+        self.best_evaluation = Best.of(cfg)
         self.start_iter = 0
         self.max_iter = cfg.SOLVER.MAX_ITER
         with explained(cfg.OUTPUT_DIR):
@@ -235,7 +235,7 @@ class Trainer(DefaultTrainer):
             "run": self._progress.run,
             "images_seen": self._progress.images_seen + iterations * self.cfg.SOLVER.IMS_PER_BATCH,
             "config": settings_to_save(self.cfg),
-            **({} if self.best is None else {"best": self.best.state_dict()}),
+            **({} if self.best_evaluation is None else {"best": self.best_evaluation.state_dict()}),
         }
 
     def check_state_dict(self, state_dict: Any, path: str) -> None:
@@ -246,8 +246,8 @@ class Trainer(DefaultTrainer):
         """
         refuse(changes(state_dict.get("config"), self.cfg) if isinstance(state_dict, dict) else [])
         check_trainer(path, state_dict, self.state_dict(), self.optimizer)
-        if self.best is not None:
-            self.best.check_state_dict(state_dict.get("best"), path)
+        if self.best_evaluation is not None:
+            self.best_evaluation.check_state_dict(state_dict.get("best"), path)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         found = changes(state_dict.get("config"), self.cfg)
@@ -261,8 +261,8 @@ class Trainer(DefaultTrainer):
         self._progress = Progress.read(state_dict, self.cfg.SOLVER.IMS_PER_BATCH)
         if self.cfg.SEED < 0:  # the run drew its seed when it began
             self._trainer.seed = state_dict["seed"]
-        if self.best is not None:
-            self.best.load_state_dict(state_dict.get("best"))
+        if self.best_evaluation is not None:
+            self.best_evaluation.load_state_dict(state_dict.get("best"))
 
     def _begin(self, resumed: bool) -> None:
         """Prepare the records for the first iteration, and find out whether an evaluation is missing."""

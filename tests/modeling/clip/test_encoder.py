@@ -122,7 +122,7 @@ def test_vit_has_one_scale_and_patches_of_16(tiny_cfg):
     tiny_cfg.MODEL.CLIP.NAME = str(DATA / "tiny_vit.json")
     with pytest.raises(ValueError, match="MODEL.HSM.ENABLED"):
         ViTCLIP(tiny_cfg)
-    with pytest.raises(ValueError, match="32, 32"):
+    with pytest.raises(ValueError, match="patches of 32 x 32 pixels"):
         ViTCLIP(clip=build_clip("ViT-B-32"))
 
 
