@@ -11,6 +11,8 @@ Figs. 8 to 10 show the predictions of each --checkpoint side by side.
 """
 
 import argparse
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,6 +79,8 @@ def request_of(args: argparse.Namespace) -> "Request":
     """The request that the options make."""
     from errseg.paper.request import Request
 
+    if args.gpus is not None and args.gpus < 0:
+        raise UsageError(f"--gpus is {args.gpus}; give 0 or more.")
     words = ["errseg paper", args.kind, args.number, *(["--mini"] if args.mini else [])]
     return Request(
         command=" ".join(filter(None, words)),
@@ -86,9 +90,9 @@ def request_of(args: argparse.Namespace) -> "Request":
         seeds=args.seeds,
         gpus=args.gpus,
         config=args.config or "",
-        checkpoints=dict(args.checkpoint),
-        evaluations={name: Path(path) for name, path in args.evaluation},
-        benchmarks={name: Path(path) for name, path in args.benchmark},
+        checkpoints=_by_name("--checkpoint", args.checkpoint),
+        evaluations=_paths("--evaluation", args.evaluation),
+        benchmarks=_paths("--benchmark", args.benchmark),
         images=tuple(args.images),
         names=names_of(args),
         kept=args.num_classes,
@@ -98,9 +102,26 @@ def request_of(args: argparse.Namespace) -> "Request":
     )
 
 
+def _by_name(option: str, pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """The files by name.
+
+    Raises:
+        UsageError: a name is there twice.
+    """
+    files = dict(pairs)
+    if len(files) < len(pairs):
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise UsageError(f"{option} has the name {twice!r} twice; give each file a name of its own.")
+    return files
+
+
+def _paths(option: str, pairs: Sequence[tuple[str, str]]) -> dict[str, Path]:
+    return {name: Path(path) for name, path in _by_name(option, pairs).items()}
+
+
 def _named(text: str) -> tuple[str, str]:
     """NAME=FILE."""
     name, equals, path = text.partition("=")
-    if not (name.strip() and equals and path) or "/" in name:
+    if name.strip() in ("", ".", "..") or not (equals and path) or "/" in name:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=FILE")
     return name.strip(), path

@@ -52,7 +52,7 @@ def curve(prefix: str, key: str, title: str) -> Callable[[Request], Sheet]:
             Row(f"{value:g}", {k: v for k, v in cells_of(request, row, runs).items() if k in columns})
             for value, row, runs in points
         ]
-        notes.append(f"Rows: {key}. The paper's text does not have the values of its figure.")
+        notes.append(f"Rows: {key}. errseg lacks the values of the paper's figure.")
         return Sheet(title, columns, rows, notes, lambda path: draw_curve(path, rows, columns, key, title))
 
     return make

@@ -49,7 +49,7 @@ def at_sizes(request: Request) -> Sheet:
         sheet.rows.append(Row(f"{backbone}, size = {size}{PAPER}", of_paper(CONTENT["data sets"], figures, False)))
     sheet.columns = list(dict.fromkeys([*sheet.columns, *CONTENT["data sets"]]))
     sheet.notes.append(
-        "The sizes of the paper's rows are lost in its text; these fit its recommended ones, 640 and 768."
+        "errseg lacks the sizes of the paper's rows. Those shown are the sizes that the paper recommends: 640 and 768."
     )
     return sheet
 

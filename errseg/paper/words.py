@@ -92,10 +92,7 @@ def similarity(request: Request) -> Sheet:
             "NAME=FILE, or MODEL.CLIP.PRETRAINED."
         )
     if not request.mini:
-        notes.append(
-            "The paper's text names four shares, and its table has three columns whose thresholds are lost; they stand "
-            "in its order."
-        )
+        notes.append("errseg lacks the thresholds of the paper's three columns. The columns are in the paper's order.")
     shown = [*columns, *([] if request.mini else paper)]
     return Sheet("Table IV: similarity of a set's names with those of the training set", shown, rows, notes)
 

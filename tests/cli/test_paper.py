@@ -38,6 +38,12 @@ def test_the_list_and_a_table(command, tmp_path, monkeypatch):
         (["table", "XII", "--mini"], "Table XII has no form on the mini world"),
         (["table", "2", "--checkpoint", "x"], "'x' is not NAME=FILE"),
         (["table", "2", "--checkpoint", "../x=y"], "is not NAME=FILE"),
+        (["table", "2", "--checkpoint", "..=y"], "is not NAME=FILE"),
+        (
+            ["table", "2", "--checkpoint", "a=x", "--checkpoint", "a=y"],
+            "--checkpoint has the name 'a' twice; give each",
+        ),
+        (["table", "5", "--gpus", "-1"], "--gpus is -1; give 0 or more"),
         (["figure", "1"], "needs an evaluation and a benchmark of one name"),
     ],
 )

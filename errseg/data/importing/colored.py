@@ -10,10 +10,10 @@ from errseg.errors import UsageError, short
 from errseg.safe_files import read_bytes, read_json, read_yaml
 
 from ..label_keys import color_of
-from ..pairing import IMAGE_ENDINGS, LABEL_ENDINGS, find_files
-from .cvat import both_cases, read_labelmap
+from ..pairing import LABEL_ENDINGS, find_files
+from .cvat import read_labelmap
 from .layers import Color, Colored
-from .plan import ImageFolders, Options, Picture, Source, expect, place_of, text_of
+from .plan import ImageFolders, Options, Source, expect, pictures_of_masks, text_of
 
 __all__ = ["MASK_FOLDERS", "TABLES", "find_table", "read_colored", "read_colors"]
 
@@ -54,15 +54,8 @@ def read_colored(path: Path, options: Options, content: Any = None) -> Source:
     files = find_files(masks, endings, "--mask-ending", str(path))
     expect(bool(files), masks, f"holds no file that ends in {', '.join(endings)}; correct --masks or --mask-ending")
     folders = ImageFolders(options.images, [path / "images", path / "JPEGImages", path])
-    pictures, problems = [], []
-    for stem, file in files.items():
-        image = next(filter(None, (folders.find(stem + ending) for ending in both_cases(IMAGE_ENDINGS))), None)
-        if image is None or image == file:
-            problems.append(f"The image of the mask {file} is missing; restore it, or give --images and --mask-ending.")
-        else:
-            pictures.append(Picture(place_of(stem + Path(image).suffix), image, layer=Colored(file, colors)))
-    if not pictures:
-        raise folders.missing(path, list(files))
+    remedy = "give --images and --mask-ending"
+    pictures, problems = pictures_of_masks(path, files, folders, lambda file: Colored(file, colors), remedy)
     return Source(list(dict.fromkeys(name for _, name in colors)), pictures, problems)
 
 

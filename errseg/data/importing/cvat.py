@@ -8,9 +8,9 @@ from errseg.errors import UsageError, short
 from errseg.safe_files import Element, read_bytes, read_xml
 
 from ..names_file import CVAT
-from ..pairing import IMAGE_ENDINGS, LABEL_ENDINGS, find_files
+from ..pairing import LABEL_ENDINGS, find_files
 from .layers import Color, Colored
-from .plan import ImageFolders, Options, Picture, Region, Source, expect, place_of, text_of
+from .plan import ImageFolders, Options, Picture, Region, Source, expect, pictures_of_masks, place_of, text_of
 from .shapes import Polygons, Runs, Shape, ring_of
 
 __all__ = ["is_cvat_xml", "read_cvat_masks", "read_cvat_xml", "read_labelmap"]
@@ -36,21 +36,9 @@ def read_cvat_masks(path: Path, options: Options, content: Any = None) -> Source
         files = {stem: file for stem, file in files.items() if stem in wanted}
     expect(bool(files), masks, "holds no mask; give the folder of the masks with --masks DIR, or another --split")
     folders = ImageFolders(options.images, [root / "JPEGImages", root / "images", root])
-    pictures, problems = [], []
-    for stem, file in files.items():
-        image = next(filter(None, (folders.find(stem + ending) for ending in both_cases(IMAGE_ENDINGS))), None)
-        if image is None or image == file:
-            problems.append(f"The image of the mask {file} is missing; restore it, or give --images DIR.")
-        else:
-            pictures.append(Picture(place_of(stem + Path(image).suffix), image, layer=Colored(file, colors)))
-    if not pictures:
-        raise folders.missing(root, list(files))
+    remedy = "give --images DIR"
+    pictures, problems = pictures_of_masks(root, files, folders, lambda file: Colored(file, colors), remedy)
     return Source(list(dict.fromkeys(name for _, name in colors)), pictures, problems)
-
-
-def both_cases(endings: tuple[str, ...]) -> list[str]:
-    """Endings in lower and in upper case."""
-    return [*endings, *(ending.upper() for ending in endings)]
 
 
 def read_labelmap(path: Path) -> list[tuple[Color, str]]:

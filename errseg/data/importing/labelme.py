@@ -32,13 +32,14 @@ def read_labelme(path: Path, options: Options, content: Any = None) -> Source:
     """
     files = [path] if path.is_file() else [Path(p) for p in visible_files(path) if p.lower().endswith(".json")]
     root = path.parent if path.is_file() else path
+    given = ImageFolders(options.images, []) if options.images else None
     pictures, problems, names = [], [], set()
     for file in files:
         content = read_json(file, WHAT)
         if not is_labelme(content):
             problems.append(f"The file {file} is none of LabelMe, which has shapes and imagePath; take it away.")
             continue
-        picture = _picture(file, root, options, content)
+        picture = _picture(file, root, given, content)
         if isinstance(picture, str):
             problems.append(picture)
             continue
@@ -49,10 +50,10 @@ def read_labelme(path: Path, options: Options, content: Any = None) -> Source:
     return Source(sorted(names - {""}), pictures, problems)
 
 
-def _picture(file: Path, root: Path, options: Options, content: dict[str, Any]) -> Picture | str:
+def _picture(file: Path, root: Path, given: ImageFolders | None, content: dict[str, Any]) -> Picture | str:
     """The picture of a file; a text says why there is none."""
     wanted = text_of(content["imagePath"])
-    image = _image_of(file, options, wanted) if wanted else None
+    image = _image_of(file, given, wanted) if wanted else None
     data = content.get("imageData")
     if image is None and not (isinstance(data, str) and data):
         return f"The image {wanted} of {file} is missing; restore it, or give its folder with --images DIR."
@@ -74,12 +75,14 @@ def _picture(file: Path, root: Path, options: Options, content: dict[str, Any]) 
     return Picture(place, image or "", size, tuple(regions), None, "" if image else data, tuple(faults))
 
 
-def _image_of(file: Path, options: Options, wanted: str) -> str | None:
+def _image_of(file: Path, given: ImageFolders | None, wanted: str) -> str | None:
     """The path of an image. LabelMe gives it relative to the JSON file, often in a folder beside that of the file."""
+    if given is not None:
+        return given.find(wanted)
     path = os.path.normpath(file.parent / wanted.replace("\\", "/"))
-    if options.images is None and path.lower().endswith(IMAGE_ENDINGS) and os.path.isfile(path):
+    if path.lower().endswith(IMAGE_ENDINGS) and os.path.isfile(path):
         return path
-    return ImageFolders(options.images, [file.parent, file.parent / "images"]).find(wanted)
+    return ImageFolders(None, [file.parent, file.parent / "images"]).find(wanted)
 
 
 def shape_of(shape: dict[str, Any]) -> Shape | str:

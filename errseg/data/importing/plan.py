@@ -1,7 +1,7 @@
 """What a reader of a format makes of a source: names, and pictures with their regions."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +11,17 @@ from ..pairing import IMAGE_ENDINGS, visible_files
 from .layers import Layer
 from .shapes import Shape
 
-__all__ = ["ImageFolders", "Options", "Picture", "Region", "Source", "expect", "place_of", "text_of"]
+__all__ = [
+    "ImageFolders",
+    "Options",
+    "Picture",
+    "Region",
+    "Source",
+    "expect",
+    "pictures_of_masks",
+    "place_of",
+    "text_of",
+]
 
 MOST_JSON = 1 << 30  # bytes; COCO's largest file has 450 MB
 
@@ -103,6 +113,34 @@ class ImageFolders:
             f"None of the {len(names)} images of {source}, the first being {short(names[0])}, is in "
             f"{short(looked, 300)}; give their folder with {self.option} DIR."
         )
+
+
+def pictures_of_masks(
+    source: Path, masks: Mapping[str, str], folders: ImageFolders, layer_of: Callable[[str], Layer], remedy: str
+) -> tuple[list[Picture], list[str]]:
+    """The pictures of masks that have the names of their images, and a sentence for each mask without an image.
+
+    Args:
+        source: for messages.
+        masks: the file of each mask by its place without the ending.
+        folders: of the images.
+        layer_of: from the file of a mask to what is read.
+        remedy: the end of the sentence.
+
+    Raises:
+        UsageError: no image is found.
+    """
+    endings = [*IMAGE_ENDINGS, *(ending.upper() for ending in IMAGE_ENDINGS)]
+    pictures, problems = [], []
+    for stem, mask in masks.items():
+        image = next(filter(None, (folders.find(stem + ending) for ending in endings)), None)
+        if image is None or image == mask:
+            problems.append(f"The image of the mask {mask} is missing; restore it, or {remedy}.")
+        else:
+            pictures.append(Picture(place_of(stem + Path(image).suffix), image, layer=layer_of(mask)))
+    if not pictures:
+        raise folders.missing(source, list(masks))
+    return pictures, problems
 
 
 def expect(condition: bool, source: str | os.PathLike, what: str) -> None:

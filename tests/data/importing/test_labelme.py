@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from errseg.data.importing import plan
+from errseg.data.pairing import visible_files
 from errseg.errors import UsageError
 from tests.data.importing.conftest import HEIGHT, WIDTH
 
@@ -81,6 +83,16 @@ def test_an_image_in_a_folder_beside_that_of_the_file(folder, write, imported):
     path = write(folder / "json/a.json", labelme(field, imagePath="..\\a.jpg"))
     _, label = imported(path)
     assert (label("a")[:10] == 0).all()
+
+
+def test_a_given_folder_of_images_is_listed_once(folder, write, picture, imported, monkeypatch):
+    field, listed = shape("field", [[0, 0], [30, 0], [30, 10], [0, 10]]), []
+    monkeypatch.setattr(plan, "visible_files", lambda place: listed.append(place) or visible_files(place))
+    for name in ("a", "b", "c"):
+        picture(folder / f"images/deep/{name}.jpg")
+        write(folder / f"json/{name}.json", labelme(field, imagePath=f"..\\{name}.jpg"))
+    report, _ = imported(folder / "json", images=folder / "images")
+    assert report["pictures"] == 3 and listed == [folder / "images"]
 
 
 def test_what_does_not_fit_is_named(folder, write, imported):
