@@ -33,6 +33,7 @@ COMMANDS = (
     Command("save", "write a model into a folder with a card, or send it to the hub", "save"),
     Command("doctor", "report the installation and what it lacks", "doctor"),
     Command("fuzz", "give errseg wrong inputs and judge the answers", "fuzz"),
+    Command("mini run", "train a system on the mini world, from the scenes to the report", "mini_run"),
     Command("mini draw", "draw the scenes of the mini world", "mini_draw"),
     Command("mini pretrain", "pretrain the mini world's CLIP", "mini_pretrain"),
     Command("mini report", "write the results of the quickstart", "mini_report"),

@@ -1,8 +1,8 @@
 """A table of ablations on the mini world: ``errseg mini ablate TABLE [SEEDS]``.
 
 For every row, ``errseg train`` trains and evaluates the mini system with the keys of the row's file. Rows share one
-pretrained CLIP; DeOP's rows also share the first two stages, so that their seeds are those of its last stage. Runs that
-are done are not done again.
+pretrained CLIP. Where a system is trained in stages, they also share the stages before the last, so that their seeds
+are those of its last stage. Runs that are done are not done again.
 """
 
 import json
@@ -17,13 +17,13 @@ from tabulate import tabulate
 from errseg.config import load_config
 from errseg.errors import UsageError
 from errseg.evaluation.paper import CONTENT
+from errseg.modeling import systems
 from errseg.safe_files import read_yaml
 
 from .datasets import DATASET_NAMES
 from .done import check_done, is_done
 
 __all__ = [
-    "DEOP",
     "FULL",
     "PAPER",
     "SPLITS",
@@ -33,13 +33,12 @@ __all__ = [
     "prepare",
     "rows_of",
     "run",
-    "starts_of",
     "table_of",
     "train",
 ]
 
 SPLITS = ("seen", "unseen", "large")
-FULL, DEOP = "ERR-Seg", "DeOP"  # the full models, the first rows of the tables
+FULL = "ERR-Seg"  # the full model, the first row of its paper's tables
 PAPER = {Path(row["config"]).name: row["mIoU"] for row in CONTENT["rows"]}  # by the stem of the row's config file
 
 
@@ -47,25 +46,17 @@ def rows_of(table: str, configs: Path) -> list[str]:
     """The rows of a table: the full model, and the stems of the config files of the other rows.
 
     Args:
-        table: the number of a table of ERR-Seg's paper, or ``DEOP``.
+        table: the number of a table of ERR-Seg's paper, or the name of a system whose own table it is.
         configs: the folder of the rows' config files.
     """
-    if table == DEOP:
-        return [DEOP, *sorted(path.stem for path in configs.glob("*.yaml"))]
+    if _is_full(table):
+        return [table, *sorted(path.stem for path in configs.glob("*.yaml"))]
     return [FULL, *(row for row in PAPER if row.startswith(f"table{table}_"))]
 
 
-def starts_of(output: Path) -> list[str]:
-    """The keys with which the rows of DeOP's table start from the first two stages in ``output``.
-
-    Raises:
-        UsageError: the stages have not been run.
-    """
-    files = {"PROMPT": output / "stage1" / "model_final.pth", "PROPOSALS": output / "stage2" / "model_final.pth"}
-    for path in (output / "clip.pt", *files.values()):
-        if not path.is_file():
-            raise UsageError(f"There is no {path}; run scripts/quickstart.sh --system deop first.")
-    return [word for part, path in files.items() for word in (f"MODEL.{part}.WEIGHTS", str(path))]
+def _is_full(row: str) -> bool:
+    """Whether a row is a full model: it has the name of its system."""
+    return any(row == system.name for system in systems())
 
 
 def changed_keys(path: Path) -> list[str]:
@@ -108,7 +99,7 @@ def run(row: str, seed: int, output: Path, config: str, configs: Path, opts: Seq
         "MODEL.CLIP.PRETRAINED", str(output / "clip.pt"),
         "DATASETS.TEST", str(tuple(DATASET_NAMES[split] for split in SPLITS)),
         "TEST.EVAL_PERIOD", "1000000", "SEED", str(seed), "OUTPUT_DIR", str(folder),
-        *opts, *([] if row in (FULL, DEOP) else changed_keys(configs / f"{row}.yaml")),
+        *opts, *([] if _is_full(row) else changed_keys(configs / f"{row}.yaml")),
     ]  # fmt: skip
     if is_done(evaluation, (DATASET_NAMES[split] for split in SPLITS)):
         check_done(evaluation, load_config(config, overrides))
@@ -141,7 +132,7 @@ def train(words: Sequence[str], folder: Path, what: str) -> None:
             raise UsageError(f"{what} failed; its output is in {folder / 'console.txt'}.")
 
 
-def prepare(output: Path) -> None:
+def prepare(output: Path, tower: str = "convnext") -> None:
     """Draw the scenes and pretrain the small CLIP ``clip.pt`` of a folder of runs, where they are missing."""
     from .generate import generate
     from .layout import data_root
@@ -153,7 +144,7 @@ def prepare(output: Path) -> None:
         from .pretraining import pretrain
 
         setup_logger(name="errseg")
-        pretrain(output / "clip.pt", data_root())
+        pretrain(output / "clip.pt", data_root(), tower=tower)
 
 
 def table_of(scores: dict[str, list[dict[str, float]]], configs: Path) -> str:
@@ -168,7 +159,7 @@ def table_of(scores: dict[str, list[dict[str, float]]], configs: Path) -> str:
     for row, runs in scores.items():
         ours = [[each[split] for each in runs] for split in SPLITS]
         ours = [f"{mean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "") for values in ours]
-        label = row if row in (FULL, DEOP) else label_of(configs / f"{row}.yaml")
+        label = row if _is_full(row) else label_of(configs / f"{row}.yaml")
         figures = PAPER["errseg_convnext_base" if row == FULL else row] if has_paper else ()
         rows.append([label, *ours, *("–" if x is None else x for x in figures)])
     header = ["row", *(f"mini {split}" for split in SPLITS)]

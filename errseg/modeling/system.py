@@ -16,7 +16,7 @@ from .panels import Panel
 from .parity import Parity
 from .taps import Tap
 
-__all__ = ["Measure", "Released", "System", "register", "system_of", "system_of_model", "systems"]
+__all__ = ["Measure", "Mini", "Released", "System", "register", "system_of", "system_of_model", "systems"]
 
 Measure = Callable[[Any, dict, Tensor], tuple[int, int]]  # see ``System.measures``
 
@@ -37,6 +37,26 @@ class Released:
     config: Callable[[Mapping[str, Tensor]], CfgNode | None]
     from_released: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
     to_released: Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class Mini:
+    """How a system is trained on the mini world (``errseg/mini``).
+
+    Attributes:
+        word: its name on the command line, and of the folder of its model.
+        config: the packaged configuration of its training; of the last stage, where there are several.
+        tower: the image tower of the small CLIP, a key of ``errseg.mini.pretraining.RECIPES``.
+        stages: the stages of training before, in order: the configuration of each, and the key by which the later
+            stages take its weights.
+        ablations: the folder in ``configs/`` whose files are the rows of its own table; "" for none.
+    """
+
+    word: str
+    config: str
+    tower: str = "convnext"
+    stages: Mapping[str, str] = field(default_factory=dict)
+    ablations: str = ""
 
 
 def keep_all(cfg: CfgNode, count: int, recommended: int | None = None) -> int:
@@ -87,6 +107,7 @@ class System:
         measures: scores of a model's parts, by name, for reports on labelled images. Each is a function of a model with
             a vocabulary, the inputs of one image, and its labels (H, W), negative where a pixel has no class; it
             returns how many things are right, and how many there are.
+        mini: its training on the mini world; None: it has none.
         cannot: the abilities that it lacks ("segment", "export", "inspect", "benchmark", "plain", …), each with the
             reason as the end of a sentence.
     """
@@ -117,6 +138,7 @@ class System:
     learning_rates: Callable[[CfgNode], Mapping[str, float]] = lambda cfg: {}
     exportable: Callable[[nn.Module, bool], nn.Module] = lambda model, open_vocabulary: model
     measures: Mapping[str, Measure] = field(default_factory=dict)
+    mini: Mini | None = None
     cannot: Mapping[str, str] = field(default_factory=dict)
 
     def require(self, ability: str) -> None:

@@ -75,7 +75,7 @@ def test_the_help_has_one_example(command, name, monkeypatch):
         (["benchmark"], "no configuration is given; add --config"),
         (["data", "prepare", "vok"], "argument SET: invalid choice: 'vok'"),
         (["mini", "ablate", "IV"], "TABLE is 'IV'; the mini world has the rows of V, VI"),
-        (["mini", "ablate", "deop", "--out", "nowhere"], "There is no nowhere/clip.pt; run scripts/quickstart.sh"),
+        (["mini", "ablate", "deop", "--out", "nowhere"], "There is no nowhere/clip.pt; run errseg mini run deop"),
         (["fuzz", "--only", "x"], "--only is 'x'; give one of configuration"),
         (["convert", "a.pth", "b.onnx"], "OUT is b.onnx; end it with .safetensors or .pth"),
     ],

@@ -10,7 +10,7 @@ from typing import Any
 from detectron2.config import CfgNode
 from torch import nn
 
-from ..system import System, register
+from ..system import Mini, System, register
 from .config import ARGUMENT_KEYS, KEY_RANGES, TRAINING_KEYS, add_config
 from .export import exportable
 from .image_tower import SeveredViTCLIP
@@ -48,6 +48,13 @@ CITATION = """\
   year      = {2023}
 }
 """
+MINI = Mini(
+    "deop",
+    "mini/deop_mini",
+    "vit",
+    {"mini/deop_mini_stage1": "MODEL.PROMPT.WEIGHTS", "mini/deop_mini_stage2": "MODEL.PROPOSALS.WEIGHTS"},
+    "mini/deop_ablations",
+)
 PARTS = {
     "backbone.clip.visual.": "CLIP image tower",
     "backbone.clip.": "CLIP text tower",
@@ -102,6 +109,7 @@ DEOP = register(
         parity=PARITY,
         exportable=exportable,
         measures=MEASURES,
+        mini=MINI,
     )
 )
 

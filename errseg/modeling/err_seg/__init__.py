@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from ..system import System, register
+from ..system import Mini, System, register
 from .config import ARGUMENT_KEYS, KEY_RANGES, TRAINING_KEYS, add_config, num_kept, num_kept_train
 from .export import exportable
 from .head import ERRSegHead
@@ -70,5 +70,6 @@ ERR_SEG = register(
         learning_rates=lambda cfg: {"backbone.clip.": cfg.SOLVER.CLIP_MULTIPLIER},
         exportable=exportable,
         measures=MEASURES,
+        mini=Mini("errseg", "mini/errseg_mini"),
     )
 )
