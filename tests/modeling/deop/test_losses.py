@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from errseg.modeling.deop import losses as losses_module
 from errseg.modeling.deop.losses import score_losses
 from errseg.modeling.deop.plain import literal_losses
 
@@ -33,6 +34,23 @@ def test_values_and_gradients_are_the_formulas(scale, options):
         assert value.item() == pytest.approx(right.item(), rel=1e-5)
     for gradient, right in zip(torch.autograd.grad(losses[0] + 2 * losses[1], y), expected_gradients, strict=True):
         torch.testing.assert_close(gradient.double(), right, rtol=1e-4, atol=1e-5 * right.abs().max().item())
+
+
+@pytest.mark.parametrize("scale", (0.5, 2.0, 40.0))
+@pytest.mark.parametrize("options", (DEFAULTS, OPTIONS), ids=("defaults", "options"))
+def test_frozen_masks_give_the_same_in_parts(scale, options, monkeypatch):
+    monkeypatch.setitem(losses_module.PART, "cpu", 70 * (C + 1))  # 320 pixels in five parts
+    logits, masks, labels = inputs(scale, options["ignore_label"], torch.float64)
+    expected = literal_losses(logits, masks, labels, **options)
+    (expected_gradient,) = torch.autograd.grad(expected[0] + 2 * expected[1], logits)
+    logits, masks, _ = inputs(scale, options["ignore_label"])
+    losses = score_losses(logits, masks.detach(), labels, **options)
+    for value, right in zip(losses, expected, strict=True):
+        assert value.item() == pytest.approx(right.item(), rel=1e-5)
+    (gradient,) = torch.autograd.grad(losses[0] + 2 * losses[1], logits)
+    torch.testing.assert_close(
+        gradient.double(), expected_gradient, rtol=1e-4, atol=1e-5 * expected_gradient.abs().max().item()
+    )
 
 
 def test_the_defaults_are_those_of_the_contract():
