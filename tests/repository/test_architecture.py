@@ -18,7 +18,7 @@ LAYERS = {
     "modeling": "modeling",
     "data": "data checkpoint",
     "core": "api engine evaluation",
-    "leaves": "batch benchmark export fuzz inspection macs mini paper parity web",
+    "leaves": "batch benchmark export fuzz inspection integrations macs mini paper parity web",
     "door": "__init__ __main__ cli everything",
 }
 LEVEL = {name: level for level, names in enumerate(LAYERS.values()) for name in names.split()}
