@@ -21,6 +21,7 @@ from errseg.data.augmentation import build_augmentations
 from errseg.data.vocabularies import Vocabulary
 from errseg.errors import UsageError
 from errseg.modeling import OpenVocabularySegmenter, system_of, system_of_model
+from errseg.modeling.num_kept import AutoKept, NumKept, same_for_all
 from errseg.modeling.prediction import ViewPrediction
 from errseg.modeling.vocabulary import EncodedNames
 
@@ -98,15 +99,16 @@ class Segmenter(Saved, library_name="errseg"):
         """
         return self._chosen().encoded(self.model)
 
-    def set_vocabulary(self, names: Names, num_classes: int | None = None) -> None:
+    def set_vocabulary(self, names: Names, num_classes: NumKept | str | None = None) -> None:
         """Set the names to segment. If it fails, the former vocabulary stays.
 
         Args:
             names: a list of names, in which commas separate synonyms; or ``{"name": ["synonym", ...]}``; or the name of
                 a vocabulary of this package, such as ``"ade20k_150"``; or the path of a file of names.
-            num_classes: K, the number of names (synonyms count) that the system keeps for a picture; 0 for all; None
-                for the configuration's K (ERR-Seg: ``MODEL.CRM.NUM_CLASSES_TEST``), or, if it has none, the paper's K
-                for this number of names. A system that drops no names has no K.
+            num_classes: K, the number of names (synonyms count) that the system keeps for a picture; 0 for all; "auto"
+                for a K that fits each picture (ERR-Seg: ``MODEL.CRM.AUTO_*``); None for the configuration's K
+                (``MODEL.CRM.NUM_CLASSES_TEST``), or, if it has none, the paper's K for this number of names. A system
+                that drops no names has no K.
 
         Raises:
             UsageError: there are no names; a name is blank, too long for the text tower, or equal to another; or there
@@ -226,11 +228,13 @@ class Segmenter(Saved, library_name="errseg"):
         text = self.embed_text(names)
         return torch.einsum("dhw,td->thw", self.embed(image), text.float())
 
-    def _num_kept(self, count: int, asked: int | None) -> int:
+    def _num_kept(self, count: int, asked: NumKept | str | None) -> NumKept:
         """The K of a vocabulary of ``count`` prompts, for the K that a caller asks for."""
         system = system_of(self.cfg)
         if asked is None:
-            return min(system.num_kept(self.cfg, count, None), count)
+            return same_for_all(system.num_kept(self.cfg, count, None), count)
+        if isinstance(asked, (str, AutoKept)):
+            return self.model.chosen_kept(asked)
         asked = operator.index(asked)
         if 0 < asked < count and not system.num_kept(self.cfg, count, asked):
             raise UsageError(

@@ -14,6 +14,7 @@ from errseg.config.settings import settings_of
 from errseg.errors import short
 from errseg.evaluation.provenance import state_digest
 from errseg.ledger import Entry, Job, Ledger, Request
+from errseg.modeling.num_kept import as_plain
 
 from .places import LEDGER, is_place, outputs
 from .sources import Source
@@ -29,7 +30,7 @@ def request_of(model: Segmenter, background: str | None, min_confidence: float) 
     return {
         "weights": state_digest(model.model.state_dict().items()),
         "names": [list(vocabulary.classes), list(vocabulary.prompts), list(vocabulary.prompt_classes)],
-        "K": model.encoded.num_kept,
+        "K": as_plain(model.encoded.num_kept),
         "background": None if background is None else [background, min_confidence],
         "settings": settings_of(model.cfg),
     }

@@ -9,6 +9,7 @@ from detectron2.config import CfgNode
 
 from ..errors import UsageError
 from ..modeling import system_of
+from ..modeling.num_kept import AutoKept, as_plain, from_plain, most_kept
 from .names import NameList
 
 PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
@@ -45,12 +46,13 @@ class Case:
 
     def as_data(self) -> dict:
         """The case as data for ``json``; ``from_data`` reads it."""
-        return dataclasses.asdict(self) | {"vocabulary": list(self.vocabulary)}
+        label, names, num_classes = self.vocabulary
+        return dataclasses.asdict(self) | {"vocabulary": [label, names, as_plain(num_classes)]}
 
     @classmethod
     def from_data(cls, data: dict) -> "Case":
         label, names, num_classes = data["vocabulary"]
-        return cls(**data | {"vocabulary": NameList(label, tuple(names), num_classes)})
+        return cls(**data | {"vocabulary": NameList(label, tuple(names), from_plain(num_classes))})
 
 
 def make_cases(
@@ -78,6 +80,9 @@ def make_cases(
             "--encode-names is for predictions of the plain form; remove it, or --form fast, --train and "
             "--set-vocabulary."
         )
+    vocabularies = list(vocabularies)
+    if compile_mode and any(isinstance(each.num_classes, AutoKept) for each in vocabularies):
+        raise UsageError("--compile needs one K for all images; give --num-classes K, or remove --compile.")
     cases = []
     for batch in batches:
         for vocabulary in vocabularies:
@@ -139,8 +144,8 @@ def check_system(cases: Iterable[Case], cfg: CfgNode) -> None:
 
 
 def kept_classes(cfg: CfgNode, vocabulary: NameList) -> int:
-    """The number of names that a model keeps: K, or all names where its system drops none."""
+    """The number of names that a model keeps: K, or all names where its system drops none; of "auto", at most."""
     total = len(vocabulary.names)
     if system_of(cfg).num_kept(cfg, total, total) == 0:
         return total
-    return min(vocabulary.num_classes or total, total)
+    return most_kept(vocabulary.num_classes, total)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..modeling.num_kept import AutoKept
 from .cases import PRECISIONS, Case
 from .marks import Marks, clock_of
 
@@ -43,6 +44,10 @@ class Job:
         end = clock.read()
         self.synchronize()
         return clock.between(start, end), self.marks.split() if self.marks else {}
+
+    def kept(self) -> int | None:
+        """The largest number of names that an image of the timed batch keeps; None where it is the same for all."""
+        return None
 
     def synchronize(self) -> None:
         """Wait for the device."""
@@ -92,6 +97,13 @@ class Prediction(Job):
         """The label maps of every batch, on the CPU, in the smallest type that holds them."""
         small = torch.int16 if len(self.case.vocabulary.names) < 2**15 else torch.int32
         return [labels.to("cpu", small) for batch in self.batches for labels in self.predict(batch)]
+
+    @torch.no_grad()
+    def kept(self) -> int | None:
+        """See ``Job.kept``."""
+        if not isinstance(self.case.vocabulary.num_classes, AutoKept):
+            return None
+        return max(len(view.kept) for views in self._model.predict_views(self.batches[0]) for view in views)
 
 
 class TrainingStep(Job):

@@ -42,6 +42,7 @@ class Result:
         reference: the case of the reference, as ``str(case)``.
         peak_mb: peak memory of a process that only runs this case.
         encode_s: seconds that the encoding of the names took, where they were encoded for a prediction.
+        kept: the largest number of names that an image of the timed batch keeps, where K fits the image.
         work, part_work: the work of a run; None where it was not requested, or cannot be counted.
         rates: the rates of the device in this precision.
     """
@@ -54,6 +55,7 @@ class Result:
     reference: str | None = None
     peak_mb: float | None = None
     encode_s: float | None = None
+    kept: int | None = None
     work: Work | None = None
     part_work: dict[str, Work] = field(default_factory=dict)
     rates: Rates | None = None
@@ -159,6 +161,7 @@ class _Bench:
                 result.rates = self._rates_of(job.device, case.precision)
             if case.kind == "predict" and not case.encode_names:  # their embeddings are not those of the other cases
                 result.predictions = job.predict_all()
+            result.kept = job.kept()
         except torch.cuda.OutOfMemoryError:
             job = None
         if job is None:  # not earlier: the error object keeps the allocated memory

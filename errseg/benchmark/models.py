@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from .. import modeling
 from ..modeling.clip.prompts import TokenizedNames
 from ..modeling.layers import copy_on_same_weights
+from ..modeling.num_kept import same_for_all
 from ..modeling.vocabulary import EncodedNames
 from .cases import PRECISIONS
 from .names import NameList
@@ -59,7 +60,7 @@ class Models:
 def set_embeddings(model: nn.Module, vocabulary: NameList, embeddings: Tensor) -> None:
     """Set the vocabulary of a model together with its text embeddings, (T, D) of unit length."""
     count = len(vocabulary.names)
-    num_kept = min(vocabulary.num_classes or count, count)
+    num_kept = same_for_all(vocabulary.num_classes, count)
     no_tokens = torch.zeros(0, 1, dtype=torch.long)
     untokenized = TokenizedNames(tuple(vocabulary.names), num_kept, no_tokens, no_tokens[:, 0])
     model.use(EncodedNames(untokenized, embeddings))

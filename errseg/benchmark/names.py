@@ -12,6 +12,7 @@ from ..data.benchmarks import BENCHMARKS
 from ..data.vocabularies import load_vocabulary, vocabulary_names
 from ..errors import UsageError
 from ..modeling import system_of
+from ..modeling.num_kept import NumKept
 
 RANDOM = "random:"
 MADE_UP_NUM_CLASSES = 48  # K, the same as for A-847
@@ -23,29 +24,35 @@ class NameList(NamedTuple):
 
     label: str
     names: tuple[str, ...]
-    num_classes: int  # K; 0: all names
+    num_classes: NumKept  # K; 0: all names
 
 
 def name_list(
-    label: str, num_classes: int | None = None, cfg: CfgNode | None = None, training: bool = False
+    label: str, num_classes: int | str | None = None, cfg: CfgNode | None = None, training: bool = False
 ) -> NameList:
     """The vocabulary of a word on the command line.
 
     Args:
         label: a file of errseg/data/vocabularies, a registered data set, a data-set file, or ``random:N``.
-        num_classes: K; None: the K at test that the system of ``cfg`` uses for the vocabulary's data set.
+        num_classes: K, or "auto"; None: the K at test that the system of ``cfg`` uses for the vocabulary's data set.
         cfg: the configuration; None: the default one.
         training: where ``num_classes`` is None, use the K of training.
 
     Raises:
-        UsageError: there is no such vocabulary.
+        UsageError: there is no such vocabulary, or the system has no K that fits the image.
     """
     names, recommended = _find(label)
+    cfg = get_cfg() if cfg is None else cfg
+    system = system_of(cfg)
     if num_classes is None:
-        cfg = get_cfg() if cfg is None else cfg
-        system = system_of(cfg)
-        num_classes = system.num_kept_train(cfg) if training else system.num_kept(cfg, len(names), recommended)
-    return NameList(label, tuple(names), num_classes)
+        num_kept = system.num_kept_train(cfg) if training else system.num_kept(cfg, len(names), recommended)
+    elif isinstance(num_classes, str):
+        if system.auto_kept is None:
+            raise UsageError(f"--num-classes is {num_classes}, but {system.name} keeps every name; leave it out.")
+        num_kept = system.auto_kept(cfg)
+    else:
+        num_kept = num_classes
+    return NameList(label, tuple(names), num_kept)
 
 
 def _find(label: str) -> tuple[list[str] | tuple[str, ...], int | None]:

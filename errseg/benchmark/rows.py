@@ -16,10 +16,12 @@ Row = dict[str, Any]
 def make_rows(results: Sequence[Result], cfg: CfgNode) -> list[Row]:
     """A row for each result, in the order of the results.
 
-    Multiply-adds are in 10^9, times in seconds, memory in 10^6 bytes. ``gmacs`` is for one image; where names alone are
-    encoded, for all of them, and where a prediction encodes them, with an image's share of them. ``ratio`` is the speed
-    relative to the plain form in float32 with the same vocabulary and batch size, and precomputed text embeddings.
-    ``latency_over_smallest`` is the time divided by that of the smallest vocabulary with the same K.
+    Multiply-adds are in 10^9, times in seconds, memory in 10^6 bytes. ``auto_threshold`` is the threshold of a K that
+    fits the image; ``num_classes_kept`` is then the largest of the batch (in training, its limit). ``gmacs`` is for one
+    image; where names alone are encoded, for all of them, and where a prediction encodes them, with an image's share of
+    them. ``ratio`` is the speed relative to the plain form in float32 with the same vocabulary and batch size, and
+    precomputed text embeddings. ``latency_over_smallest`` is the time divided by that of the smallest vocabulary with
+    the same K.
     """
     counts: dict[tuple, dict[str, float]] = {}
     machine = describe_machine(cfg.MODEL.DEVICE)
@@ -56,7 +58,8 @@ def _measured(result: Result, cfg: CfgNode, counts: dict[tuple, dict[str, float]
         "encodes_names": case.encode_names,
         "vocabulary": case.vocabulary.label,
         "num_names": len(case.vocabulary.names),
-        "num_classes_kept": kept_classes(cfg, case.vocabulary),
+        "num_classes_kept": _kept(result, cfg),
+        "auto_threshold": getattr(case.vocabulary.num_classes, "threshold", None),
         "precision": case.precision,
         "batch": case.batch,
         "resolution": cfg.INPUT.RESOLUTION_TRAIN if case.kind == "train" else cfg.INPUT.RESOLUTION_TEST,
@@ -82,11 +85,16 @@ def _macs(result: Result, cfg: CfgNode, counts: dict[tuple, dict[str, float]]) -
     if case.kind != "predict":
         images = case.batch if case.kind == "train" else 1
         return {"gmacs": result.work.macs / 1e9 / images if result.work else None, "escf_gmacs": None}
-    key = (case.form, len(case.vocabulary.names), kept_classes(cfg, case.vocabulary))
+    key = (case.form, len(case.vocabulary.names), _kept(result, cfg))
     if key not in counts:
         counts[key] = count_macs(cfg, key[1], key[2], key[0])
     text = count_text_macs(cfg, case.vocabulary.names, case.form) / case.batch if case.encode_names else 0
     return {"gmacs": counts[key]["total"] + text, "escf_gmacs": counts[key].get("escf_layers")}
+
+
+def _kept(result: Result, cfg: CfgNode) -> int:
+    """The number of names that the decoder sees: of a K that fits the image, the largest of the batch."""
+    return kept_classes(cfg, result.case.vocabulary) if result.kept is None else result.kept
 
 
 def _floor(result: Result) -> Row:

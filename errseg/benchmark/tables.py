@@ -42,7 +42,7 @@ def main_table(rows: Sequence[Row]) -> str:
         "form": [form_of(row) for row in rows],
         "precision": [row["precision"] for row in rows],
         "names": [str(row["num_names"]) for row in rows],
-        "K": [str(row["num_classes_kept"]) for row in rows],
+        "K": ["auto: " * (row.get("auto_threshold") is not None) + str(row["num_classes_kept"]) for row in rows],
         "batch": [str(row["batch"]) for row in rows],
         "time": [duration(row["latency_s"]) if row["latency_s"] else "out of memory" for row in rows],
         "range": [spread(row) for row in rows],

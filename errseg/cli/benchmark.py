@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from errseg.errors import UsageError, short
 
-from .options import PRECISIONS, add_config, listed
+from .options import PRECISIONS, add_config, listed, number_or_auto
 from .parser import Parser
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ def add_arguments(parser: Parser) -> None:
     )
     add(
         "--num-classes",
-        type=int,
+        type=number_or_auto,
         metavar="K",
-        help="names kept for each picture (default: as for the vocabulary's data set)",
+        help="names kept for each picture, or auto (default: as for the vocabulary's data set)",
     )
     add("--device", default="cpu", metavar="DEVICE", help="cpu or cuda (default: cpu)")
     add(
@@ -138,7 +138,7 @@ def configure(args: argparse.Namespace) -> "CfgNode":
         raise UsageError("no configuration is given; add --config, such as --config errseg_convnext_base.")
     for option in ("repeats", "threads", "num_classes"):
         value = getattr(args, option)
-        if value is not None and value < 1:
+        if isinstance(value, int) and value < 1:
             raise UsageError(f"--{option.replace('_', '-')} is {value}; give 1 or more.")
     if args.paper_table and args.vocabulary:
         raise UsageError("--paper-table has its own vocabularies; leave --vocabulary out.")

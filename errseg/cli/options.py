@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from errseg.errors import UsageError
+from errseg.errors import UsageError, short
 
 from .parser import Parser
 
@@ -24,6 +24,7 @@ __all__ = [
     "load_model",
     "model_of",
     "names_of",
+    "number_or_auto",
     "positive",
     "vocabulary_names",
     "weights_file",
@@ -31,6 +32,7 @@ __all__ = [
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 QUICKSTART = Path("output/mini/errseg")  # a run of scripts/quickstart.sh, in the working folder or in the checkout
+AUTO = "auto"  # of errseg.modeling.num_kept, without importing it
 PACKAGE = Path(__file__).resolve().parents[1]
 CHECKOUT = PACKAGE.parent
 
@@ -59,9 +61,10 @@ def add_names(parser: Parser, required: bool = True) -> None:
     )
     parser.add_argument(
         "--num-classes",
-        type=int,
+        type=number_or_auto,
         metavar="K",
-        help="names kept for each picture, 0 for all (default: as in the paper); for systems that drop names",
+        help="names kept for each picture, 0 for all, auto for as many as fit the picture (default: as in the paper); "
+        "for systems that drop names",
     )
 
 
@@ -113,6 +116,16 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
     return int(text)
+
+
+def number_or_auto(text: str) -> int | str:
+    """A whole number, or "auto"."""
+    if text == AUTO:
+        return text
+    try:
+        return int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{short(text)!r} is neither a whole number nor {AUTO}") from error
 
 
 def names_of(args: argparse.Namespace) -> "Names | None":

@@ -103,7 +103,7 @@ def check(args: argparse.Namespace) -> "Settings":
     prefix = {} if args.image_prefix is None else {"prefix": args.image_prefix}
     for option, least in (("batch", 1), ("every", 1), ("num_classes", 0)):
         value = getattr(args, option)
-        if value is not None and value < least:
+        if isinstance(value, int) and value < least:
             raise UsageError(f"--{option.replace('_', '-')} is {value}; give {least} or more.")
     if args.min_confidence is not None and args.background is None:
         raise UsageError("--min-confidence needs --background NAME, the name of the pixels below it; give both.")

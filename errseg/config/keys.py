@@ -6,13 +6,13 @@ A comment names the table or figure of the paper that a key drives. An unknown k
 is an error that names it (Detectron2's ``merge_from_file`` and ``merge_from_list``).
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 from detectron2.config import CfgNode
 
-__all__ = ["MAX_PIXELS", "add_errseg_config", "key_ranges", "register_keys", "samples_of", "training_keys"]
+__all__ = ["MAX_PIXELS", "add_errseg_config", "key_ranges", "key_words", "register_keys", "samples_of", "training_keys"]
 
 MAX_PIXELS = 64_000_000  # 8,000 × 8,000
 Range = tuple[float, float]
@@ -25,6 +25,7 @@ class SystemKeys(NamedTuple):
     ranges: Mapping[str, Range]
     training: Collection[str]
     samples: str
+    words: Mapping[str, Sequence[str]]
 
 
 _SYSTEMS: dict[str, SystemKeys] = {}
@@ -36,6 +37,7 @@ def register_keys(
     ranges: Mapping[str, Range],
     training: Collection[str] = (),
     samples: str = "images",
+    words: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Add the keys of a system to every configuration.
 
@@ -45,13 +47,19 @@ def register_keys(
         ranges: the least and the largest value of its numeric keys.
         training: those of its keys that training alone reads.
         samples: what its data loaders serve, "images" or "regions".
+        words: the words that a numeric key may hold in place of a number.
     """
-    _SYSTEMS[system] = SystemKeys(add_config, ranges, training, samples)
+    _SYSTEMS[system] = SystemKeys(add_config, ranges, training, samples, words or {})
 
 
 def key_ranges() -> dict[str, Range]:
     """The least and the largest value of the systems' numeric keys."""
     return {key: limits for system in _SYSTEMS.values() for key, limits in system.ranges.items()}
+
+
+def key_words() -> dict[str, Sequence[str]]:
+    """The words that the systems' numeric keys may hold in place of a number."""
+    return {key: words for system in _SYSTEMS.values() for key, words in system.words.items()}
 
 
 def training_keys() -> frozenset[str]:

@@ -5,6 +5,8 @@ the web. Nodes of this class read files with :func:`read_tree` instead.
 """
 
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ from detectron2.config import CfgNode
 
 from errseg.errors import UsageError
 from errseg.safe_files import read_yaml
+
+from .keys import key_words
 
 __all__ = ["Config", "as_data", "read_tree"]
 
@@ -44,6 +48,49 @@ class Config(CfgNode):
             ValueError: a value does not fit its key.
         """
         self.merge_from_other_cfg(type(self)(read_tree(cfg_filename)))
+
+    def merge_from_other_cfg(self, cfg_other: CfgNode) -> None:
+        """Merge another configuration. A key of ``key_words`` may change between a number and a word."""
+        with _words_allowed(self, {key: _leaf(cfg_other, key) for key in key_words()}):
+            super().merge_from_other_cfg(cfg_other)
+
+    def merge_from_list(self, cfg_list: list[Any]) -> None:
+        """Merge keys and values in turn. A key of ``key_words`` may change between a number and a word."""
+        with _words_allowed(self, dict(zip(cfg_list[::2], cfg_list[1::2], strict=False))):
+            super().merge_from_list(cfg_list)
+
+
+@contextmanager
+def _words_allowed(cfg: CfgNode, values: Mapping[Any, Any]) -> Iterator[None]:
+    """Let a value of another type replace that of a key of ``key_words``, if one of both is such a word.
+
+    yacs lets a value of any type replace None; it refuses other changes of the type.
+    """
+    before = {}
+    for key, words in key_words().items():
+        old, new = _leaf(cfg, key), values.get(key)
+        if new is not None and (old in words or new in words):
+            before[key] = old
+            _section(cfg, key)[key.rpartition(".")[2]] = None
+    try:
+        yield
+    except BaseException:
+        for key, old in before.items():
+            _section(cfg, key)[key.rpartition(".")[2]] = old
+        raise
+
+
+def _leaf(cfg: Any, key: str) -> Any:
+    """The value of a key; None where there is none."""
+    for part in key.split("."):
+        cfg = cfg.get(part) if isinstance(cfg, Mapping) else None
+    return cfg
+
+
+def _section(cfg: CfgNode, key: str) -> CfgNode:
+    for part in key.split(".")[:-1]:
+        cfg = cfg[part]
+    return cfg
 
 
 def read_tree(path: str | os.PathLike) -> Tree:

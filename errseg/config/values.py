@@ -7,7 +7,7 @@ from detectron2.config import CfgNode
 
 from errseg.errors import UsageError, short
 
-from .keys import key_ranges
+from .keys import key_ranges, key_words
 
 __all__ = ["check_values"]
 
@@ -67,11 +67,14 @@ def check_values(cfg: CfgNode) -> None:
     Raises:
         UsageError: a value is out of its range, is none of the choices, or is None.
     """
+    words = key_words()
     for key, (least, most) in (RANGES | key_ranges()).items():
-        value = _value(cfg, key)
+        value, others = _value(cfg, key), words.get(key, ())
+        if isinstance(value, str) and value in others:
+            continue
         numbers = value if isinstance(value, (list, tuple)) else [value]
         if not all(_is_number(number) and least <= number <= most for number in numbers):
-            raise UsageError(f"{key} = {short(repr(value))}; give {_range(least, most)}.")
+            raise UsageError(f"{key} = {short(repr(value))}; give {' or '.join([_range(least, most), *others])}.")
     for key, length in LENGTHS.items():
         if len(_value(cfg, key)) != length:
             raise UsageError(f"{key} = {short(repr(_value(cfg, key)))}; give {length} numbers.")

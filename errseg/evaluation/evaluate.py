@@ -21,6 +21,7 @@ from errseg.errors import UsageError
 from errseg.failures import explained
 from errseg.ledger import locked_outputs
 from errseg.modeling import system_of
+from errseg.modeling.num_kept import AUTO, AutoKept, NumKept, same_for_all
 
 from .evaluator import LabelMaps, VocabularyEvaluator
 from .ledger import JOB, claim
@@ -195,21 +196,21 @@ def _held(folder: str | Path, cfg: CfgNode, model: nn.Module, names: Sequence[st
         yield
 
 
-def _set_vocabulary(cfg: CfgNode, model: nn.Module, name: str) -> int:
+def _set_vocabulary(cfg: CfgNode, model: nn.Module, name: str) -> NumKept:
     """Set the vocabulary of a data set in the model; returns K."""
     metadata = MetadataCatalog.get(name)
     prompts = metadata.get("prompts", metadata.stuff_classes)
     num_kept = system_of(cfg).num_kept(cfg, len(prompts), metadata.get("num_classes_test"))  # 0: all
     model.set_vocabulary(prompts, num_classes=num_kept)
-    num_kept = min(num_kept or len(prompts), len(prompts))
+    num_kept = same_for_all(num_kept, len(prompts))
     title = metadata.get("paper_name", name)
-    logger.info("Evaluating %s (%s): %d names, K = %d", title, name, len(prompts), num_kept)
+    logger.info("Evaluating %s (%s): %d names, K = %s", title, name, len(prompts), num_kept)
     return num_kept
 
 
 def _run(
     cfg: CfgNode, model: nn.Module, name: str, save_predictions: str | Path | None, build_loader: BuildLoader
-) -> tuple[Evaluator, int]:
+) -> tuple[Evaluator, NumKept]:
     """Predict a data set; returns the evaluator and K. In the main process, it has the counts of all images."""
     metadata = MetadataCatalog.get(name)
     num_classes = _set_vocabulary(cfg, model, name)
@@ -249,7 +250,7 @@ def _images(name: str, evaluator: Evaluator) -> int:
     return len(DatasetCatalog.get(name)) if evaluator.unit == "regions" else evaluator.checksum.num_images
 
 
-def _result_of(cfg: CfgNode, name: str, evaluator: Evaluator, num_classes: int) -> Result:
+def _result_of(cfg: CfgNode, name: str, evaluator: Evaluator, num_classes: NumKept) -> Result:
     metadata = MetadataCatalog.get(name)
     classes, unseen = list(metadata.stuff_classes), unseen_classes(name)
     pairs = worst_confusions(evaluator.matrix, CONFUSIONS)
@@ -258,7 +259,7 @@ def _result_of(cfg: CfgNode, name: str, evaluator: Evaluator, num_classes: int) 
         "domain": metadata.get("domain", ""),
         "images": _images(name, evaluator),
         "checksum": evaluator.checksum.hexdigest(),
-        "num_classes_test": num_classes,
+        "num_classes_test": AUTO if isinstance(num_classes, AutoKept) else num_classes,
         **evaluator.options,
         **{score: _or_none(value) for score, value in evaluator.scores().items()},
         **({"unseen": unseen} if unseen else {}),

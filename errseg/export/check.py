@@ -13,9 +13,11 @@ from errseg.errors import UsageError
 from errseg.mini.render import draw_scene
 from errseg.mini.world import SEEN
 from errseg.modeling import OpenVocabularySegmenter
+from errseg.modeling.num_kept import NumKept, most_kept
 from errseg.modeling.prediction import labels_and_confidences
 
 from .formats import Runner
+from .graph import MOST_NAMES
 
 __all__ = ["LEAST_AGREEMENT", "agreement_on_drawings", "drawn_pictures", "labels_of_model"]
 
@@ -33,7 +35,7 @@ def drawn_pictures(resolution: int) -> np.ndarray:
 
 @torch.no_grad()
 def labels_of_model(
-    model: OpenVocabularySegmenter, images: np.ndarray, text: Tensor, num_classes: int
+    model: OpenVocabularySegmenter, images: np.ndarray, text: Tensor, num_classes: NumKept
 ) -> tuple[np.ndarray, np.ndarray]:
     """The labels and confidences of the model, for one picture at a time.
 
@@ -60,7 +62,7 @@ def agreement_on_drawings(
     run: Runner,
     model: OpenVocabularySegmenter,
     text: Tensor,
-    num_classes: int,
+    num_classes: NumKept,
     classes: tuple[int, ...] | None,
     resolution: int,
 ) -> float:
@@ -81,7 +83,7 @@ def agreement_on_drawings(
         UsageError: the share is less than ``LEAST_AGREEMENT``.
     """
     images = drawn_pictures(resolution)
-    texts = [text] if classes else _vocabularies(text, num_classes)
+    texts = [text] if classes else _vocabularies(text, most_kept(num_classes, MOST_NAMES))
     shares = []
     for each in texts:
         expected, _ = labels_of_model(model, images, each, num_classes)

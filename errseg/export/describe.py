@@ -11,6 +11,7 @@ import errseg
 from errseg.config import as_data
 from errseg.evaluation.provenance import file_digest, state_digest
 from errseg.modeling import OpenVocabularySegmenter, system_of
+from errseg.modeling.num_kept import AutoKept, as_plain
 from errseg.modeling.views import Views
 
 from .graph import IMAGES, LABELS, MOST_NAMES, SCORES, TEXT, ExportModule
@@ -37,7 +38,7 @@ def describe(
         **file,
         "open_vocabulary": is_open,
         "names": num_names,
-        "num_classes": module.num_kept if _drops_names(cfg) else None,  # K
+        "num_classes": as_plain(module.num_kept) if _drops_names(cfg) else None,  # K
         "precision": model.precision,
         "resolution": side,
         "color_order": "RGB",
@@ -63,7 +64,7 @@ def describe(
 
 def _drops_names(cfg: CfgNode) -> bool:
     """Whether the model keeps only K names for an image where a vocabulary has more."""
-    return system_of(cfg).num_kept(cfg, MOST_NAMES, None) > 0
+    return system_of(cfg).num_kept(cfg, MOST_NAMES, None) != 0
 
 
 def _difference(cfg: CfgNode, views: Views) -> str:
@@ -89,7 +90,10 @@ def _inputs(cfg: CfgNode, module: ExportModule, side: int) -> list[dict[str, Any
         )
         if _drops_names(cfg):
             name, num_kept = system_of(cfg).name, module.num_kept
-            values += f"of more than {num_kept}, {name} keeps {num_kept} for each image, of fewer all"
+            if isinstance(num_kept, AutoKept):
+                values += f"{name} keeps as many as fit the image: {num_kept}"
+            else:
+                values += f"of more than {num_kept}, {name} keeps {num_kept} for each image, of fewer all"
         else:
             values += "all are kept for each image"
         inputs.append({"name": TEXT, "dtype": "float32", "shape": ["names", module.embed_dim], "values": values})

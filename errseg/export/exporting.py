@@ -13,6 +13,7 @@ from errseg.errors import UsageError
 from errseg.evaluation.provenance import file_digest
 from errseg.evaluation.report import write_json
 from errseg.modeling import OpenVocabularySegmenter, system_of_model
+from errseg.modeling.num_kept import AutoKept, NumKept
 
 from .check import agreement_on_drawings
 from .describe import describe
@@ -34,7 +35,7 @@ class Exported(NamedTuple):
     size: int  # bytes of the model's files
     agreement: float  # share of the pixels with the same label as the model's
     seconds: float
-    num_classes: int  # K
+    num_classes: NumKept  # K
 
 
 def export_model(
@@ -42,7 +43,7 @@ def export_model(
     folder: str | Path,
     format: str = "onnx",
     open_vocabulary: bool = False,
-    num_classes: int | None = None,
+    num_classes: NumKept | str | None = None,
     overwrite: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> Exported:
@@ -58,7 +59,7 @@ def export_model(
         format: "onnx" or "torch_export".
         open_vocabulary: the text embeddings are an input, and labels are their rows. False: the vocabulary is part of
             the file.
-        num_classes: K of an open vocabulary; None for the segmenter's K, but at least 16.
+        num_classes: K of an open vocabulary, or "auto"; None for the segmenter's K, but at least 16.
         overwrite: write into a folder that holds other files too; they stay.
         say: is called with a line of text at every step.
 
@@ -81,12 +82,13 @@ def export_model(
         if len(text) < 2:
             raise UsageError("An open vocabulary's example has one name; give two or more.")
         names, classes = [names[index] for index in classes], None  # a name for each row
-        num_classes = num_classes or max(encoded.num_kept, LEAST_CLASSES)
+        least = encoded.num_kept if isinstance(encoded.num_kept, AutoKept) else max(encoded.num_kept, LEAST_CLASSES)
+        num_kept = model.chosen_kept(num_classes) if num_classes else least
     else:
-        num_classes = encoded.num_kept
+        num_kept = encoded.num_kept if len(text) > 1 else 1
     with new_folder(folder) as temporary:
         say(f"Tracing the model at {model.views.resolution} x {model.views.resolution} …")
-        module = ExportModule(model, num_classes, None if open_vocabulary else text, classes)
+        module = ExportModule(model, num_kept, None if open_vocabulary else text, classes)
         program = trace(module, model.views.resolution)
         say(f"Writing {FORMATS[format]} …")
         opset = write_program(program, format, temporary)
@@ -94,7 +96,7 @@ def export_model(
         file = temporary / FORMATS[format]
         say("Comparing it with the model …")
         share = agreement_on_drawings(
-            runner_of(file, torch.get_num_threads()), model, text, num_classes, classes, model.views.resolution
+            runner_of(file, torch.get_num_threads()), model, text, num_kept, classes, model.views.resolution
         )
         size = sum(path.stat().st_size for path in temporary.iterdir())
         known = {"format": format, "file": file.name, "opset": opset, "sha256": file_digest(file), "agreement": share}
@@ -104,7 +106,7 @@ def export_model(
         source = example(format, model.views.resolution, open_vocabulary)
         (temporary / "example.py").write_text(source, encoding="utf-8")
         write_json(temporary / DESCRIPTION, describe(model, segmenter.cfg, module, len(names), known))
-    return Exported(folder, folder / FORMATS[format], size, share, time.perf_counter() - start, num_classes)
+    return Exported(folder, folder / FORMATS[format], size, share, time.perf_counter() - start, num_kept)
 
 
 def _check_model(model: OpenVocabularySegmenter, format: str) -> None:

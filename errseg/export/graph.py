@@ -11,6 +11,7 @@ from torch.fx import GraphModule
 
 from errseg.errors import UsageError
 from errseg.modeling import OpenVocabularySegmenter, system_of_model
+from errseg.modeling.num_kept import NumKept, most_kept
 from errseg.modeling.prediction import confidence_of
 
 __all__ = ["IMAGES", "LABELS", "MOST_NAMES", "SCORES", "TEXT", "ExportModule", "trace"]
@@ -31,7 +32,7 @@ class ExportModule(nn.Module):
     """
 
     def __init__(
-        self, model: OpenVocabularySegmenter, num_kept: int, text: Tensor | None, classes: tuple[int, ...] | None
+        self, model: OpenVocabularySegmenter, num_kept: NumKept, text: Tensor | None, classes: tuple[int, ...] | None
     ):
         super().__init__()
         self.model = system_of_model(model).exportable(model, text is None)
@@ -71,7 +72,7 @@ def trace(module: ExportModule, resolution: int) -> ExportedProgram:
     images = torch.zeros(2, 3, resolution, resolution, dtype=torch.uint8)
     arguments, shapes, options = (images,), ({0: Dim("batch", min=1)},), {}
     if module.text is None:
-        text = torch.ones(module.num_kept + 5, module.embed_dim)
+        text = torch.ones(most_kept(module.num_kept, MOST_NAMES) + 5, module.embed_dim)
         arguments, shapes = (images, text), (*shapes, {0: Dim("names", min=2, max=MOST_NAMES)})
         options["prefer_deferred_runtime_asserts_over_guards"] = True  # so that one program serves T <= K and T > K
     try:

@@ -29,7 +29,8 @@ class Ranking:
 
     scores: np.ndarray  # (T,) float32, points per location: 0 to 1 + 0.1 + 0.01
     kept: np.ndarray  # (K,) int64, ascending ids
-    num_classes: int  # the requested K, at most T
+    num_classes: int  # the requested K, at most T; that of the picture, if it fits the picture
+    threshold: float | None = None  # the points per location of the names kept, if K fits the picture
 
     @property
     def order(self) -> np.ndarray:

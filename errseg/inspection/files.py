@@ -101,6 +101,7 @@ def arrays_of(inspection: Inspection) -> dict[str, dict[str, np.ndarray]]:
     if inspection.crm is not None:
         ranking = inspection.crm
         found["crm"] = {"scores": ranking.scores, "order": ranking.order, "num_classes": np.array(ranking.num_classes)}
+        found["crm"] |= {} if ranking.threshold is None else {"threshold": np.array(ranking.threshold)}
     if inspection.attention is not None:
         attention, point = inspection.attention, np.array(inspection.point)
         for suffix, run in (("", attention.spatial), ("_all", attention.spatial_all)):

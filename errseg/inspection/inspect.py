@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from errseg.api.segmenter import Segmenter
 from errseg.errors import UsageError
 from errseg.modeling import OpenVocabularySegmenter, system_of_model
+from errseg.modeling.num_kept import AutoKept, NumKept
 from errseg.modeling.panels import LayerAttention, Panel, RegionHeatmaps, RegionMasks, Request, SeveranceMaps
 from errseg.modeling.prediction import labels_and_confidences, picture_size
 from errseg.modeling.taps import Seen, taps_of, watch
@@ -101,7 +102,7 @@ def inspect(
         tuple(shown),
         point,
         None if cost is None else {name: _array(x) for name, x in cost.items()},
-        None if points is None else Ranking(_array(points), _array(run.kept), encoded.num_kept),
+        None if points is None else _ranking(points, run.kept, encoded.num_kept),
         _attention(model, panels["attention"], run, request) if "attention" in panels else None,
         None if guidance is None else _guidance(*guidance),
         **{name: make(shown_by[name], pixels) for name, make in OF_REGIONS.items() if name in shown_by},
@@ -188,6 +189,11 @@ def _guidance(image: Tensor | None, text: Tensor | None, decoder: Mapping[str, T
         None if text is None else _array(text),
         {name: _array(x) for name, x in decoder.items()},
     )
+
+
+def _ranking(points: Tensor, kept: Tensor, num_kept: NumKept) -> Ranking:
+    automatic = isinstance(num_kept, AutoKept)
+    return Ranking(_array(points), _array(kept), *((len(kept), num_kept.threshold) if automatic else (num_kept,)))
 
 
 def _attention(model: nn.Module, panel: Panel, run: Run, request: Request) -> Attention:

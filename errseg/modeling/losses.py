@@ -20,7 +20,7 @@ def dense_binary_cross_entropy(
 
     Args:
         logits: (B, K, h, w), resized here to the labels.
-        kept: (B, K) ids of the classes kept.
+        kept: (B, K) ids of the classes kept; -1: a slot without a class, whose logits are those of a dropped class.
         labels: (B, H, W) class ids, or ``ignore_label``.
         num_names: T.
         ignore_label: the id of pixels without a class.
@@ -29,8 +29,9 @@ def dense_binary_cross_entropy(
         A scalar.
     """
     logits = resize(logits.float(), labels.shape[-2:])
-    slots = torch.full((len(kept), num_names + 1), -1, dtype=torch.long, device=kept.device)  # class id -> 0..K-1
-    slots.scatter_(1, kept, torch.arange(kept.shape[1], device=kept.device).expand_as(kept))
+    slots = torch.full((len(kept), num_names + 2), -1, dtype=torch.long, device=kept.device)  # class id -> 0..K-1
+    places = kept.masked_fill(kept < 0, num_names + 1)  # no label has this id
+    slots.scatter_(1, places, torch.arange(kept.shape[1], device=kept.device).expand_as(kept))
     ids = labels.masked_fill(labels == ignore_label, num_names)
     slot = slots.gather(1, ids.flatten(1)).view_as(labels)
     target = slot.unsqueeze(1) == torch.arange(kept.shape[1], device=kept.device).view(1, -1, 1, 1)

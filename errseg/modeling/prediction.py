@@ -38,6 +38,7 @@ class Prediction:
         shown: further outputs of the system, by the names in its record (``System.shows``), each (B, ...). Entries of
             four dimensions are maps of the view, as ``scores`` are.
         mix: (B, K, N) float32, the weights of the maps for each name, not negative; None: ``scores`` are the names'.
+        padded: some views may keep fewer names than K: in ``kept``, -1 follows their ids, with scores ``dropped``.
     """
 
     scores: Tensor
@@ -46,6 +47,7 @@ class Prediction:
     total: Tensor | None = None
     shown: Mapping[str, Tensor] = field(default_factory=dict)
     mix: Tensor | None = None
+    padded: bool = False
 
     def dense(self, size: tuple[int, int] | None = None) -> "Prediction":
         """The same prediction without factors: ``scores`` (B, K, *size), and ``total``, if it has one, (B, 1, *size).
@@ -79,13 +81,16 @@ class Prediction:
         (height, width), size = image_size(inputs), picture_size(inputs)
         rows, cols = _at_size(view.rows, height, size[0]), _at_size(view.cols, width, size[1])
         scores, total = self.scores[index], None if self.total is None else self.total[index]
-        mix = None if self.mix is None else self.mix[index]
+        mix, kept = None if self.mix is None else self.mix[index], self.kept[index]
+        if self.padded:
+            kept = kept[: int((kept >= 0).sum())]
+            scores, mix = (scores[: len(kept)], None) if mix is None else (scores, mix[: len(kept)])
         shown = {name: value[index] for name, value in self.shown.items()}
         if view.flipped:
             scores = scores.flip(-1)
             total = total.flip(-1) if total is not None and mix is None else total
             shown = {name: value.flip(-1) if value.ndim == 3 else value for name, value in shown.items()}
-        return ViewPrediction(scores, self.kept[index], rows, cols, self.dropped, total, shown, mix)
+        return ViewPrediction(scores, kept, rows, cols, self.dropped, total, shown, mix)
 
 
 class ViewPrediction(NamedTuple):

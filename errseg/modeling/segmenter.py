@@ -5,7 +5,8 @@ The class of a system adds ``from_config``, the encoding of names, ``segment`` a
 Shapes: B images or views, T names of the vocabulary, K names kept, D text dimension, H x W an image's size.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from ..errors import ArgumentError, UsageError
 from .layers import resize
+from .num_kept import NumKept
 from .outputs import SegmentationOutput
 from .prediction import Prediction, ViewPrediction, dense_scores, image_size, label_map, picture_size
 from .views import View, Views
@@ -49,7 +51,7 @@ class OpenVocabularySegmenter(VocabularyHolder):
 
     # ---- methods that a system implements ----
 
-    def segment(self, images: Tensor, text: Tensor, num_kept: int, show: bool = False) -> Prediction:
+    def segment(self, images: Tensor, text: Tensor, num_kept: NumKept, show: bool = False) -> Prediction:
         """Segment a batch of views.
 
         Args:
@@ -59,6 +61,10 @@ class OpenVocabularySegmenter(VocabularyHolder):
             show: also fill ``Prediction.shown``.
         """
         raise NotImplementedError
+
+    def encode_views(self, images: Tensor) -> Callable[[Tensor, NumKept], Prediction]:
+        """Encode views, (B, 3, h, w) normalised; the result segments them, from text embeddings (T, D) and K."""
+        return partial(self.segment, images)
 
     def losses(self, batched_inputs: list[dict]) -> dict[str, Tensor]:
         """The weighted training losses; see ``forward``."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..config import register_keys
 from ..errors import UsageError, short
+from .num_kept import AutoKept, NumKept
 from .panels import Panel
 from .parity import Parity
 from .taps import Tap
@@ -59,7 +60,7 @@ class Mini:
     ablations: str = ""
 
 
-def keep_all(cfg: CfgNode, count: int, recommended: int | None = None) -> int:
+def keep_all(cfg: CfgNode, count: int, recommended: int | None = None) -> NumKept:
     """K of a system that keeps all names: 0."""
     return 0
 
@@ -74,14 +75,17 @@ class System:
         citation: its paper in BibTeX, for those who publish a model of it.
         add_config: declares its keys in a configuration, in place.
         key_ranges: the smallest and the largest value of its numeric keys (``config/values.py``).
+        key_words: the words that a numeric key may hold in place of a number.
         training_keys: those of its configuration keys that only training reads; all others affect its predictions.
         samples: what it learns from and is scored on: "images" with label maps, or "regions", crops of one class each,
             which it classifies (``data/regions.py``).
         backbones: the classes that ``MODEL.BACKBONE.NAME`` may name, and their subclasses; empty: any, or none is used.
         argument_keys: for messages, the configuration key of each constructor argument.
         num_kept: from a configuration, a number of names, and the K that their data set recommends (0 for all; None: no
-            recommendation), the K at test. 0 for all; always 0 where a model of the configuration drops no names.
+            recommendation), the K at test, or what gives each image its own. 0 for all; always 0 where a model of the
+            configuration drops no names.
         num_kept_train: from a configuration, K in training; 0 for all.
+        auto_kept: from a configuration, the K at test that fits the image; None: the system keeps every name.
         parts: for the log, the parts of a model, each with the beginning of its parameters' names. The first match
             counts.
         copied_parts: the parts that start as a copy of CLIP's weights, each with a phrase for the log.
@@ -117,12 +121,14 @@ class System:
     citation: str = ""
     add_config: Callable[[CfgNode], None] = lambda cfg: None
     key_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    key_words: Mapping[str, Sequence[str]] = field(default_factory=dict)
     training_keys: Collection[str] = ()
     samples: str = "images"
     backbones: tuple[type[nn.Module], ...] = ()
     argument_keys: Mapping[str, str] = field(default_factory=dict)
-    num_kept: Callable[[CfgNode, int, int | None], int] = keep_all
-    num_kept_train: Callable[[CfgNode], int] = lambda cfg: 0
+    num_kept: Callable[[CfgNode, int, int | None], NumKept] = keep_all
+    num_kept_train: Callable[[CfgNode], NumKept] = lambda cfg: 0
+    auto_kept: Callable[[CfgNode], AutoKept] | None = None
     parts: Mapping[str, str] = field(default_factory=dict)
     copied_parts: Mapping[str, str] = field(default_factory=dict)
     needs_weights: Callable[[CfgNode], Mapping[str, str]] = lambda cfg: {}
@@ -160,7 +166,7 @@ _SYSTEMS: dict[str, System] = {}
 def register(system: System) -> System:
     """Add a system; it replaces one with the same meta-architecture."""
     _SYSTEMS[system.meta_architecture] = system
-    keys = (system.add_config, system.key_ranges, system.training_keys, system.samples)
+    keys = (system.add_config, system.key_ranges, system.training_keys, system.samples, system.key_words)
     register_keys(system.meta_architecture, *keys)
     return system
 

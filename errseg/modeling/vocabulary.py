@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..errors import UsageError, short
 from .clip.prompts import Prompter, TokenizedNames, check_names, embed_names
+from .num_kept import AUTO, AutoKept, NumKept
 
 __all__ = ["EncodedNames", "TokenizedNames", "VocabularyHolder", "check_names", "embed_names"]
 
@@ -39,7 +41,7 @@ class EncodedNames:
         return self.tokenized.names
 
     @property
-    def num_kept(self) -> int:
+    def num_kept(self) -> NumKept:
         """K at test."""
         return self.tokenized.num_kept
 
@@ -53,8 +55,9 @@ class VocabularyHolder(nn.Module):
 
     backbone: Any  # an encoder, such as ``CLIPEncoder``
     prompter: Prompter
-    num_kept_test: int = 0  # K at test where ``set_vocabulary`` gives none; 0 for all
-    num_kept_train: int = 0  # K in training; 0 for all
+    num_kept_test: NumKept = 0  # K at test where ``set_vocabulary`` gives none; 0 for all
+    num_kept_train: NumKept = 0  # K in training; 0 for all
+    auto_kept: AutoKept | None = None  # K that fits the image; None: the model keeps every name
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,7 +72,7 @@ class VocabularyHolder(nn.Module):
 
     # ---- methods that a system may replace ----
 
-    def tokenize(self, names: Sequence[str], num_kept: int = 0) -> TokenizedNames:
+    def tokenize(self, names: Sequence[str], num_kept: NumKept = 0) -> TokenizedNames:
         """Check names and turn them into the input of ``encode_names``.
 
         Args:
@@ -106,7 +109,7 @@ class VocabularyHolder(nn.Module):
     def text_embeddings(self, text: Tensor) -> None:
         self._encoded = replace(self.encoded(), text=text, version=self._text_version)
 
-    def set_vocabulary(self, names: Sequence[str], num_classes: int | None = None) -> None:
+    def set_vocabulary(self, names: Sequence[str], num_classes: NumKept | str | None = None) -> None:
         """Choose the names to segment. They are encoded now, unless training changes the text tower at every step.
 
         The embeddings are kept until the vocabulary, the loaded weights or the mode changes. Call this again if you
@@ -115,13 +118,29 @@ class VocabularyHolder(nn.Module):
 
         Args:
             names: T names; each may hold comma-separated synonyms.
-            num_classes: K at test; 0 for all T; None for ``num_kept_test``.
+            num_classes: K at test; 0 for all T; "auto" for ``auto_kept``; None for ``num_kept_test``.
 
         Raises:
-            UsageError: there are no names; a name is blank or too long for the text tower; two names have equal tokens.
+            UsageError: there are no names; a name is blank or too long for the text tower; two names have equal tokens;
+                or K is "auto", but the model keeps every name.
         """
-        tokenized = self.tokenize(names, self.num_kept_test if num_classes is None else num_classes)
+        tokenized = self.tokenize(names, self.num_kept_test if num_classes is None else self.chosen_kept(num_classes))
         self._encoded = self._changing(tokenized) if self._text_changes_now() else self.encode(tokenized)
+
+    def chosen_kept(self, num_classes: NumKept | str) -> NumKept:
+        """K, of a choice that may be "auto".
+
+        Raises:
+            UsageError: the choice is another word; or it fits the image, but the model keeps every name.
+        """
+        if isinstance(num_classes, str) and num_classes != AUTO:
+            raise UsageError(f"num_classes = {short(num_classes)!r}; give a whole number or {AUTO!r}.")
+        if isinstance(num_classes, (str, AutoKept)) and self.auto_kept is None:
+            raise UsageError(
+                f"num_classes = {num_classes}, but this {type(self).__name__} keeps every name for every picture; "
+                "leave it out."
+            )
+        return self.auto_kept or 0 if isinstance(num_classes, str) else num_classes
 
     def use(self, encoded: EncodedNames) -> None:
         """Set a vocabulary that is encoded already."""

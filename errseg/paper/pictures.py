@@ -142,7 +142,7 @@ class Shown(NamedTuple):
     ignored: int | None
 
 
-def _row(scene: Scene, models: dict[str, Segmenter], kept: int | None) -> Shown:
+def _row(scene: Scene, models: dict[str, Segmenter], kept: int | str | None) -> Shown:
     labels, image, names = [], np.zeros(0), ()
     for title, segmenter in models.items():
         segmenter.set_vocabulary(scene.names, kept)

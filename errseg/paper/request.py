@@ -38,7 +38,7 @@ class Request:
         evaluations, benchmarks: files, by name.
         images: pictures.
         names: of a picture's classes, as ``errseg.load(…).set_vocabulary`` takes them; None: the data set's.
-        kept: K of pictures; None: as for ``Segmenter.set_vocabulary``.
+        kept: K of pictures, or "auto"; None: as for ``Segmenter.set_vocabulary``.
         limit: pictures of a figure.
         device: "auto", "cpu" or "cuda".
         opts: KEY VALUE pairs.
@@ -56,7 +56,7 @@ class Request:
     benchmarks: dict[str, Path] = field(default_factory=dict)
     images: tuple[str, ...] = ()
     names: Any = None
-    kept: int | None = None
+    kept: int | str | None = None
     limit: int = 4
     device: str = "auto"
     opts: tuple[str, ...] = ()

@@ -75,6 +75,8 @@ def _bars(axes: Axes, inspection: Inspection, ranks: list[int], colours: list[st
         if ranks[i] == kept:
             axes.axhline(middle, color=CUT, linewidth=1.2)
             axes.text(1.25, middle + 0.15, f"cut at K = {kept}", color=CUT, ha="right", va="top", fontsize=7)
+    if ranking.threshold:
+        axes.axvline(max(ranking.threshold, floor), color=CUT, linewidth=1.2, linestyle=":")
     plain_numbers(axes.xaxis)
     axes.tick_params(axis="y", length=0)
     axes.spines[["top", "right", "left"]].set_visible(False)
@@ -93,6 +95,10 @@ def _curve(axes: Axes, inspection: Inspection, colours: list[str], floor: float)
     if kept < len(order):
         axes.axvline(kept + 0.5, color=CUT, linewidth=1.2)
         axes.text(kept + 0.5, 2, f" K = {kept}", color=CUT, fontsize=7, va="top")
+    if ranking.threshold:
+        at = max(ranking.threshold, floor)
+        axes.axhline(at, color=CUT, linewidth=1.2, linestyle=":")
+        axes.text(1.25 * len(order), at, f"{ranking.threshold:g} ", color=CUT, fontsize=7, ha="right", va="bottom")
     plain_numbers(axes.xaxis)
     plain_numbers(axes.yaxis)
     axes.spines[["top", "right"]].set_visible(False)
@@ -103,7 +109,9 @@ def _caption(inspection: Inspection, won: int, unscored: int) -> str:
     kept = len(ranking.kept)
     share = ranking.scores[ranking.kept].sum() / ranking.scores.sum()
     text = f"CRM keeps {kept} of {count} names, which have {100 * share:.1f} % of the points; {won} of them win pixels."
-    if kept == count:
+    if ranking.threshold is not None:
+        text += f" K fits the picture: names with {ranking.threshold:g} points per location, within bounds."
+    elif kept == count:
         text = f"K = {ranking.num_classes} covers the vocabulary of {counted(count)}: CRM drops none; {won} of them win"
         text += " pixels."
     if unscored:

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import ArgumentError, UsageError
+from ..num_kept import AutoKept, NumKept, same_for_all
 from .config import model_config
 from .templates import templates_of
 
@@ -35,13 +36,13 @@ class TokenizedNames:
 
     Attributes:
         names: T names as they were given, synonyms included.
-        num_kept: K, the number of names that are kept for each image at test.
+        num_kept: K, the number of names that are kept for each image at test, or what gives each image its own.
         tokens: (N, L) token ids of all prompts.
         owner: (N,) index of the name of each prompt, ascending.
     """
 
     names: tuple[str, ...]
-    num_kept: int
+    num_kept: NumKept
     tokens: Tensor
     owner: Tensor
 
@@ -83,7 +84,7 @@ class Prompter:
             synonyms = synonyms[:1]
         return [template.replace("{}", synonym) for synonym in synonyms for template in self.templates]
 
-    def tokenize(self, names: Sequence[str], num_kept: int | None = None) -> TokenizedNames:
+    def tokenize(self, names: Sequence[str], num_kept: NumKept | None = None) -> TokenizedNames:
         """Check and tokenise the names.
 
         Args:
@@ -119,7 +120,7 @@ class Prompter:
                 )
 
 
-def check_names(names: Sequence[str], num_kept: int | None = None) -> int:
+def check_names(names: Sequence[str], num_kept: NumKept | None = None) -> NumKept:
     """Check what every system asks of names.
 
     Args:
@@ -127,7 +128,7 @@ def check_names(names: Sequence[str], num_kept: int | None = None) -> int:
         num_kept: K; None or 0 keeps all T.
 
     Returns:
-        K, from 1 to T.
+        K, from 1 to T; an ``AutoKept`` as it is.
 
     Raises:
         UsageError: no names, a blank one, something else than a string, or a negative K.
@@ -137,11 +138,13 @@ def check_names(names: Sequence[str], num_kept: int | None = None) -> int:
     for i, name in enumerate(names):
         if not isinstance(name, str) or not name.replace(",", " ").strip():
             raise UsageError(f"Name {i} of the vocabulary is {name!r}; every name needs at least one word.")
+    if isinstance(num_kept, AutoKept):
+        return num_kept
     if num_kept is not None and num_kept < 0:
         raise UsageError(f"num_classes = {num_kept} is negative; give K, the names to keep, or 0 for all.")
     if num_kept and num_kept > len(names):
         _say_once("K = %d exceeds the %d names of the vocabulary: every name stays.", num_kept, len(names))
-    return min(num_kept or len(names), len(names))
+    return same_for_all(num_kept or 0, len(names))
 
 
 def tokenizer_of(clip_name: str) -> Callable[[list[str]], Tensor]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..clip.build import CLIPModel
 from ..layers import resize
+from ..num_kept import NumKept
 from ..plain import PlainScores, plain_copy
 from ..prediction import Prediction
 from .anchors import AnchorDecoder, OutLayer, unit
@@ -227,7 +228,7 @@ class PlainDeOP(PlainScores, DeOP):
         """Focal and dice loss (section 7), with tensors (B, C + 1, H, W) of all images."""
         return literal_losses(logits, masks, labels, self.slope, ignore_label=self.ignore_label)
 
-    def segment(self, images: Tensor, text: Tensor, num_kept: int, show: bool = False) -> Prediction:
+    def segment(self, images: Tensor, text: Tensor, num_kept: NumKept, show: bool = False) -> Prediction:
         """The scores of all names at full size: (B, 3, h, w) and (T, D) -> (B, T, h, w)."""
         height, width = images.shape[-2:]
         masks, logits = self.regions(images, text)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ...errors import UsageError
 from ..clip.prompts import TokenizedNames, embed_names
 from ..layers import resize
+from ..num_kept import NumKept
 from ..prediction import Prediction, image_size
 from ..segmenter import OpenVocabularySegmenter
 
@@ -60,7 +61,7 @@ class RegionSegmenter(PromptedSegmenter):
         """
         raise NotImplementedError
 
-    def segment(self, images: Tensor, text: Tensor, num_kept: int, show: bool = False) -> Prediction:
+    def segment(self, images: Tensor, text: Tensor, num_kept: NumKept, show: bool = False) -> Prediction:
         """See ``OpenVocabularySegmenter.segment``. Images may have any size; every name is kept.
 
         ``shown`` has the "masks" (B, N, H, W) and the probabilities of the "classes" (B, N, T + 1), no-object last.

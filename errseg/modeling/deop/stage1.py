@@ -15,6 +15,7 @@ from ...errors import UsageError, arguments_from
 from ..clip.encoder import clip_arguments
 from ..clip.policies import FROZEN
 from ..clip.prompts import Prompter
+from ..num_kept import NumKept
 from ..prediction import Prediction
 from ..views import Views
 from .image_tower import SeveredViTCLIP
@@ -127,7 +128,7 @@ class DeOPPrompt(PromptedSegmenter):
         masks = torch.stack([inputs["mask"] for inputs in batched_inputs]).to(self.device, non_blocking=True)
         return torch.where(masks.unsqueeze(1), self.normalize(images.float()), self.pixel_mean / 255)
 
-    def segment(self, images: Tensor, text: Tensor, num_kept: int, show: bool = False) -> Prediction:
+    def segment(self, images: Tensor, text: Tensor, num_kept: NumKept, show: bool = False) -> Prediction:
         """Refuse.
 
         Raises:

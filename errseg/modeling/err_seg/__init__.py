@@ -5,7 +5,7 @@ from typing import Any
 from torch import nn
 
 from ..system import Mini, System, register
-from .config import ARGUMENT_KEYS, KEY_RANGES, TRAINING_KEYS, add_config, num_kept, num_kept_train
+from .config import ARGUMENT_KEYS, KEY_RANGES, KEY_WORDS, TRAINING_KEYS, add_config, auto_kept, num_kept, num_kept_train
 from .export import exportable
 from .head import ERRSegHead
 from .measures import MEASURES
@@ -51,11 +51,13 @@ ERR_SEG = register(
         citation=CITATION,
         add_config=add_config,
         key_ranges=KEY_RANGES,
+        key_words=KEY_WORDS,
         training_keys=TRAINING_KEYS,
         backbones=(ConvNeXtCLIP, ViTCLIP),
         argument_keys=ARGUMENT_KEYS,
         num_kept=num_kept,
         num_kept_train=num_kept_train,
+        auto_kept=auto_kept,
         parts=PARTS,
         copied_parts={"second downsample": "copy of stage 4's"},
         released=RELEASED,
@@ -66,7 +68,7 @@ ERR_SEG = register(
         shows=("ranking",),
         panels=PANELS,
         parity=PARITY,
-        test_keys=("MODEL.CRM.NUM_CLASSES_TEST",),
+        test_keys=("MODEL.CRM.NUM_CLASSES_TEST", "MODEL.CRM.AUTO_"),
         learning_rates=lambda cfg: {"backbone.clip.": cfg.SOLVER.CLIP_MULTIPLIER},
         exportable=exportable,
         measures=MEASURES,

@@ -5,19 +5,28 @@ The comment of a key names the table or figure of the paper that varies it.
 
 from detectron2.config import CfgNode
 
+from ...errors import arguments_from
+from ..num_kept import AUTO, AutoKept, NumKept
+
 __all__ = [
     "ARGUMENT_KEYS",
     "KEY_RANGES",
+    "KEY_WORDS",
     "TRAINING_KEYS",
     "add_config",
+    "auto_kept",
     "num_kept",
     "num_kept_train",
+    "number_or_auto",
     "paper_num_kept",
 ]
 
 KEY_RANGES = {
     "MODEL.CRM.NUM_CLASSES_TRAIN": (1, 1_000_000),
     "MODEL.CRM.NUM_CLASSES_TEST": (0, 1_000_000),
+    "MODEL.CRM.AUTO_THRESHOLD": (0, 2),
+    "MODEL.CRM.AUTO_MIN": (1, 1_000_000),
+    "MODEL.CRM.AUTO_MAX": (1, 1_000_000),
     "MODEL.CRM.SCORE_COEFFICIENT": (0, 1),
     "MODEL.ESCF.SSR_RATIO": (1, 64),
     "MODEL.ESCF.CSR_RATIO": (1, 1024),
@@ -27,6 +36,7 @@ KEY_RANGES = {
     "MODEL.ESCF.DROP_PATH": (0, 1),
     "MODEL.GUD.KERNEL_SIZE": (1, 31),
 }
+KEY_WORDS = {"MODEL.CRM.NUM_CLASSES_TRAIN": (AUTO,), "MODEL.CRM.NUM_CLASSES_TEST": (AUTO,)}
 ARGUMENT_KEYS = {  # the keys of the arguments of the model and its encoders
     "clip": "MODEL.CLIP.NAME",
     "hierarchical": "MODEL.HSM.ENABLED",
@@ -50,7 +60,20 @@ def paper_num_kept(count: int) -> int:
     return min(next((k for length, k in NUM_KEPT.items() if count <= length), NUM_KEPT_OF_MORE), count)
 
 
-def num_kept(cfg: CfgNode, count: int, recommended: int | None = None) -> int:
+def auto_kept(cfg: CfgNode) -> AutoKept:
+    """K that fits the image, for a model with CRM."""
+    keys = cfg.MODEL.CRM
+    with arguments_from("MODEL.CRM"):
+        return AutoKept(keys.AUTO_THRESHOLD, keys.AUTO_MIN, keys.AUTO_MAX)
+
+
+def number_or_auto(cfg: CfgNode, key: str) -> NumKept:
+    """The value of a key of MODEL.CRM that holds K, or "auto"."""
+    value = cfg.MODEL.CRM[key]
+    return auto_kept(cfg) if value == AUTO else value
+
+
+def num_kept(cfg: CfgNode, count: int, recommended: int | None = None) -> NumKept:
     """K at test: ``MODEL.CRM.NUM_CLASSES_TEST``, or else the data set's K, or else the paper's K for ``count`` names.
 
     Without CRM, every name is kept, and the result is 0.
@@ -62,12 +85,13 @@ def num_kept(cfg: CfgNode, count: int, recommended: int | None = None) -> int:
     """
     if not cfg.MODEL.CRM.ENABLED:
         return 0
-    return cfg.MODEL.CRM.NUM_CLASSES_TEST or (paper_num_kept(count) if recommended is None else recommended)
+    asked = number_or_auto(cfg, "NUM_CLASSES_TEST")
+    return asked or (paper_num_kept(count) if recommended is None else recommended)
 
 
-def num_kept_train(cfg: CfgNode) -> int:
+def num_kept_train(cfg: CfgNode) -> NumKept:
     """K in training; 0 for all."""
-    return cfg.MODEL.CRM.NUM_CLASSES_TRAIN if cfg.MODEL.CRM.ENABLED else 0
+    return number_or_auto(cfg, "NUM_CLASSES_TRAIN") if cfg.MODEL.CRM.ENABLED else 0
 
 
 def add_config(cfg: CfgNode) -> None:
@@ -84,8 +108,11 @@ def add_config(cfg: CfgNode) -> None:
     # Channel Reduction Module (III-C)
     model.CRM = CfgNode()
     model.CRM.ENABLED = True  # False: every class is kept (Table V)
-    model.CRM.NUM_CLASSES_TRAIN = 32  # K in training (Fig. 7)
-    model.CRM.NUM_CLASSES_TEST = 0  # K at test; 0: the data set's K (Table XIII)
+    model.CRM.NUM_CLASSES_TRAIN = 32  # K in training (Fig. 7), or "auto"
+    model.CRM.NUM_CLASSES_TEST = 0  # K at test (Table XIII); 0: the data set's K; "auto": K that fits each image
+    model.CRM.AUTO_THRESHOLD = 0.005  # "auto" keeps the classes with as many points per location (errseg tune-k)
+    model.CRM.AUTO_MIN = 1  # the smallest K of "auto"
+    model.CRM.AUTO_MAX = 64  # the largest
     model.CRM.TOP_CATEGORIES = 3  # classes that score at each location (Table VII)
     model.CRM.SCORE_COEFFICIENT = 0.1  # the r-th best class of a location scores coefficient ** r (Fig. 6)
 

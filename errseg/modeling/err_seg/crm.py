@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import ArgumentError
+from ..num_kept import AutoKept, NumKept
 
 
 class CRM(nn.Module):
@@ -41,19 +42,26 @@ class CRM(nn.Module):
         points = self.score_coefficient ** torch.arange(top, dtype=torch.float64, device=cost_map.device)
         return torch.einsum("brt,r->bt", counts.double(), points).float()
 
+    def points(self, cost_map: Tensor) -> Tensor:
+        """The classes' points per location, the scores over the number of locations: (B, T, H, W) -> (B, T)."""
+        return self.scores(cost_map) / cost_map[0, 0].numel()
+
     @torch.no_grad()
-    def forward(self, cost_map: Tensor, num_kept: int, present: Tensor | None = None) -> Tensor:
+    def forward(self, cost_map: Tensor, num_kept: NumKept, present: Tensor | None = None) -> Tensor:
         """Ids of the classes to keep, ascending. Of classes with equal scores (often 0), the lower ids are kept.
 
         Args:
             cost_map: (B, T, H, W) cosines at stride 16.
-            num_kept: K; all classes are kept where K >= T.
+            num_kept: K; all classes are kept where K >= T. Or an ``AutoKept``, which gives each image its own K.
             present: (B, T) bool, the classes of the ground truth (training); they rank first.
 
         Returns:
-            (B, min(K, T)) int64.
+            (B, min(K, T)) int64. With an ``AutoKept``, K is the largest of the batch, and -1 follows the ids of an
+            image that keeps fewer classes.
         """
         batch, num_names = cost_map.shape[:2]
+        if isinstance(num_kept, AutoKept):
+            return self.fitting(cost_map, num_kept, present)
         if num_kept >= num_names:
             return torch.arange(num_names, device=cost_map.device).expand(batch, -1)
         scores = self.scores(cost_map)
@@ -62,10 +70,26 @@ class CRM(nn.Module):
         # A stable sort, because topk breaks ties differently on different devices and runtimes
         return scores.sort(dim=1, descending=True, stable=True).indices[:, :num_kept].sort(dim=1).values
 
+    def fitting(self, cost_map: Tensor, num_kept: AutoKept, present: Tensor | None = None) -> Tensor:
+        """The classes whose points per location reach the threshold of an ``AutoKept``; see ``forward``."""
+        points = self.points(cost_map)
+        counts = num_kept.counts(points, present)
+        if present is not None:
+            points = points.masked_fill(present, torch.inf)
+        best = points.sort(dim=1, descending=True, stable=True).indices[:, : int(counts.max())]
+        return first_of_each(best, counts, points.shape[1])
+
+
+def first_of_each(ranked: Tensor, counts: Tensor, num_names: int) -> Tensor:
+    """The first ids of each image: ranked ids (B, K) and numbers (B,) -> (B, K) ascending ids, then -1."""
+    taken = torch.arange(ranked.shape[1], device=ranked.device) < counts.unsqueeze(1)
+    ids = ranked.masked_fill(~taken, num_names).sort(dim=1).values
+    return ids.masked_fill(ids == num_names, -1)
+
 
 class KeepAll(nn.Module):
     """Keep every class (Table V, "w/o CRM")."""
 
-    def forward(self, cost_map: Tensor, num_kept: int, present: Tensor | None = None) -> Tensor:
+    def forward(self, cost_map: Tensor, num_kept: NumKept, present: Tensor | None = None) -> Tensor:
         """(B, T, H, W) -> (B, T) int64: all ids, for every image."""
         return torch.arange(cost_map.shape[1], device=cost_map.device).expand(cost_map.shape[0], -1)

@@ -2,7 +2,8 @@
 
 Shapes: B images, K classes kept, C channels, H x W locations at stride 16. A cost embedding is (B, K, H, W, C). The
 image guidance is the same for every class, and the text guidance for every location. A layer of input and guidance is
-split into two products; the guidance's product (its share) is computed once per image.
+split into two products; the guidance's product (its share) is computed once per image. Where images keep different
+numbers of classes, ``named`` (B, K) bool is False for slots without a class: no class attends to them.
 """
 
 from collections.abc import Callable
@@ -74,8 +75,8 @@ class SFM(nn.Module):
         self.drop_path = DropPath(drop_path)
         self.apply(init_transformer_weights)
 
-    def forward(self, x: Tensor, image_guidance: Tensor, text_guidance: Tensor) -> Tensor:
-        """(B, K, H, W, C) and image guidance (B, H, W, C) -> (B, K, H, W, C). The text guidance is not used."""
+    def forward(self, x: Tensor, image_guidance: Tensor, text_guidance: Tensor, named: Tensor | None = None) -> Tensor:
+        """(B, K, H, W, C) and image guidance (B, H, W, C) -> (B, K, H, W, C). The other two are not used."""
         q_share = guidance_share(self.attention.q, image_guidance.flatten(1, 2)).unsqueeze(1)
         k_share = self.reduce_k.share(self.attention.k, image_guidance)
         return in_parts(self.fuse, x.flatten(0, 1), q_share, k_share).unflatten(0, x.shape[:2])
@@ -107,20 +108,20 @@ class CFM(nn.Module):
         self.drop_path = DropPath(drop_path)
         self.apply(init_transformer_weights)
 
-    def forward(self, x: Tensor, image_guidance: Tensor, text_guidance: Tensor) -> Tensor:
+    def forward(self, x: Tensor, image_guidance: Tensor, text_guidance: Tensor, named: Tensor | None = None) -> Tensor:
         """(B, K, H, W, C) and text guidance (B, K, C) -> (B, K, H, W, C). The image guidance is not used."""
         batch, _, height, width, _ = x.shape
         shares = (guidance_share(layer, text_guidance).unsqueeze(1) for layer in (self.attention.q, self.attention.k))
         tokens = x.permute(0, 2, 3, 1, 4).flatten(0, 2)  # (B H W, K, C)
-        fused = in_parts(self.fuse, tokens, *shares)
+        fused = in_parts(self.fuse, tokens, *shares, None if named is None else named.unsqueeze(1))
         return fused.unflatten(0, (batch, height, width)).permute(0, 3, 1, 2, 4).contiguous()
 
-    def fuse(self, x: Tensor, q_share: Tensor, k_share: Tensor) -> Tensor:
+    def fuse(self, x: Tensor, q_share: Tensor, k_share: Tensor, named: Tensor | None = None) -> Tensor:
         """The block for N sequences of classes: (N, K, C), the guidance's shares of q and k -> (N, K, C)."""
         z = self.norm1(x)
         q = with_share(self.attention.q, z, q_share)
         k = with_share(self.attention.k, z, k_share)
-        x = x + self.drop_path(self.attention(q, k, self.attention.v(z)))
+        x = x + self.drop_path(self.attention(q, k, self.attention.v(z), named))
         return x + self.drop_path(relu6(self.mlp(self.norm2(x))))
 
 
@@ -132,10 +133,10 @@ class CSR(nn.Module):
         self.fusion = fusion
         self.pool = nn.AvgPool2d(ratio)
 
-    def forward(self, x: Tensor, image_guidance: Tensor, text_guidance: Tensor) -> Tensor:
+    def forward(self, x: Tensor, image_guidance: Tensor, text_guidance: Tensor, named: Tensor | None = None) -> Tensor:
         """(B, K, H, W, C) and text guidance (B, K, C) -> (B, K, H, W, C). The image guidance is not used."""
         pooled = self.pool(x.flatten(0, 1).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        fused = self.fusion(pooled.unflatten(0, x.shape[:2]), image_guidance, text_guidance)
+        fused = self.fusion(pooled.unflatten(0, x.shape[:2]), image_guidance, text_guidance, named)
         fused = fused.flatten(0, 1).permute(0, 3, 1, 2)
         return x + resize(fused, x.shape[2:4], align_corners=True).permute(0, 2, 3, 1).unflatten(0, x.shape[:2])
 
@@ -187,7 +188,14 @@ class ESCF(nn.Module):
                 fusion = CFM(dim, num_heads, star, i * drop_path)
                 self.layers.append(CSR(fusion, csr_ratio) if csr_ratio > 1 else fusion)
 
-    def forward(self, x: Tensor, maps: list[Tensor], text: Tensor, num_layers: int | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        maps: list[Tensor],
+        text: Tensor,
+        num_layers: int | None = None,
+        named: Tensor | None = None,
+    ) -> Tensor:
         """Fuse context into the cost embedding.
 
         Args:
@@ -195,18 +203,26 @@ class ESCF(nn.Module):
             maps: the guiding feature maps, coarsest first, each (B, image_dims[i], h, w).
             text: (B, K, D) normalised embeddings of the classes kept.
             num_layers: number of layers to run, each an SFM and a CFM; None for all.
+            named: (B, K) bool, the slots that hold a class; None: all.
 
         Returns:
             (B, K, H, W, C).
         """
         image_guidance = self.image_guidance(maps, x.shape[2:4])
-        return self.fuse(x, image_guidance, self.text_guidance(text.to(x.dtype)), num_layers)
+        return self.fuse(x, image_guidance, self.text_guidance(text.to(x.dtype)), num_layers, named)
 
-    def fuse(self, x: Tensor, image_guidance: Tensor, text_guidance: Tensor, num_layers: int | None = None) -> Tensor:
-        """Only the layers: (B, K, H, W, C), (B, H, W, C), (B, K, C) -> (B, K, H, W, C)."""
+    def fuse(
+        self,
+        x: Tensor,
+        image_guidance: Tensor,
+        text_guidance: Tensor,
+        num_layers: int | None = None,
+        named: Tensor | None = None,
+    ) -> Tensor:
+        """Only the layers: (B, K, H, W, C), (B, H, W, C), (B, K, C), (B, K) -> (B, K, H, W, C)."""
         modules = len(self.layers) if num_layers is None else num_layers * self.modules_of_layer
         for module in list(self.layers)[:modules]:
-            x = self.run(module, x, image_guidance, text_guidance)
+            x = self.run(module, x, image_guidance, text_guidance, *([] if named is None else [named]))
         return x
 
 

@@ -1,4 +1,4 @@
-"""ERR-Seg for the export: without the text tower, and with a CRM that takes any number of names.
+"""ERR-Seg for the export: without the text tower, and with a CRM whose numbers are unknown when it is traced.
 
 Shapes: B images, T names, K names kept, H x W locations at stride 16.
 """
@@ -10,11 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..layers import with_module
-from .crm import CRM
+from ..num_kept import AutoKept, NumKept
+from .crm import CRM, first_of_each
 
 
-class AnyNumberCRM(nn.Module):
-    """CRM for a number of names that is unknown at tracing: keeps the K best, or all where T <= K.
+class TracedCRM(nn.Module):
+    """CRM for a K that fits the image, which is unknown at tracing. At least two names are in the vocabulary.
 
     Args:
         crm: the CRM that it replaces.
@@ -24,10 +25,36 @@ class AnyNumberCRM(nn.Module):
         super().__init__()
         self.crm = crm
 
-    def forward(self, cost_map: Tensor, num_kept: int, present: Tensor | None = None) -> Tensor:
-        """(B, T, H, W) -> (B, min(K, T)) int64 ids, ascending."""
+    def forward(self, cost_map: Tensor, num_kept: NumKept, present: Tensor | None = None) -> Tensor:
+        """See ``CRM.forward``. With an ``AutoKept``, K is at least 2: the exporter treats a size of 1 apart."""
+        if not isinstance(num_kept, AutoKept):
+            return self.crm(cost_map, num_kept, present)
+        points = self.scores(cost_map) / cost_map[0, 0].numel()
+        counts = num_kept.counts(points, present)
+        slots: Any = counts.max().clamp(min=2).item()
+        torch._check(slots >= 2)
+        torch._check(slots <= points.shape[1])
+        ranked = points.sort(dim=1, descending=True, stable=True).indices
+        return first_of_each(ranked.narrow(1, 0, slots), counts, points.shape[1])
+
+    def scores(self, cost_map: Tensor) -> Tensor:
+        """See ``CRM.scores``."""
+        return self.crm.scores(cost_map)
+
+
+class AnyNumberCRM(TracedCRM):
+    """CRM for a number of names that is unknown at tracing: keeps the K best, or all where T <= K."""
+
+    def scores(self, cost_map: Tensor) -> Tensor:
+        """See ``CRM.scores``."""
         spare = self.crm.top_categories  # extra classes of the lowest rank: every location then has enough
-        scores = self.crm.scores(F.pad(cost_map, (0, 0, 0, 0, 0, spare), value=-2.0))[:, : cost_map.shape[1]]
+        return self.crm.scores(F.pad(cost_map, (0, 0, 0, 0, 0, spare), value=-2.0))[:, : cost_map.shape[1]]
+
+    def forward(self, cost_map: Tensor, num_kept: NumKept, present: Tensor | None = None) -> Tensor:
+        """(B, T, H, W) -> (B, min(K, T)) int64 ids, ascending; see ``CRM.forward``."""
+        if isinstance(num_kept, AutoKept):
+            return super().forward(cost_map, num_kept, present)
+        scores = self.scores(cost_map)
         place = scores.sort(dim=1, descending=True, stable=True).indices.argsort(dim=1)  # place of a class, 0 the best
         # Unlike a slice, topk is traced for T <= K and T > K at once
         best = place.topk(torch.sym_min(num_kept, cost_map.shape[1]), dim=1, largest=False)
@@ -45,7 +72,8 @@ def exportable(model: Any, open_vocabulary: bool) -> nn.Module:
     clip.visual = model.backbone.clip.visual
     other = with_module(model, "backbone", with_module(model.backbone, "clip", clip))
     crm = model.sem_seg_head.crm
-    if open_vocabulary and isinstance(crm, CRM):
-        head = with_module(model.sem_seg_head, "crm", AnyNumberCRM(crm))
+    if isinstance(crm, CRM):
+        traced = AnyNumberCRM(crm) if open_vocabulary else TracedCRM(crm)
+        head = with_module(model.sem_seg_head, "crm", traced)
         other = with_module(other, "sem_seg_head", head)
     return other

@@ -5,6 +5,7 @@ Shapes: B images, T classes of the vocabulary, K classes kept, D text dimension,
 
 from collections.abc import Callable, Sequence
 
+import torch
 import torch.nn.functional as F
 from detectron2.config import configurable
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY, ShapeSpec
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from ...errors import arguments_from
 from ..layers import call, recompute, resize, without_autocast
+from ..num_kept import AutoKept, NumKept
 from .crm import CRM, KeepAll
 from .escf import ESCF
 from .gud import GUD, HeadOnly
@@ -38,7 +40,14 @@ def cost_map(dense: Tensor, text: Tensor) -> Tensor:
 class PassOn(nn.Module):
     """The cost embedding unchanged (Table V, "w/o ESCF")."""
 
-    def forward(self, x: Tensor, maps: list[Tensor], text: Tensor, num_layers: int | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        maps: list[Tensor],
+        text: Tensor,
+        num_layers: int | None = None,
+        named: Tensor | None = None,
+    ) -> Tensor:
         """(B, K, H, W, C) -> the same."""
         return x
 
@@ -137,7 +146,7 @@ class ERRSegHead(nn.Module):
             )
 
     def forward(
-        self, features: dict[str, Tensor], text: Tensor, num_kept: int, present: Tensor | None = None
+        self, features: dict[str, Tensor], text: Tensor, num_kept: NumKept, present: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Segment.
 
@@ -149,7 +158,7 @@ class ERRSegHead(nn.Module):
 
         Returns:
             Logits (B, K, h, w), at stride 4 with GUD and 16 without it, and the ids of the kept classes (B, K),
-            ascending.
+            ascending. An image that keeps fewer classes than another has -1 behind its ids, and logits of no meaning.
         """
         x, kept = self.fuse(features, text, num_kept, present)
         return self.gud(x, [guide(features[name]) for name in self.decoder_maps]), kept
@@ -158,7 +167,7 @@ class ERRSegHead(nn.Module):
         self,
         features: dict[str, Tensor],
         text: Tensor,
-        num_kept: int,
+        num_kept: NumKept,
         present: Tensor | None = None,
         num_layers: int | None = None,
     ) -> tuple[Tensor, Tensor]:
@@ -169,14 +178,21 @@ class ERRSegHead(nn.Module):
             num_layers: number of ESCF layers to run; None for all.
 
         Returns:
-            The cost embedding (B, K, H, W, C), and the ids of the kept classes (B, K), ascending.
+            The cost embedding (B, K, H, W, C), and the ids of the kept classes (B, K), ascending; see ``forward``.
         """
         size = features["os16"].shape[-2:]
         costs = resize(cost_map(features[self.embeddings[0]], text), size)  # (B, T, H, W)
         kept = self.crm(costs, num_kept, present)  # (B, K)
-        text = text[kept]  # (B, K, D)
+        named = slots_with_name(kept) if isinstance(num_kept, AutoKept) else None
+        text = text[kept if named is None else kept.clamp(min=0)]  # (B, K, D)
         x = self.hsm(*(cost_map(features[name], text) for name in self.embeddings), size=size)  # (B, K, H, W, C)
-        return self.escf(x, [guide(features[name]) for name in self.fusion_maps], text, num_layers), kept
+        return self.escf(x, [guide(features[name]) for name in self.fusion_maps], text, num_layers, named), kept
+
+
+def slots_with_name(kept: Tensor) -> Tensor | None:
+    """Which slots hold a class: kept ids (B, K), -1 for none -> (B, K) bool, or None where all do."""
+    named = kept >= 0
+    return None if not torch.compiler.is_compiling() and bool(named.all()) else named
 
 
 def guide(x: Tensor) -> Tensor:

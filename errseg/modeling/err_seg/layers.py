@@ -35,10 +35,15 @@ class Attention(nn.Module):
         self.v = nn.Linear(dim, dim)
         self.proj = nn.Linear(dim, dim)
 
-    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Projected queries (N, L, C), keys and values (N, M, C) -> (N, L, C)."""
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Projected queries (N, L, C), keys and values (N, M, C) -> (N, L, C).
+
+        ``mask`` (B, 1, M) bool is False for keys that nothing attends to, in all N / B sequences of an image.
+        """
+        if mask is not None:
+            mask = mask.expand(-1, q.shape[0] // mask.shape[0], -1).flatten(0, 1)[:, None, None]  # (N, 1, 1, M)
         q, k, v = (x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in (q, k, v))
-        return self.proj(attend(q, k, v).transpose(1, 2).flatten(2))
+        return self.proj(attend(q, k, v, mask).transpose(1, 2).flatten(2))
 
 
 class StarMLP(nn.Module):

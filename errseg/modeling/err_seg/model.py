@@ -3,7 +3,7 @@
 Shapes: B images, T names of the vocabulary, K names kept, R side of the square that the encoder sees.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,10 +17,12 @@ from ...errors import ArgumentError, arguments_from
 from ..clip.prompts import Prompter
 from ..layers import match_gradient_strides
 from ..losses import dense_binary_cross_entropy
+from ..num_kept import AutoKept, NumKept
 from ..prediction import Prediction
 from ..segmenter import OpenVocabularySegmenter
 from ..taps import watch
 from ..views import Views
+from .config import auto_kept, number_or_auto
 
 DROPPED_LOGIT = -100.0  # of the names that CRM dropped
 DROPPED_SCORE = torch.tensor(DROPPED_LOGIT).sigmoid().item()
@@ -39,6 +41,7 @@ class ERRSeg(OpenVocabularySegmenter):
         resolution_train: R in training, in pixels.
         num_kept_train: K in training.
         num_kept_test: K at test where ``set_vocabulary`` gives none; 0 for all.
+        auto_kept: what ``set_vocabulary`` takes "auto" for; None: the model keeps every name.
         ignore_label: the label of pixels without a class.
         precision: "float32", "bfloat16" or "float16", of the image tower and the head; the last two are only for tests.
 
@@ -56,8 +59,9 @@ class ERRSeg(OpenVocabularySegmenter):
         pixel_std: Sequence[float],
         views: Views,
         resolution_train: int = 640,
-        num_kept_train: int = 32,
-        num_kept_test: int = 0,
+        num_kept_train: NumKept = 32,
+        num_kept_test: NumKept = 0,
+        auto_kept: AutoKept | None = None,
         ignore_label: int = 255,
         precision: str = "float32",
     ):
@@ -66,7 +70,7 @@ class ERRSeg(OpenVocabularySegmenter):
             raise ArgumentError(
                 "{resolution_train} = %s is too small for four strides; give 64 or more.", resolution_train
             )
-        if num_kept_train < 1:
+        if not isinstance(num_kept_train, AutoKept) and num_kept_train < 1:
             raise ArgumentError("{num_kept_train} = %s keeps no class; give 1 or more.", num_kept_train)
         self.backbone = backbone
         self.sem_seg_head: Any = sem_seg_head
@@ -75,6 +79,7 @@ class ERRSeg(OpenVocabularySegmenter):
         self.resolution_train = resolution_train
         self.num_kept_train = num_kept_train
         self.num_kept_test = num_kept_test
+        self.auto_kept = auto_kept
         self.set_precision(precision)
 
     @classmethod
@@ -90,8 +95,9 @@ class ERRSeg(OpenVocabularySegmenter):
             "pixel_std": cfg.MODEL.PIXEL_STD,
             "views": Views.from_config(cfg),
             "resolution_train": cfg.INPUT.RESOLUTION_TRAIN,
-            "num_kept_train": cfg.MODEL.CRM.NUM_CLASSES_TRAIN,
-            "num_kept_test": cfg.MODEL.CRM.NUM_CLASSES_TEST,
+            "num_kept_train": number_or_auto(cfg, "NUM_CLASSES_TRAIN"),
+            "num_kept_test": number_or_auto(cfg, "NUM_CLASSES_TEST"),
+            "auto_kept": auto_kept(cfg) if cfg.MODEL.CRM.ENABLED else None,
             "ignore_label": cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
             "precision": cfg.MODEL.PRECISION,
         }
@@ -100,17 +106,24 @@ class ERRSeg(OpenVocabularySegmenter):
         """The image tower and the head; text tower, normalisation, cosines and CRM stay in float32."""
         return [*self.backbone.image_modules(), self.sem_seg_head]
 
-    def segment(self, images: Tensor, text: Tensor, num_kept: int, show: bool = False) -> Prediction:
+    def segment(self, images: Tensor, text: Tensor, num_kept: NumKept, show: bool = False) -> Prediction:
         """See ``OpenVocabularySegmenter.segment``; ``shown`` has CRM's "ranking", (B, T) points per location."""
         if not show:
-            logits, kept = self.logits(images, text, num_kept)
-            return Prediction(logits.float().sigmoid(), kept, DROPPED_SCORE)
+            return self._prediction(*self.logits(images, text, num_kept), num_kept)
         with watch(self, ["ranking"]) as seen:
             prediction = self.segment(images, text, num_kept)
         return replace(prediction, shown={"ranking": seen["ranking"][0]})
 
+    def encode_views(self, images: Tensor) -> Callable[[Tensor, NumKept], Prediction]:
+        """See ``OpenVocabularySegmenter.encode_views``."""
+        features = self.backbone(images)
+        return lambda text, num_kept: self._prediction(*self._decode(features, text, num_kept), num_kept)
+
+    def _prediction(self, logits: Tensor, kept: Tensor, num_kept: NumKept) -> Prediction:
+        return Prediction(logits.float().sigmoid(), kept, DROPPED_SCORE, padded=isinstance(num_kept, AutoKept))
+
     def logits(
-        self, images: Tensor, text: Tensor, num_kept: int, present: Tensor | None = None
+        self, images: Tensor, text: Tensor, num_kept: NumKept, present: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """The model of the paper, from normalised images to logits.
 
@@ -121,17 +134,28 @@ class ERRSeg(OpenVocabularySegmenter):
             present: (B, T) bool, the names that CRM must keep.
 
         Returns:
-            Logits (B, K, h', w') and the ids (B, K) of the names kept.
+            Logits (B, K, h', w') and the ids (B, K) of the names kept. Slots without a name have the id -1 and the
+            logit of a dropped name.
         """
-        return self.sem_seg_head(self.backbone(images), text, num_kept, present)
+        return self._decode(self.backbone(images), text, num_kept, present)
+
+    def _decode(
+        self, features: dict[str, Tensor], text: Tensor, num_kept: NumKept, present: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """``logits``, from the encoder's features."""
+        logits, kept = self.sem_seg_head(features, text, num_kept, present)
+        if isinstance(num_kept, AutoKept):
+            logits = logits.masked_fill(kept[..., None, None] < 0, DROPPED_LOGIT)
+        return logits, kept
 
     def losses(self, batched_inputs: list[dict]) -> dict[str, Tensor]:
         """The training loss; see ``forward``."""
         encoded, text = self.text_for_training()
         labels = self.stack_labels(batched_inputs)
         present = self.present_names(labels, batched_inputs, len(encoded.names))
-        # CRM always keeps the classes of the ground truth, even if they are more than K
-        num_kept = max(self.num_kept_train, int(present.sum(1).max()))
+        num_kept = self.num_kept_train
+        if not isinstance(num_kept, AutoKept):  # CRM always keeps the classes of the ground truth, even if more than K
+            num_kept = max(num_kept, int(present.sum(1).max()))
         labels = labels.to(self.device)
         square = (self.resolution_train, self.resolution_train)
         images = torch.cat([self.preprocess(inputs["image"], square) for inputs in batched_inputs])

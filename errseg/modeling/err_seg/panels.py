@@ -46,14 +46,14 @@ def attention(model: nn.Module, seen: Seen, request: Request) -> LayerAttention:
         kept = fuse(features, request.text, request.num_kept, num_layers=request.layer)[1][0]
     spatial = classes = None
     if sfm in inputs:
-        x, image_guidance, _ = inputs[sfm][0]
+        x, image_guidance, *_ = inputs[sfm][0]
         slots = (kept[None] == torch.tensor(request.names, device=kept.device)[:, None]).nonzero()[:, 1]
         grid = (x.shape[2], x.shape[3])
         module: Any = taps[sfm].module
         weights, reduction = spatial_weights(module, x[0, slots], image_guidance, _cell(request.place, grid))
         spatial = SpatialWeights(kept[slots], weights, grid, reduction)
     if cfm in inputs:
-        x, _, text_guidance = inputs[cfm][0]
+        x, _, text_guidance, *_ = inputs[cfm][0]
         query = _cell(request.place, (x.shape[2], x.shape[3]))
         module = taps[cfm].module
         classes = ClassWeights(*class_weights(module, x, text_guidance, query))

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..clip.prompts import TokenizedNames
 from ..layers import resize
+from ..num_kept import AutoKept, NumKept
 from ..plain import PlainScores, plain_copy
 from .crm import CRM
 from .escf import CFM, CSR, SFM, SSR, NoReduction
@@ -53,10 +54,10 @@ class PlainSingleScale(SingleScale):
 
 class PlainCRM(CRM):
     @torch.no_grad()
-    def forward(self, cost_map: Tensor, num_kept: int, present: Tensor | None = None) -> Tensor:
+    def forward(self, cost_map: Tensor, num_kept: NumKept, present: Tensor | None = None) -> Tensor:
         """(B, T, H, W) cosines -> (B, K) ids, ascending. Of equal scores, the lower id stays."""
         batch, num_names = cost_map.shape[:2]
-        if num_kept >= num_names:
+        if not isinstance(num_kept, AutoKept) and num_kept >= num_names:
             return torch.arange(num_names, device=cost_map.device).expand(batch, -1)
         ranked = cost_map.flatten(2).sort(dim=1, descending=True).indices  # Eq. 5, (B, T, H W)
         scores = cost_map.new_zeros(batch, num_names, dtype=torch.float64)
@@ -65,6 +66,10 @@ class PlainCRM(CRM):
             scores.scatter_add_(1, ranked[:, rank], points)
         if present is not None:
             scores[present] = torch.inf
+        if isinstance(num_kept, AutoKept):  # of one image
+            reached = int((scores.float() / cost_map[0, 0].numel() >= num_kept.threshold).sum())
+            known = 0 if present is None else int(present.sum())
+            num_kept = max(min(max(reached, num_kept.least), num_kept.most), known)
         best = scores.float().sort(dim=1, descending=True, stable=True).indices
         return best[:, :num_kept].sort(dim=1).values
 
@@ -185,7 +190,7 @@ class PlainHeadOnly(HeadOnly):
 
 class PlainHead(ERRSegHead):
     def forward(
-        self, features: dict[str, Tensor], text: Tensor, num_kept: int, present: Tensor | None = None
+        self, features: dict[str, Tensor], text: Tensor, num_kept: NumKept, present: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """The encoder's maps, (T, D), K and (B, T) bool -> logits (B, K, h, w), ids (B, K)."""
         size = features["os16"].shape[-2:]
@@ -209,9 +214,14 @@ class PlainERRSeg(PlainScores, ERRSeg):
         return F.normalize(total.index_add(0, tokenized.owner.to(self.device), prompts), dim=-1)
 
     def logits(
-        self, images: Tensor, text: Tensor, num_kept: int, present: Tensor | None = None
+        self, images: Tensor, text: Tensor, num_kept: NumKept, present: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """As ``ERRSeg.logits``, for all names: (B, T, h, w), -100 for the names that CRM dropped; ids (B, T)."""
+        if isinstance(num_kept, AutoKept) and len(images) > 1:  # each image alone, with its own K
+            known = [None] * len(images) if present is None else present.split(1)
+            alone = [self.logits(x, text, num_kept, names) for x, names in zip(images.split(1), known, strict=True)]
+            dense, ids = (torch.cat(parts) for parts in zip(*alone, strict=True))
+            return dense, ids
         logits, kept = self.sem_seg_head(self.backbone(images), text, num_kept, present)
         dense = logits.new_full((len(images), len(text), *logits.shape[-2:]), DROPPED_LOGIT)
         dense = dense.scatter(1, kept[..., None, None].expand_as(logits), logits)

@@ -22,7 +22,7 @@ def taps(model: Any) -> dict[str, Tap]:
         "encoder": Tap(model.backbone),  # the feature maps and dense embeddings, by name
         "cost": Tap(head.crm, _first_argument),  # (B, T, H, W) cosines
         "ranking": Tap(head.crm, _ranking),  # (B, T) points per location
-        "kept": Tap(head.crm),  # (B, K) ids
+        "kept": Tap(head.crm),  # (B, K) ids; -1: none
         "hsm": Tap(head.hsm),  # (B, K, H, W, C)
         "escf": Tap(head.escf),  # (B, K, H, W, C)
         "gud": Tap(head.gud),  # logits (B, K, h, w)
@@ -68,7 +68,7 @@ def _ranking(crm: nn.Module, arguments: tuple, output: Any) -> Tensor:
     """CRM's points per location, (B, T); for a model without CRM, the points that CRM would give."""
     costs = arguments[0]
     ranker = crm if isinstance(crm, CRM) else CRM()
-    return ranker.scores(costs) / costs[0, 0].numel()
+    return ranker.points(costs)
 
 
 def _first_argument(module: nn.Module, arguments: tuple, output: Any) -> Any:
