@@ -20,6 +20,7 @@ COMMANDS = (
     Command("inspect", "draw what happens inside a model", "inspect"),
     Command("train", "train a model", "train"),
     Command("evaluate", "score weights on data sets", "evaluate"),
+    Command("tune-k", "find the threshold of a K that fits the image", "tune_k"),
     Command("data prepare", "convert a data set from its published files", "data_prepare"),
     Command("data check", "check the files and labels of data sets", "data_check"),
     Command("data import", "import data sets of COCO, LabelMe, CVAT and others", "data_import"),

@@ -117,12 +117,11 @@ class VocabularyEvaluator(DatasetEvaluator):
             UsageError: a label cannot be read, holds an unknown id, or has another size than its image.
         """
         for record, output in zip(inputs, outputs, strict=True):
-            predicted = self._classes(output)
-            path, image = self._label_path(record), record["file_name"]
-            truth = self.read_label(path, image, predicted.shape)
-            confusion = self._confusion(predicted, truth)
+            predicted = self.classes(output)
+            truth = self.truth(record, predicted.shape)
+            confusion = self.confusion(predicted, truth)
             self.matrix += confusion
-            self.images.add(self.checksum.add(image, truth), confusion)
+            self.images.add(self.checksum.add(record["file_name"], truth), confusion)
             if self.store and "classes" not in output:
                 self.store.write(record, predicted)
 
@@ -168,6 +167,10 @@ class VocabularyEvaluator(DatasetEvaluator):
             "per_image": packed,
         }
 
+    def truth(self, record: dict[str, Any], size: tuple[int, ...]) -> np.ndarray:
+        """(H, W) class ids of the label of an image, and the ignore label; see ``process`` for the errors."""
+        return self.read_label(self._label_path(record), record["file_name"], size)
+
     def _label_path(self, record: dict[str, Any]) -> str:
         if "sem_seg_file_name" in record:
             return record["sem_seg_file_name"]
@@ -176,7 +179,7 @@ class VocabularyEvaluator(DatasetEvaluator):
             self._label_of = {each["file_name"]: each["sem_seg_file_name"] for each in records}
         return self._label_of[record["file_name"]]
 
-    def _classes(self, output: dict[str, Any]) -> np.ndarray:
+    def classes(self, output: dict[str, Any]) -> np.ndarray:
         """(H, W) class ids on the CPU. Only these ids are copied from the device, not the scores."""
         if "classes" in output:
             return output["classes"]
@@ -184,8 +187,8 @@ class VocabularyEvaluator(DatasetEvaluator):
         self.prompt_classes = self.prompt_classes.to(labels.device)
         return self.prompt_classes[labels].cpu().numpy()
 
-    def _confusion(self, predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
-        """(N + 1, N + 1) pixels of an image."""
+    def confusion(self, predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
+        """(N + 1, N + 1) pixels of an image: row: predicted, column: true."""
         size = self.num_classes + 1
         truth = np.where(truth == self.read_label.ignore_label, self.num_classes, truth)
         pairs = size * predicted.ravel().astype(np.int64) + truth.ravel()
