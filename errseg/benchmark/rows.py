@@ -84,12 +84,14 @@ def _macs(result: Result, cfg: CfgNode, counts: dict[tuple, dict[str, float]]) -
     case = result.case
     if case.kind != "predict":
         images = case.batch if case.kind == "train" else 1
-        return {"gmacs": result.work.macs / 1e9 / images if result.work else None, "escf_gmacs": None}
+        gmacs = result.work.macs / 1e9 / images if result.work else None
+        return {"gmacs": gmacs, "escf_gmacs": None, "decoder_gmacs": None}
     key = (case.form, len(case.vocabulary.names), _kept(result, cfg))
     if key not in counts:
         counts[key] = count_macs(cfg, key[1], key[2], key[0])
     text = count_text_macs(cfg, case.vocabulary.names, case.form) / case.batch if case.encode_names else 0
-    return {"gmacs": counts[key]["total"] + text, "escf_gmacs": counts[key].get("escf_layers")}
+    apart = {f"{each}_gmacs": counts[key].get(part) for each, part in (("escf", "escf_layers"), ("decoder", "decoder"))}
+    return {"gmacs": counts[key]["total"] + text, **apart}
 
 
 def _kept(result: Result, cfg: CfgNode) -> int:

@@ -38,8 +38,8 @@ def add_arguments(parser: Parser) -> None:
     )
     add(
         "--num-classes",
-        type=number_or_auto,
-        metavar="K",
+        type=_kept,
+        metavar="K,…",
         help="names kept for each picture, or auto (default: as for the vocabulary's data set)",
     )
     add("--device", default="cpu", metavar="DEVICE", help="cpu or cuda (default: cpu)")
@@ -88,6 +88,7 @@ def add_arguments(parser: Parser) -> None:
     add("--no-memory", action="store_true", help="do not measure peak memory (one process for each case)")
     add("--floor", action="store_true", help="also report the least time that the work allows (on a GPU: always)")
     add("--chart", type=Path, metavar="PNG", help="draw the time of each part as bars")
+    add("--kept-chart", type=Path, metavar="PNG", help="draw the decoder's time and multiply-adds over K, of several K")
     add("--json", type=Path, metavar="FILE", help="write the rows")
     add("--quiet", action="store_true", help="do not report progress")
 
@@ -98,6 +99,7 @@ def run(args: argparse.Namespace) -> int:
 
     from errseg.benchmark import paper
     from errseg.benchmark.chart import draw
+    from errseg.benchmark.kept_chart import draw_kept
     from errseg.benchmark.tables import report
     from errseg.evaluation.report import write_json
 
@@ -121,6 +123,8 @@ def run(args: argparse.Namespace) -> int:
         write_json(args.json, rows)
     if args.chart:
         draw(rows, args.chart)
+    if args.kept_chart:
+        draw_kept(rows, args.kept_chart)
     return 0
 
 
@@ -136,8 +140,8 @@ def configure(args: argparse.Namespace) -> "CfgNode":
 
     if not args.config:
         raise UsageError("no configuration is given; add --config, such as --config errseg_convnext_base.")
-    for option in ("repeats", "threads", "num_classes"):
-        value = getattr(args, option)
+    for option, value in [*((each, getattr(args, each)) for each in ("repeats", "threads")),
+                          *(("num_classes", each) for each in args.num_classes or [])]:  # fmt: skip
         if isinstance(value, int) and value < 1:
             raise UsageError(f"--{option.replace('_', '-')} is {value}; give 1 or more.")
     if args.paper_table and args.vocabulary:
@@ -166,7 +170,8 @@ def measured(args: argparse.Namespace, cfg: "CfgNode", vocabularies: Sequence[st
     from errseg.benchmark.rows import make_rows
 
     kind = "train" if args.train else "set_vocabulary" if args.set_vocabulary else "predict"
-    names = [name_list(label, args.num_classes, cfg, bool(args.train)) for label in args.vocabulary or vocabularies]
+    labels, numbers = args.vocabulary or vocabularies, args.num_classes or [None]
+    names = [name_list(label, number, cfg, bool(args.train)) for label in labels for number in numbers]
     on_gpu = args.device == "cuda"
     mode = "" if args.compile is None else args.compile or ("reduce-overhead" if on_gpu else "default")
     precisions = [SHORT.get(word, word) for word in args.precision]
@@ -198,6 +203,10 @@ def _words(text: str) -> list[str]:
     if not words:
         raise argparse.ArgumentTypeError("nothing is given")
     return words
+
+
+def _kept(text: str) -> list[int | str]:
+    return [number_or_auto(word) for word in _words(text)]
 
 
 def _numbers(text: str) -> list[int]:

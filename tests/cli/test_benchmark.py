@@ -19,9 +19,9 @@ from tests.conftest import TINY_SYSTEMS
 KEYS = {
     "kind", "form", "compiled", "encodes_names", "vocabulary", "num_names", "num_classes_kept", "precision", "batch",
     "resolution", "latency_s", "latency_min_s", "latency_max_s", "repeats", "images_per_second", "ratio",
-    "latency_over_smallest", "gmacs", "escf_gmacs", "peak_memory_mb", "agreement", "agreement_with",
-    "set_vocabulary_s", "parts_s", "floor_macs_s", "floor_bytes_s", "floor_parts_s", "device", "device_name", "threads",
-    "torch",
+    "latency_over_smallest", "gmacs", "escf_gmacs", "decoder_gmacs", "auto_threshold", "peak_memory_mb",
+    "agreement", "agreement_with", "set_vocabulary_s", "parts_s", "floor_macs_s", "floor_bytes_s", "floor_parts_s",
+    "device", "device_name", "threads", "torch",
 }  # fmt: skip
 PARTS = ["input", "encoder", "CRM", "HSM", "ESCF", "GUD", "output"]
 
@@ -70,6 +70,22 @@ def test_rows_are_complete(benchmark_tool, no_children, cfg, tmp_path, monkeypat
     assert "run 2 of 2: fast bf16, random:12, batch 2" in caplog.text and "run 2 of 2" not in out
     with Image.open(chart) as image:
         assert image.size[0] > 1000
+
+
+def test_a_k_that_fits_the_image_and_the_curve_over_k(benchmark_tool, cfg, no_children, tmp_path):
+    chart = tmp_path / "kept.png"
+    options = ["--vocabulary", "random:12", "--num-classes", "2,8,auto", "--form", "fast", "--kept-chart", chart]
+    status, rows, out, _ = benchmark_tool(*options, "MODEL.CRM.AUTO_THRESHOLD", "0.2")
+    assert status == 0 and [row["auto_threshold"] for row in rows] == [None, None, 0.2]
+    kept = [row["num_classes_kept"] for row in rows]
+    assert kept[:2] == [2, 8] and 1 <= kept[2] <= 5 and f"| auto: {kept[2]} |" in " ".join(out.split())
+    macs = [count_macs(cfg, 12, each) for each in kept]
+    assert [row["gmacs"] for row in rows] == [each["total"] for each in macs]
+    assert rows[0]["decoder_gmacs"] < rows[1]["decoder_gmacs"] < macs[1]["total"]
+    encoder = [each["total"] - each["decoder"] for each in macs]
+    assert encoder == pytest.approx([encoder[0]] * 3)
+    with Image.open(chart) as image:
+        assert image.size[0] > 900
 
 
 def test_training_step(benchmark_tool, no_children):
@@ -179,6 +195,8 @@ def test_paper_table_10(benchmark_tool, no_children):
         (["--batch", "1,0"], "--batch has 0"),
         (["--repeats", "0"], "--repeats is 0"),
         (["--num-classes", "0"], "--num-classes is 0"),
+        (["--num-classes", "many"], "'many' is neither a whole number nor auto"),
+        (["--num-classes", "auto", "--form", "fast", "--compile"], "--compile needs one K for all images"),
         (["--paper-table", "3", "--vocabulary", "voc_20"], "has its own vocabularies"),
         (["--weights", "gone.pth"], "There is no file gone.pth"),
         (["--image", "gone.png"], "There is no file gone.png"),

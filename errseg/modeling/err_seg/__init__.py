@@ -40,8 +40,8 @@ PARTS = {
 
 
 def counted(model: Any) -> dict[str, list[nn.Module]]:
-    """ESCF's layers, whose multiply-adds Table X gives; none without ESCF."""
-    return {"escf_layers": list(getattr(model.sem_seg_head.escf, "layers", []))}
+    """ESCF's layers, whose multiply-adds Table X gives (none without ESCF), and all that follows the encoder."""
+    return {"escf_layers": list(getattr(model.sem_seg_head.escf, "layers", [])), "decoder": [model.sem_seg_head]}
 
 
 ERR_SEG = register(
