@@ -78,7 +78,7 @@ class PlainCRM(CRM):
 
 
 class PlainSFM(SFM):
-    def forward(self, x: Tensor, image_guidance: Tensor, text_guidance: Tensor) -> Tensor:
+    def forward(self, x: Tensor, image_guidance: Tensor, text_guidance: Tensor) -> Tensor:  # type: ignore[override]
         """(B, K, H, W, C), (B, H, W, C), unused -> (B, K, H, W, C)."""
         batch, classes, height, width, _ = x.shape
         x = x.flatten(0, 1)  # (B K, H, W, C)
@@ -107,7 +107,7 @@ class PlainNoReduction(NoReduction):
 
 
 class PlainCFM(CFM):
-    def forward(self, x: Tensor, image_guidance: Tensor, text_guidance: Tensor) -> Tensor:
+    def forward(self, x: Tensor, image_guidance: Tensor, text_guidance: Tensor) -> Tensor:  # type: ignore[override]
         """(B, K, H, W, C), unused, (B, K, C) -> (B, K, H, W, C)."""
         batch, _, height, width, _ = x.shape
         x = x.permute(0, 2, 3, 1, 4).flatten(0, 2)  # (B H W, K, C)
@@ -119,7 +119,7 @@ class PlainCFM(CFM):
 
 
 class PlainCSR(CSR):
-    def forward(self, x: Tensor, image_guidance: Tensor, text_guidance: Tensor) -> Tensor:
+    def forward(self, x: Tensor, image_guidance: Tensor, text_guidance: Tensor) -> Tensor:  # type: ignore[override]
         """III-D2: pool, fuse, resize, add the input: (B, K, H, W, C), unused, (B, K, C) -> (B, K, H, W, C)."""
         maps = x.flatten(0, 1).permute(0, 3, 1, 2)  # (B K, C, H, W)
         pooled = self.pool(maps).permute(0, 2, 3, 1).unflatten(0, x.shape[:2])
@@ -129,7 +129,7 @@ class PlainCSR(CSR):
 
 
 class PlainAttention(Attention):
-    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:  # type: ignore[override]
         """softmax(q k^T / sqrt(d)) v in every head: (N, L, C), (N, M, C) twice -> (N, L, C)."""
         q, k, v = (x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in (q, k, v))  # (N, heads, L, d)
         return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
