@@ -43,7 +43,9 @@ def check_names(names: Sequence[str], only: Iterable[str] | None = None) -> None
         UsageError: otherwise.
     """
     if len(names) > MOST_NAMES:
-        raise UsageError(f"The vocabulary has {len(names)} names, but a mask has at most {MOST_NAMES}; set fewer names.")
+        raise UsageError(
+            f"The vocabulary has {len(names)} names, but a mask has at most {MOST_NAMES}; set fewer names."
+        )
     for name in only or ():
         if name not in names:
             near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5) or names[:1]

@@ -42,7 +42,9 @@ def test_a_missing_package_is_one_sentence(monkeypatch):
     for name in ["fiftyone", *(name for name in sys.modules if name.startswith("fiftyone."))]:
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.delitem(sys.modules, "errseg.integrations.fiftyone", raising=False)
-    with pytest.raises(UsageError, match=r"FiftyOne cannot be imported .*; install it: pip install 'errseg\[fiftyone\]'"):
+    with pytest.raises(
+        UsageError, match=r"FiftyOne cannot be imported .*; install it: pip install 'errseg\[fiftyone\]'"
+    ):
         import errseg.integrations.fiftyone  # noqa: F401
 
 
