@@ -1,8 +1,10 @@
 """Tables II, XIII and XIV, and DeOP's two tables: evaluations of given weights."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
+from errseg.api import Segmenter
 from errseg.data.benchmarks import BENCHMARKS
 from errseg.evaluation.metrics import SPLIT_SCORES
 from errseg.evaluation.paper import CONTENT
@@ -38,13 +40,20 @@ def at_kept(request: Request) -> Sheet:
     """Table XIII: mIoU over K, the number of names that CRM keeps at test."""
     paper = {row["config"]: row["mIoU"] for row in CONTENT["rows"] if "/table13_" in row["config"]}
     figures = {int(config.rpartition("_")[2]): values for config, values in paper.items()}
-    return _over(request, "MODEL.CRM.NUM_CLASSES_TEST", KEPT, "K", figures, "Table XIII: names kept at test")
+    key, title = "MODEL.CRM.NUM_CLASSES_TEST", "Table XIII: names kept at test"
+    loaded = request.models(key, KEPT[0])  # once for all K, which an evaluation reads from the configuration
+
+    def models(value: int) -> dict[str, Segmenter]:
+        return {name: _with(each, key, value, *request.opts) for name, each in loaded.items()}
+
+    return _over(request, models, KEPT, "K", figures, title)
 
 
 def at_sizes(request: Request) -> Sheet:
     """Table XIV: mIoU over the size of the network's input at test."""
     values = MINI_SIZES if request.mini else SIZES
-    sheet = _over(request, "INPUT.RESOLUTION_TEST", values, "size", {}, "Table XIV: size of the input at test")
+    title = "Table XIV: size of the input at test"
+    sheet = _over(request, partial(request.models, "INPUT.RESOLUTION_TEST"), values, "size", {}, title)
     for backbone, size, figures in FIGURES["ERR-Seg"]["XIV"]:
         sheet.rows.append(Row(f"{backbone}, size = {size}{PAPER}", of_paper(CONTENT["data sets"], figures, False)))
     sheet.columns = list(dict.fromkeys([*sheet.columns, *CONTENT["data sets"]]))
@@ -54,14 +63,27 @@ def at_sizes(request: Request) -> Sheet:
     return sheet
 
 
+def _with(segmenter: Segmenter, *keys: Any) -> Segmenter:
+    """The same model with other configuration keys."""
+    cfg = segmenter.cfg.clone()
+    cfg.defrost()
+    cfg.merge_from_list(list(keys))
+    return Segmenter(segmenter.model, cfg)
+
+
 def _over(
-    request: Request, key: str, values: Sequence[int], symbol: str, paper: dict[int, Sequence[float | None]], title: str
+    request: Request,
+    models: Callable[[int], dict[str, Segmenter]],
+    values: Sequence[int],
+    symbol: str,
+    paper: dict[int, Sequence[float | None]],
+    title: str,
 ) -> Sheet:
-    """A row for each checkpoint and each value of a key."""
+    """A row for each checkpoint and each value of a key; ``models`` gives those of a value."""
     sets, notes = request.present()
     names, rows = list(request.checkpoints), []
     for value in values:
-        for name, segmenter in request.models(key, value).items():
+        for name, segmenter in models(value).items():
             results = evaluated(segmenter, sets, request.out / "evaluations" / name / f"{symbol}{value}")
             cells = {title_of(each): cell_of([results[each]]) for each in sets}
             label = f"{name}, {symbol} = {value}" if len(names) > 1 else f"{symbol} = {value}"

@@ -4,6 +4,7 @@ import pytest
 
 from errseg.errors import UsageError
 from errseg.paper import evaluated as module
+from errseg.paper import request as of_request
 from errseg.paper import scores
 from errseg.paper.registry import find
 
@@ -37,7 +38,10 @@ def test_an_evaluation_of_the_same_weights_is_made_once(ask, drawn, evaluations,
 
 def test_rows_over_k_have_the_papers_figures(ask, drawn, monkeypatch):
     monkeypatch.setattr(scores, "KEPT", (4, 16))
+    loads, load = [], of_request.load
+    monkeypatch.setattr(of_request, "load", lambda *arguments: loads.append(arguments) or load(*arguments))
     sheet = find("table", "13").make(ask(checkpoints={"tiny": str(drawn / "run")}))
+    assert len(loads) == 1
     assert [row.label for row in sheet.rows] == ["K = 4", "K = 16"]
     assert sheet.rows[1].cells["A-150 (paper)"].value == 34.9 and "A-847 (paper)" not in sheet.rows[1].cells
     assert sheet.rows[0].cells["mini large"] != sheet.rows[1].cells["mini large"]

@@ -129,6 +129,15 @@ def test_two_processes_do_what_one_does(start, tmp_path, tiny_datasets):
     assert content["weights"]["file"] == str(final)
     assert content["weights"]["sha256"] == hashlib.sha256(final.read_bytes()).hexdigest()
 
+    overrides = ["MODEL.WEIGHTS", final, "SOLVER.BASE_LR", 1e-12]  # so that no evaluation is better than the first
+    overrides += ["SOLVER.MAX_ITER", 9, "SOLVER.PATIENCE", 1, "TEST.EVAL_PERIOD", 1]
+    early = start("early", "--num-gpus", 2, overrides=overrides)
+    finish(early)
+    assert [i for i, _ in losses(tmp_path / "early")] == [0, 1]
+    assert "The run ends at iteration 1: 1 evaluations without a better score of" in early.log.read_text()
+    assert torch.load(tmp_path / "early/model_final.pth", weights_only=True)["iteration"] == 1
+    assert (tmp_path / "early/model_best.safetensors").exists()
+
 
 def test_a_killed_evaluation_goes_on_from_its_predictions(start, tmp_path, tiny_datasets, random_weights):
     for kind, extension in (("images/val2017", "jpg"), ("annotations_detectron2/val2017", "png")):
