@@ -1,5 +1,6 @@
 """A tiny model with synonyms in its vocabulary, and its exports, each made once."""
 
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import errseg
 from errseg.api import Segmenter
 from errseg.export import export_model
 from errseg.export.formats import FORMATS, runner_of
+from errseg.export.graph import trace
 
 DATA = Path(__file__).parents[1] / "data"
 SIDE = 64
@@ -21,6 +23,25 @@ NAMES = {
 }
 ROWS = 14  # names and synonyms
 NUM_CLASSES = 6
+
+
+def once():
+    """A context for the exports of one model: the second format gets the program that was traced for the first."""
+    programs = {}
+
+    def trace_once(module, resolution):
+        is_open = module.text is None
+        if is_open not in programs:
+            programs[is_open] = trace(module, resolution)
+        return programs[is_open]
+
+    @contextmanager
+    def within():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("errseg.export.exporting.trace", trace_once)
+            yield
+
+    return within
 
 
 @pytest.fixture(scope="package")
@@ -53,13 +74,14 @@ def segmenter(make_segmenter):
 @pytest.fixture(scope="package")
 def exported(segmenter, tmp_path_factory):
     """``exported(format, open_vocabulary)``: what ``export_model`` gives of the tiny model."""
-    made = {}
+    made, tracing_once = {}, once()
 
     def get(format, open_vocabulary=False):
         key = (format, open_vocabulary)
         if key not in made:
             folder = tmp_path_factory.mktemp("exports") / f"{format}_{open_vocabulary}"
-            made[key] = export_model(segmenter, folder, format, open_vocabulary, NUM_CLASSES)
+            with tracing_once():
+                made[key] = export_model(segmenter, folder, format, open_vocabulary, NUM_CLASSES)
         return made[key]
 
     return get
