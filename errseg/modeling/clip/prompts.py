@@ -1,6 +1,6 @@
 """Names -> prompts -> tokens -> text embeddings.
 
-Shapes: T names, N prompts (one or several per name), L tokens per prompt, D text dimension.
+Shapes: T names, P templates, N prompts (one or several per name), L tokens per prompt, D text dimension.
 """
 
 import copy
@@ -39,12 +39,21 @@ class TokenizedNames:
         num_kept: K, the number of names that are kept for each image at test, or what gives each image its own.
         tokens: (N, L) token ids of all prompts.
         owner: (N,) index of the name of each prompt, ascending.
+        num_templates: P. Prompt i has template i % P.
+        apart: a name has an embedding for each template; False: one, the mean over its prompts.
     """
 
     names: tuple[str, ...]
     num_kept: NumKept
     tokens: Tensor
     owner: Tensor
+    num_templates: int = 1
+    apart: bool = False
+
+    @property
+    def template(self) -> Tensor:
+        """(N,) index of the template of each prompt."""
+        return torch.arange(len(self.tokens)) % self.num_templates
 
 
 class Prompter:
@@ -56,12 +65,22 @@ class Prompter:
         synonyms: for comma-separated synonyms, use the "first" (ERR-Seg), the "mean" of all their embeddings, or the
             "whole" name with its commas (DeOP).
         reserved: positions of the text tower that are not for the tokens of prompts, such as those of learned vectors.
+        separator: what stands between synonyms.
+        apart: give a name an embedding for each template (SED, CAT-Seg), in place of the mean over all.
 
     Raises:
         ArgumentError: there is no template; a template has no ``{}`` or several; or ``synonyms`` has another value.
     """
 
-    def __init__(self, clip_name: str, templates: Sequence[str], synonyms: str = "first", reserved: int = 0):
+    def __init__(
+        self,
+        clip_name: str,
+        templates: Sequence[str],
+        synonyms: str = "first",
+        reserved: int = 0,
+        separator: str = ",",
+        apart: bool = False,
+    ):
         templates = templates_of(templates)
         if not templates:
             raise ArgumentError(
@@ -75,11 +94,14 @@ class Prompter:
         self.templates = templates
         self.synonyms = synonyms
         self.reserved = reserved
+        self.separator = separator
+        self.apart = apart
         self.tokenizer: Any = tokenizer_of(clip_name)
 
     def prompts(self, name: str) -> list[str]:
-        """The prompts of one name."""
-        synonyms = [name.strip()] if self.synonyms == "whole" else [x.strip() for x in name.split(",") if x.strip()]
+        """The prompts of one name: all templates of its first synonym, then those of the next one."""
+        parts = [name] if self.synonyms == "whole" else name.split(self.separator)
+        synonyms = [part.strip() for part in parts if part.strip()]
         if self.synonyms == "first":
             synonyms = synonyms[:1]
         return [template.replace("{}", synonym) for synonym in synonyms for template in self.templates]
@@ -106,7 +128,7 @@ class Prompter:
             name = reprlib.repr(names[int(owner[ends.argmax()])])
             raise UsageError(f"The name {name} holds the token that ends a prompt; the rest would be lost: remove it.")
         _check_different(names, tokens, owner, self.synonyms)
-        return TokenizedNames(tuple(names), num_kept, tokens, owner)
+        return TokenizedNames(tuple(names), num_kept, tokens, owner, len(self.templates), self.apart)
 
     def _check_lengths(self, names: Sequence[str], prompts: list[list[str]], tokens: Tensor, owner: Tensor) -> None:
         """Raise UsageError if a prompt has more tokens than the text tower has positions for them."""
@@ -218,23 +240,30 @@ def digest_of(names: Sequence[str]) -> str:
 
 
 def embed_names(tokenized: TokenizedNames, encode_text: Callable[[Tensor], Tensor]) -> Tensor:
-    """The text embeddings of names: (T, D), of unit length.
+    """The text embeddings of names: (T, D), of unit length; (T, P, D) where templates are kept apart.
 
-    The embeddings of several prompts of a name are averaged. Equal prompts are encoded once. Without gradients, prompts
-    are encoded in chunks of similar length, so that the memory of the text tower does not grow with T.
+    The embeddings of several prompts of a name are averaged; where templates are kept apart, those of one template.
+    Equal prompts are encoded once. Without gradients, prompts are encoded in chunks of one template and similar
+    lengths, so that the memory of the text tower does not grow with T and the prompts of a chunk begin alike.
 
     Args:
         tokenized: the names.
         encode_text: (N, L) ids -> (N, D) of unit length.
     """
     tokens, place = tokenized.tokens.unique(dim=0, return_inverse=True)
+    parts = [tokens]
     if not torch.is_grad_enabled():
-        order = tokens.argmax(dim=1).argsort()  # by the position of EOT, which has the highest id
+        template = torch.zeros(len(tokens), dtype=torch.long).scatter_(0, place, tokenized.template)
+        length = tokens.argmax(dim=1)  # the position of EOT, which has the highest id
+        order = (template * tokens.shape[1] + length).argsort()
         tokens, place = tokens[order], order.argsort()[place]
-    parts = [tokens] if torch.is_grad_enabled() else tokens.split(CHUNK)
+        of_template = tokens.split(template.bincount().tolist())
+        parts = [part for group in of_template if len(group) for part in group.split(CHUNK)]
     embeddings = torch.cat([encode_text(part) for part in parts])
     embeddings = embeddings[place.to(embeddings.device)]
-    if len(embeddings) == len(tokenized.names):
-        return embeddings
-    total = embeddings.new_zeros(len(tokenized.names), embeddings.shape[1])
-    return F.normalize(total.index_add(0, tokenized.owner.to(embeddings.device), embeddings), dim=-1)
+    rows = tokenized.num_templates if tokenized.apart else 1  # of a name
+    row = tokenized.owner * rows + (tokenized.template if tokenized.apart else 0)
+    if len(embeddings) != len(tokenized.names) * rows:
+        total = embeddings.new_zeros(len(tokenized.names) * rows, embeddings.shape[1])
+        embeddings = F.normalize(total.index_add(0, row.to(embeddings.device), embeddings), dim=-1)
+    return embeddings.unflatten(0, (-1, rows)) if tokenized.apart else embeddings
