@@ -43,6 +43,18 @@ TINY_SYSTEMS = {
         *("MODEL.PROPOSALS.NUM_LAYERS", 2, "MODEL.PROPOSALS.FFN_DIM", 32),
     ],
 }
+TINY_SYSTEMS["SED"] = [
+    *("MODEL.BACKBONE.NAME", "DenseConvNeXtCLIP", "MODEL.CLIP.NAME", str(DATA / "tiny_clip.json")),
+    *(
+        "MODEL.CLIP.FINETUNE_TEXT",
+        False,
+        "MODEL.PROMPT.TEMPLATES",
+        ("a {}.", "the {}"),
+        "MODEL.PROMPT.SYNONYMS",
+        "mean",
+    ),
+    *("MODEL.FUSION.DIM", 32, "MODEL.FUSION.KERNEL_SIZES", [3, 3, 3]),
+]
 TINY_SYSTEMS["DeOPPrompt"] = TINY_SYSTEMS["DeOPProposals"] = TINY_SYSTEMS["DeOP"]
 TINY_RUN = """\
 _BASE_: {base}

@@ -3,11 +3,14 @@
 from .build import build, build_model, build_on_meta, check_device, released_of
 from .deop import DeOP, SeveredViTCLIP
 from .err_seg import ConvNeXtCLIP, ERRSeg, ERRSegHead, ViTCLIP
+from .sed import SED, DenseConvNeXtCLIP
 from .segmenter import OpenVocabularySegmenter
 from .system import System, register, system_of, system_of_model, systems
 
 __all__ = [
+    "SED",
     "ConvNeXtCLIP",
+    "DenseConvNeXtCLIP",
     "DeOP",
     "ERRSeg",
     "ERRSegHead",

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from errseg.errors import UsageError
-from errseg.modeling.err_seg.head import cost_map
+from errseg.modeling.cost_map import cost_map
 from errseg.modeling.layers import attend
 
 

@@ -6,13 +6,13 @@ Shapes: B images, T classes of the vocabulary, K classes kept, D text dimension,
 from collections.abc import Callable, Sequence
 
 import torch
-import torch.nn.functional as F
 from detectron2.config import configurable
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY, ShapeSpec
 from torch import Tensor, nn
 
 from ...errors import arguments_from
-from ..layers import call, recompute, resize, without_autocast
+from ..cost_map import cost_map
+from ..layers import call, recompute, resize
 from ..num_kept import AutoKept, NumKept
 from .crm import CRM, KeepAll
 from .escf import ESCF
@@ -20,21 +20,6 @@ from .gud import GUD, HeadOnly
 from .hsm import HSM, SingleScale
 
 GUIDANCE_LIMIT = 16.0  # guiding feature maps are clamped to [-16, 16]
-
-
-def cost_map(dense: Tensor, text: Tensor) -> Tensor:
-    """Cosine of every location and every class (Eq. 3), in float32 even under autocast.
-
-    Args:
-        dense: (B, D, H, W) dense image embedding.
-        text: (T, D) or (B, K, D) text embeddings of unit length.
-
-    Returns:
-        (B, T, H, W) or (B, K, H, W). The classes of a location are contiguous in memory, for CRM to rank.
-    """
-    with without_autocast(dense.device):
-        x = F.normalize(dense.float(), dim=1).flatten(2).transpose(1, 2)  # (B, H W, D)
-        return (x @ text.float().mT).transpose(1, 2).unflatten(2, dense.shape[-2:])
 
 
 class PassOn(nn.Module):

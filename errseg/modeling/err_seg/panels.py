@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..cost_map import cost_map
 from ..panels import ClassWeights, GuidanceMaps, LayerAttention, Panel, Request, SpatialWeights
 from ..taps import Seen, taps_of, watch
 from .attention import class_weights, spatial_weights
 from .crm import CRM
 from .escf import ESCF
 from .gud import GUD
-from .head import cost_map
 
 GUIDANCE_TAPS = ("image_guidance", "text_guidance")
 DECODER_TAPS = ("decoder_guidance1", "decoder_guidance2", "decoder_guidance3")

@@ -16,13 +16,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..clip.prompts import TokenizedNames
+from ..cost_map import cost_map
 from ..layers import resize
 from ..num_kept import AutoKept, NumKept
 from ..plain import PlainScores, plain_copy
 from .crm import CRM
 from .escf import CFM, CSR, SFM, SSR, NoReduction
 from .gud import GUD, Guidance, HeadOnly, NoGuidance, UpsampleStage
-from .head import ERRSegHead, cost_map, guide
+from .head import ERRSegHead, guide
 from .hsm import HSM, SingleScale
 from .layers import MLP, Attention, StarMLP
 from .model import DROPPED_LOGIT, ERRSeg

@@ -1,0 +1,88 @@
+"""The class half of the feature aggregation module: attention over the names at each location (section 5).
+
+Shapes: B images, T names, C channels, h x w locations, L of them in a row, N sequences of names.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...errors import ArgumentError
+from ..layers import attend, resize
+from ..linear_attention import linear_attention
+from .parts import over_locations
+
+__all__ = ["ATTENTIONS", "ClassAttention", "NoClassAttention"]
+
+ATTENTIONS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {"linear": linear_attention, "softmax": attend}
+
+
+class ClassAttention(nn.Module):
+    """Average-pool, attend over names, MLP, resize back, add the input once more.
+
+    Args:
+        dim: C.
+        attention: a key of ``ATTENTIONS``.
+        pooling: side of the pooled squares in training; 1 for none.
+        pooling_test: the same at test.
+        num_heads: attention heads.
+
+    Raises:
+        ArgumentError: there is no such attention, or the heads do not divide C.
+    """
+
+    def __init__(
+        self, dim: int, attention: str = "linear", pooling: int = 2, pooling_test: int = 1, num_heads: int = 4
+    ):
+        super().__init__()
+        if attention not in ATTENTIONS:
+            raise ArgumentError("{class_attention} = %r; give 'linear', 'softmax' or 'none'.", attention)
+        if dim % num_heads:
+            raise ArgumentError("{dim} = %s: a stage has %s channels, which 4 heads do not divide.", dim, dim)
+        self.attend = ATTENTIONS[attention]
+        self.pooling = pooling
+        self.pooling_test = pooling_test
+        self.num_heads = num_heads
+        self.norm1 = nn.LayerNorm(dim)
+        self.q, self.k, self.v = (nn.Linear(dim, dim) for _ in range(3))
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = nn.Sequential(nn.Linear(dim, 4 * dim), nn.ReLU(), nn.Linear(4 * dim, dim))
+
+    def forward(self, x: Tensor, batch: int = 1) -> Tensor:
+        """(B T, C, h, w), and B -> (B T, C, h, w)."""
+        pooling = self.pooling if self.training else self.pooling_test
+        if pooling == 1:
+            return _at_locations(self.fuse_and_add, x, batch)
+        return x + resize(_at_locations(self.fuse, F.avg_pool2d(x, pooling), batch), x.shape[-2:], align_corners=True)
+
+    def fuse(self, x: Tensor) -> Tensor:
+        """Attention and MLP at N locations: (N, T, C) -> (N, T, C)."""
+        z = self.norm1(x)
+        weight, bias = (torch.cat([getattr(layer, name) for layer in (self.q, self.k, self.v)]) for name in _PARTS)
+        qkv = F.linear(z, weight, bias).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        x = x + self.attend(*qkv).transpose(1, 2).flatten(2)
+        return x + self.mlp(self.norm2(x))
+
+    def fuse_and_add(self, x: Tensor) -> Tensor:
+        """As ``fuse``, plus the input: all of the block, where nothing is pooled."""
+        return self.fuse(x) + x
+
+
+_PARTS = ("weight", "bias")
+
+
+class NoClassAttention(nn.Module):
+    """Every name for itself (an ablation)."""
+
+    def forward(self, x: Tensor, batch: int = 1) -> Tensor:
+        """(B T, C, h, w) -> the same."""
+        return x
+
+
+def _at_locations(function: Callable[[Tensor], Tensor], x: Tensor, batch: int) -> Tensor:
+    """Apply a function of (N, T, C) at every location: (B T, C, h, w) -> (B T, C, h, w)."""
+    tokens = x.permute(0, 2, 3, 1).unflatten(0, (batch, -1))  # (B, T, h, w, C)
+    fused = over_locations(function, tokens.flatten(2, 3)).unflatten(2, x.shape[-2:])
+    return fused.flatten(0, 1).permute(0, 3, 1, 2)

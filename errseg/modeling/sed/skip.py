@@ -1,0 +1,140 @@
+"""The skip-layer fusion module: upsample, concatenate with the guidance, two 3x3 convolutions (section 5).
+
+The formula concatenates [upsampled map; image guidance; cost guidance]. Convolutions are linear, so that the first one
+is a sum of three. The part over the image guidance is the same for every name and computed once an image. The part over
+the upsampled map is merged with the transposed convolution that makes it.
+
+Shapes: B images, N maps of single names (T for each image), C channels, o output channels, h x w locations.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...errors import ArgumentError
+from .cost import CostGuidance, FeatureGuidance, Unguided
+from .parts import over_names
+
+__all__ = ["SkipFusion", "subpixel_conv", "subpixel_weight"]
+
+
+def groups(channels: int) -> int:
+    """The number of groups of a group norm: 16 channels each; one group where there are fewer channels."""
+    return max(channels // 16, 1)
+
+
+class SkipFusion(nn.Module):
+    """Double the size of the map of each name, guided by the image and by the cost map.
+
+    Args:
+        dim, out_dim: channels before and after.
+        features: the image guidance.
+        costs: the cost guidance.
+
+    Raises:
+        ArgumentError: the groups of a group norm do not divide the output's channels.
+    """
+
+    def __init__(self, dim: int, out_dim: int, features: FeatureGuidance | Unguided, costs: CostGuidance | Unguided):
+        super().__init__()
+        if out_dim % groups(out_dim):
+            raise ArgumentError(
+                "{dim}: a stage has %s output channels, which do not split into groups of 16; give 32, 64 or 128.",
+                out_dim,
+            )
+        self.features: Any = features
+        self.costs: Any = costs
+        self.up = nn.ConvTranspose2d(dim, dim - out_dim // 2, kernel_size=2, stride=2)
+        layers: list[nn.Module] = []
+        for width in (self.up.out_channels + features.dim + costs.dim, out_dim):
+            conv = nn.Conv2d(width, out_dim, kernel_size=3, padding=1, bias=False)
+            layers += [conv, nn.GroupNorm(groups(out_dim), out_dim), nn.ReLU(inplace=True)]
+        self.refine: Any = nn.Sequential(*layers)
+
+    def forward(
+        self, x: Tensor, costs: Tensor, image: Tensor, then: Callable[[Tensor], Tensor] | None = None
+    ) -> Tensor:
+        """Upsample.
+
+        Args:
+            x: (N, C, h, w).
+            costs: (N, ., h, w), the cost guidance of the stage before, or the cost map.
+            image: (B, ., 2 h, 2 w), a feature map.
+            then: what is applied to the result, (n, o, 2 h, 2 w) to (n, ., 2 h, 2 w), such as a head.
+
+        Returns:
+            (N, o, 2 h, 2 w), or what ``then`` makes of it.
+        """
+        share = self.share(self.features(image))
+        weight = subpixel_weight(self.up.weight, self.refine[0].weight[:, : self.up.out_channels])
+
+        def fuse(x: Tensor, costs: Tensor, share: Tensor) -> Tensor:
+            y = subpixel_conv(x, weight).unflatten(0, (len(share), -1)).add_(share.unsqueeze(1)).flatten(0, 1)
+            y = self.refine[1:](self.add_guidance(y, self.costs(costs)))
+            return y if then is None else then(y)
+
+        if torch.is_grad_enabled():
+            return fuse(x, costs, share)
+        images = [  # a part has names of one image
+            over_names(partial(fuse, share=share[i : i + 1]), *of_image, elements=2 * x[0].numel())
+            for i, of_image in enumerate(zip(x.chunk(len(image)), costs.chunk(len(image)), strict=True))
+        ]
+        return images[0] if len(images) == 1 else torch.cat(images)
+
+    def guide(self, costs: Tensor) -> Tensor:
+        """The cost guidance of this stage, for the next one: (N, ., h, w) -> (N, ., 2 h, 2 w)."""
+        height, width = costs.shape[-2:]
+        return over_names(self.costs, costs, elements=4 * height * width * max(self.costs.dim, 1))
+
+    def share(self, guidance: Tensor) -> Tensor:
+        """What the first convolution makes of the same for all names: (B, ., H, W) -> (B, o, H, W).
+
+        That is the image guidance, and the bias of the transposed convolution, which the zeros outside of the map do
+        not have.
+        """
+        bias: Any = self.up.bias
+        bias = bias.view(1, -1, 1, 1).expand(len(guidance), -1, *guidance.shape[-2:])
+        known = torch.cat([bias, guidance], dim=1)
+        return F.conv2d(known, self.refine[0].weight[:, : known.shape[1]], padding=1)
+
+    def add_guidance(self, y: Tensor, guidance: Tensor) -> Tensor:
+        """Add what the first convolution makes of the cost guidance, in place: (n, o, H, W), (n, ., H, W)."""
+        if not guidance.shape[1]:
+            return y
+        return y.add_(F.conv2d(guidance, self.refine[0].weight[:, -guidance.shape[1] :], padding=1))
+
+
+def subpixel_weight(up: Tensor, conv: Tensor) -> Tensor:
+    """The weight of a 2x2 convolution that replaces a transposed convolution and the 3x3 convolution of its output.
+
+    An output of phase p, at 2 i + p, sees the upsampled positions 2 i + p + k for k = -1, 0, 1. These are tap s of the
+    input position j with 2 j + s = 2 i + p + k, so that phase p sees only the inputs i - 1 + p + a for a = 0, 1.
+
+    Args:
+        up: (C, m, 2, 2), of the transposed convolution of stride 2.
+        conv: (o, m, 3, 3), of the convolution with padding 1.
+
+    Returns:
+        (4 o, C, 2, 2): o channels for each of the phases (0, 0), (0, 1), (1, 0), (1, 1).
+    """
+    taps = up.new_zeros(2, 2, 3, 2)  # phase, a, k + 1, s
+    for phase in (0, 1):
+        for k in (-1, 0, 1):
+            taps[phase, (phase + k) // 2 + 1 - phase, k + 1, (phase + k) % 2] = 1
+    both = torch.einsum("omkl,cmst->ockslt", conv, up)
+    weight = torch.einsum("paks,qblt,ockslt->pqocab", taps, taps, both)
+    return weight.flatten(0, 2)
+
+
+def subpixel_conv(x: Tensor, weight: Tensor) -> Tensor:
+    """Upsample with a weight of ``subpixel_weight``: (n, C, h, w) -> (n, o, 2 h, 2 w)."""
+    height, width = x.shape[-2:]
+    phases = F.conv2d(x, weight, padding=1).permute(0, 2, 3, 1).unflatten(-1, (2, 2, -1))  # (n, h + 1, w + 1, p, q, o)
+    rows = [
+        torch.stack([phases[:, p : p + height, q : q + width, p, q] for q in (0, 1)], dim=3) for p in (0, 1)
+    ]  # (n, h, w, q, o) each
+    return torch.stack(rows, dim=2).flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
