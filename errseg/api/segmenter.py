@@ -201,7 +201,7 @@ class Segmenter(Saved, library_name="errseg"):
 
     @torch.no_grad()
     def embed_text(self, names: Names) -> Tensor:
-        """Text embeddings: (T, D) of unit length. The embeddings of a name's synonyms are averaged.
+        """Text embeddings: (T, D) of unit length. Those of a name's synonyms are averaged, and of its prompt templates.
 
         Args:
             names: see ``set_vocabulary``; the vocabulary that is set does not change.
@@ -212,7 +212,7 @@ class Segmenter(Saved, library_name="errseg"):
         vocabulary = as_vocabulary(names)
         tokenized = self.model.tokenize(vocabulary.prompts)
         owner = torch.tensor(vocabulary.prompt_classes)[tokenized.owner]
-        return self.model.encode_names(replace(tokenized, names=vocabulary.classes, owner=owner))
+        return self.model.encode_names(replace(tokenized, names=vocabulary.classes, owner=owner, apart=False))
 
     @torch.no_grad()
     def similarity(self, image: Picture, names: Names) -> Tensor:

@@ -66,3 +66,15 @@ def test_names_of_deop():
     names = ["cat", "sky, heaven", "traffic light"]
     assert count_text_macs(deop(512), names, "plain") / len(names) == pytest.approx(2.98, rel=0.01)
     assert count_text_macs(deop(512), names) / len(names) < 0.6
+
+
+def test_sed():
+    """The release's work, as its contract gives it (section 12); without the savings that change no result."""
+    cfg = load_config(config_path("sed_convnext_base"))
+    cfg.defrost()
+    cfg.MODEL.PROMPT.TEMPLATES = ("{}",) * 80  # as many channels as the release's, of prompts that are encoded once
+    plain, fast = (count_macs(cfg, 150, 0, form) for form in ("plain", "fast"))
+    assert plain["total"] == pytest.approx(469, rel=0.01) and plain["image_tower"] == pytest.approx(180.9, rel=0.01)
+    assert fast["total"] == pytest.approx(469 - 150 * (3 * (42.5 + 80.2)) / 1000, rel=0.02)
+    cfg.INPUT.RESOLUTION_TEST = 640
+    assert count_macs(cfg, 847, 0, "plain")["total"] == pytest.approx(1253, rel=0.01)

@@ -13,6 +13,7 @@ from ..system import System, register
 from .config import ARGUMENT_KEYS, KEY_RANGES, TRAINING_KEYS, add_config
 from .encoder import DenseConvNeXtCLIP
 from .model import SED
+from .panels import PANELS
 from .parity import PARITY
 from .plain import plain_form
 from .released import RELEASED
@@ -60,6 +61,7 @@ SED_SYSTEM = register(
         taps=taps,
         stages=STAGES,
         counted=counted,
+        panels=PANELS,
         parity=PARITY,
         test_keys=("MODEL.REJECTION.ENABLED", "MODEL.REJECTION.TOP_K", "MODEL.FUSION.POOLING_TEST"),
         learning_rates=lambda cfg: {"backbone.clip.": cfg.SOLVER.CLIP_MULTIPLIER},

@@ -15,8 +15,6 @@ ARGUMENT_KEYS = {  # the keys of the arguments of the model and its encoder
     "clip": "MODEL.CLIP.NAME",
     "finetune": "MODEL.CLIP.FINETUNE",
     "resolution_train": "INPUT.RESOLUTION_TRAIN",
-    "pooling": "MODEL.FUSION.POOLING",
-    "pooling_test": "MODEL.FUSION.POOLING_TEST",
     "precision": "MODEL.PRECISION",
 }
 TRAINING_KEYS = (

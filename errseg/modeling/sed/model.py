@@ -12,7 +12,7 @@ from detectron2.config import configurable
 from detectron2.modeling import META_ARCH_REGISTRY, build_backbone
 from torch import Tensor, nn
 
-from ...errors import ArgumentError, arguments_from
+from ...errors import ArgumentError, UsageError, arguments_from
 from ..clip.prompts import Prompter
 from ..cost_map import cost_map
 from ..layers import call, match_gradient_strides, recompute
@@ -94,13 +94,8 @@ class SED(OpenVocabularySegmenter):
     @staticmethod
     def _build_decoder(cfg, num_templates: int, shapes: dict) -> Decoder:
         keys = cfg.MODEL.FUSION
-        for name, side in (("POOLING", "INPUT.RESOLUTION_TRAIN"), ("POOLING_TEST", "INPUT.RESOLUTION_TEST")):
-            resolution = cfg.INPUT[side.removeprefix("INPUT.")]
-            if keys[name] > max(resolution // 32, 1):
-                raise ArgumentError(
-                    f"MODEL.FUSION.{name} = %s, but {side} = %s gives a cost map of %s x %s locations; give less.",
-                    *(keys[name], resolution, resolution // 32, resolution // 32),
-                )
+        for pooling, key in (("POOLING", "RESOLUTION_TRAIN"), ("POOLING_TEST", "RESOLUTION_TEST")):
+            check_resolution(cfg.INPUT[key], f"INPUT.{key}", keys[pooling], f"MODEL.FUSION.{pooling}")
         with arguments_from("MODEL.REJECTION"):
             reject = Rejection(cfg.MODEL.REJECTION.TOP_K) if cfg.MODEL.REJECTION.ENABLED else KeepAll()
         with arguments_from("MODEL.FUSION"):
@@ -172,3 +167,18 @@ class SED(OpenVocabularySegmenter):
         """The dense embedding E32: (3, H, W) RGB 0-255 -> (D, n, n) of unit length."""
         side = self.views.resolution
         return F.normalize(self.backbone(self.preprocess(image, (side, side)))["E32"].float(), dim=1).squeeze(0)
+
+
+def check_resolution(resolution: int, key: str, pooling: int, pooling_key: str) -> None:
+    """Check that the maps of all strides fit together at a resolution, and are not pooled to nothing.
+
+    Raises:
+        UsageError: they do not; the message names the keys.
+    """
+    if resolution % 32:
+        raise UsageError(f"{key} = {resolution} is no multiple of 32, SED's coarsest stride; give one, such as 768.")
+    if pooling > resolution // 32:
+        raise UsageError(
+            f"{pooling_key} = {pooling}, but {key} = {resolution} gives a cost map of {resolution // 32} locations in "
+            "each direction; give less."
+        )

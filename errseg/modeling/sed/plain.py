@@ -120,8 +120,8 @@ class PlainSED(PlainScores, SED):
         tokens = tokenized.tokens.to(self.device)
         parts = [tokens] if torch.is_grad_enabled() else tokens.split(CHUNK)
         prompts = torch.cat([F.normalize(self.backbone.clip.encode_text(part).float(), dim=-1) for part in parts])
-        owner, count = tokenized.owner.to(self.device), tokenized.num_templates
-        names = [prompts[owner == i].unflatten(0, (-1, count)) for i in range(len(tokenized.names))]  # (synonyms, P, D)
+        of_name = prompts.split(tokenized.owner.bincount().tolist())
+        names = [each.unflatten(0, (-1, tokenized.num_templates)) for each in of_name]  # (synonyms, P, D)
         return torch.stack([F.normalize(name.mean(0), dim=-1) for name in names])
 
     def segment(self, images: Tensor, text: Tensor, num_kept: int, show: bool = False) -> Prediction:

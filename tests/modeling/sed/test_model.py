@@ -138,6 +138,7 @@ def test_names_keep_their_templates_apart_and_average_synonyms(sed):
         ("MODEL.FUSION.POOLING_TEST", 3, "MODEL.FUSION.POOLING_TEST = 3, but INPUT.RESOLUTION_TEST = 64 gives"),
         ("MODEL.FUSION.POOLING", 0, "MODEL.FUSION.POOLING = 0; give 1 to 64"),
         ("INPUT.RESOLUTION_TRAIN", 32, "INPUT.RESOLUTION_TRAIN = 32"),
+        ("INPUT.RESOLUTION_TEST", 80, "INPUT.RESOLUTION_TEST = 80 is no multiple of 32"),
         ("MODEL.BACKBONE.NAME", "ConvNeXtCLIP", "is no encoder of SED; give DenseConvNeXtCLIP"),
     ],
 )
