@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from ..system import System, register
+from ..system import Mini, System, register
 from .config import ARGUMENT_KEYS, KEY_RANGES, TRAINING_KEYS, add_config
 from .encoder import DenseConvNeXtCLIP
 from .model import SED
@@ -65,6 +65,7 @@ SED_SYSTEM = register(
         parity=PARITY,
         test_keys=("MODEL.REJECTION.ENABLED", "MODEL.REJECTION.TOP_K", "MODEL.FUSION.POOLING_TEST"),
         learning_rates=lambda cfg: {"backbone.clip.": cfg.SOLVER.CLIP_MULTIPLIER},
+        mini=Mini("sed", "mini/sed_mini"),
         cannot={"export": "early rejection keeps a number of names that only the picture decides"},
     )
 )
