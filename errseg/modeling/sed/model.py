@@ -17,6 +17,7 @@ from ..clip.prompts import Prompter
 from ..cost_map import cost_map
 from ..layers import call, match_gradient_strides, recompute
 from ..losses import dense_binary_cross_entropy
+from ..num_kept import NumKept
 from ..prediction import Prediction
 from ..segmenter import OpenVocabularySegmenter
 from ..views import Views
@@ -120,7 +121,7 @@ class SED(OpenVocabularySegmenter):
         """The image tower and the decoder; text tower, normalisation and cosines stay in float32."""
         return [*self.backbone.image_modules(), self.decoder]
 
-    def segment(self, images: Tensor, text: Tensor, num_kept: int, show: bool = False) -> Prediction:
+    def segment(self, images: Tensor, text: Tensor, num_kept: NumKept, show: bool = False) -> Prediction:
         """See ``OpenVocabularySegmenter.segment``. Here ``text`` is (T, P, D), and every name is kept.
 
         With early rejection, the names kept are those that an image of the batch keeps; those that another image

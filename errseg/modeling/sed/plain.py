@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..clip.prompts import TokenizedNames
 from ..layers import resize
+from ..num_kept import NumKept
 from ..plain import PlainScores, plain_copy
 from ..prediction import Prediction
 from .class_attention import ClassAttention
@@ -124,7 +125,7 @@ class PlainSED(PlainScores, SED):
         names = [each.unflatten(0, (-1, tokenized.num_templates)) for each in of_name]  # (synonyms, P, D)
         return torch.stack([F.normalize(name.mean(0), dim=-1) for name in names])
 
-    def segment(self, images: Tensor, text: Tensor, num_kept: int, show: bool = False) -> Prediction:
+    def segment(self, images: Tensor, text: Tensor, num_kept: NumKept, show: bool = False) -> Prediction:
         """As ``SED.segment``, for all names: a name that was rejected has the score 0."""
         features = self.backbone(images)
         costs = self.costs(features["E32"], text)
