@@ -1,4 +1,4 @@
-"""Find the threshold of a K that fits the image ("auto"), and compare it with fixed K.
+"""Find the threshold of a K that fits the image, and compare it with fixed K.
 
   errseg tune-k --weights output/run --dataset mini_large_sem_seg
 

@@ -5,9 +5,10 @@ from typing import Any
 from torch import nn
 
 from ..system import Mini, System, register
-from .config import ARGUMENT_KEYS, KEY_RANGES, KEY_WORDS, TRAINING_KEYS, add_config, auto_kept, num_kept, num_kept_train
+from .config import ARGUMENT_KEYS, KEY_RANGES, KEY_WORDS, TRAINING_KEYS, add_config, num_kept, num_kept_train
 from .export import exportable
 from .head import ERRSegHead
+from .kept import auto_kept
 from .measures import MEASURES
 from .model import ERRSeg
 from .panels import PANELS

@@ -5,8 +5,8 @@ The comment of a key names the table or figure of the paper that varies it.
 
 from detectron2.config import CfgNode
 
-from ...errors import arguments_from
-from ..num_kept import AUTO, AutoKept, NumKept
+from ..num_kept import AUTO, NumKept
+from .kept import number_or_auto
 
 __all__ = [
     "ARGUMENT_KEYS",
@@ -14,10 +14,8 @@ __all__ = [
     "KEY_WORDS",
     "TRAINING_KEYS",
     "add_config",
-    "auto_kept",
     "num_kept",
     "num_kept_train",
-    "number_or_auto",
     "paper_num_kept",
 ]
 
@@ -58,19 +56,6 @@ NUM_KEPT_OF_MORE = 48  # K for more names: PC-459, A-847
 def paper_num_kept(count: int) -> int:
     """K at test for a vocabulary of ``count`` names, as the paper chooses it (IV-C, Table XIII)."""
     return min(next((k for length, k in NUM_KEPT.items() if count <= length), NUM_KEPT_OF_MORE), count)
-
-
-def auto_kept(cfg: CfgNode) -> AutoKept:
-    """K that fits the image, for a model with CRM."""
-    keys = cfg.MODEL.CRM
-    with arguments_from("MODEL.CRM"):
-        return AutoKept(keys.AUTO_THRESHOLD, keys.AUTO_MIN, keys.AUTO_MAX)
-
-
-def number_or_auto(cfg: CfgNode, key: str) -> NumKept:
-    """The value of a key of MODEL.CRM that holds K, or "auto"."""
-    value = cfg.MODEL.CRM[key]
-    return auto_kept(cfg) if value == AUTO else value
 
 
 def num_kept(cfg: CfgNode, count: int, recommended: int | None = None) -> NumKept:

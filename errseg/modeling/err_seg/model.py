@@ -22,7 +22,7 @@ from ..prediction import Prediction
 from ..segmenter import OpenVocabularySegmenter
 from ..taps import watch
 from ..views import Views
-from .config import auto_kept, number_or_auto
+from .kept import auto_kept, number_or_auto
 
 DROPPED_LOGIT = -100.0  # of the names that CRM dropped
 DROPPED_SCORE = torch.tensor(DROPPED_LOGIT).sigmoid().item()
