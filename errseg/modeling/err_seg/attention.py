@@ -8,8 +8,8 @@ import math
 import torch
 from torch import Tensor
 
+from ..guidance import guidance_share, with_share
 from .escf import CFM, SFM, SSR
-from .guidance import guidance_share, with_share
 from .layers import Attention
 
 __all__ = ["attention_weights", "class_weights", "spatial_weights"]

@@ -13,8 +13,8 @@ from timm.layers import DropPath
 from torch import Tensor, nn
 
 from ...errors import ArgumentError
+from ..guidance import guidance_share, with_share
 from ..layers import ReLU6, call, in_parts, relu6, resize
-from .guidance import guidance_share, with_share
 from .layers import MLP, Attention, StarMLP, init_transformer_weights
 
 

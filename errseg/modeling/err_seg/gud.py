@@ -10,8 +10,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from ...errors import ArgumentError
+from ..guidance import guidance_share, with_share
 from ..layers import ReLU6, StopGradient, call, in_parts, resize
-from .guidance import guidance_share, with_share
 
 
 def groups(channels: int) -> int:

@@ -6,9 +6,9 @@ import torch
 from errseg.modeling import layers
 from errseg.modeling.err_seg.attention import attention_weights, class_weights, spatial_weights, token_weights
 from errseg.modeling.err_seg.escf import CFM, SFM
-from errseg.modeling.err_seg.guidance import guidance_share
 from errseg.modeling.err_seg.layers import Attention
 from errseg.modeling.err_seg.panels import attention
+from errseg.modeling.guidance import guidance_share
 from errseg.modeling.panels import Request
 from errseg.modeling.taps import watch
 
