@@ -135,7 +135,7 @@ def _in_picture(view: ViewPrediction, size: tuple[int, int], small: tuple[int, i
     masks = view.shown["masks"].float()
     spans = [
         [round(edge * to / length) for edge in edges]
-        for edges, length, to in zip((view.rows, view.cols), size, small, strict=True)
+        for edges, length, to in zip((view.rows, view.cols), view.canvas or size, small, strict=True)
     ]
     (top, bottom), (left, right) = spans
     whole = torch.zeros(len(masks), *small, dtype=torch.float16)

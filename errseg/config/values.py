@@ -31,6 +31,7 @@ RANGES = {  # the least and the largest value, of a number or of each of several
     "INPUT.CROP.SIZE": (1e-6, 100_000),
     "INPUT.CROP.SINGLE_CATEGORY_MAX_AREA": (1e-6, 1),
     "TEST.SCALES": (-INFINITY, 16),
+    "TEST.WINDOW_CANVAS": (0, 8192),
     "TEST.EVAL_PERIOD": (0, INFINITY),
     "SOLVER.MAX_ITER": (0, 1e12),
     "SOLVER.BASE_LR": (0, 1e6),

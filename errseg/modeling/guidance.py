@@ -32,7 +32,11 @@ def with_share(layer: Layer, x: Tensor, share: Tensor | None) -> Tensor:
     """
     if share is None:
         return layer(x)
-    y = _apply(layer, x, layer.weight[:, : x.shape[_channels(layer)]], None)
+    return add_share(_apply(layer, x, layer.weight[:, : x.shape[_channels(layer)]], None), share)
+
+
+def add_share(y: Tensor, share: Tensor) -> Tensor:
+    """Add a share (B, 1, ...) to y (N, ...), seen as (B, N / B, ...); y may be changed."""
     return y.unflatten(0, (share.shape[0], -1)).add_(share).flatten(0, 1)
 
 

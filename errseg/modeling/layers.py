@@ -27,12 +27,15 @@ class StopGradient(nn.Module):
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
     """Scaled dot-product attention: (N, heads, L, d), (N, heads, M, d) twice -> (N, heads, L, d).
 
-    ``mask`` (N, 1, 1, M) bool is False for keys that nothing attends to.
+    ``mask`` (N, 1, 1, M) bool is False for keys that nothing attends to; ``mask`` (L, M) of numbers is added to the
+    attention logits.
     """
     if q.device.type == "cpu" and q.dtype != torch.float32 and not torch.is_grad_enabled():
         # Here the fused kernel is as slow in lower precisions as in float32; products and a softmax are faster
         weights = q * q.shape[-1] ** -0.5 @ k.mT
-        return (weights if mask is None else weights.masked_fill(~mask, -torch.inf)).softmax(-1) @ v
+        if mask is not None:
+            weights = weights.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else weights + mask
+        return weights.softmax(-1) @ v
     return F.scaled_dot_product_attention(q, k, v, mask)
 
 

@@ -11,12 +11,13 @@ from .layers import resize
 
 
 def dense_binary_cross_entropy(
-    logits: Tensor, kept: Tensor, labels: Tensor, num_names: int, ignore_label: int
+    logits: Tensor, kept: Tensor, labels: Tensor, num_names: int, ignore_label: int, dropped: float = -100.0
 ) -> Tensor:
     """Binary cross-entropy of every pixel and class against one-hot targets, mean over all B T H W elements.
 
-    Ignored pixels count, with an all-zero target. Only the K kept classes are computed. A class that CRM dropped would
-    have the logit -100 and the target 0, which adds log(1 + exp(-100)) = 4e-44: nothing.
+    Ignored pixels count, with an all-zero target. Only the K kept classes are computed. A class that was dropped has
+    the logit -100. With the target 0 it would add log(1 + exp(-100)) = 4e-44: nothing. With the target 1, at a pixel of
+    this class, it adds 100; CRM keeps the classes of the ground truth, so that this does not happen.
 
     Args:
         logits: (B, K, h, w), resized here to the labels.
@@ -24,6 +25,7 @@ def dense_binary_cross_entropy(
         labels: (B, H, W) class ids, or ``ignore_label``.
         num_names: T.
         ignore_label: the id of pixels without a class.
+        dropped: the logit of the classes that are not kept.
 
     Returns:
         A scalar.
@@ -36,4 +38,5 @@ def dense_binary_cross_entropy(
     slot = slots.gather(1, ids.flatten(1)).view_as(labels)
     target = slot.unsqueeze(1) == torch.arange(kept.shape[1], device=kept.device).view(1, -1, 1, 1)
     total = F.binary_cross_entropy_with_logits(logits, target.to(logits.dtype), reduction="sum")
+    total = total - dropped * ((slot < 0) & (ids < num_names)).sum()
     return total / (len(labels) * num_names * labels[0].numel())

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from .layers import copy_on_same_weights, resize
@@ -39,9 +40,20 @@ def plain_copy(model: nn.Module, table: Mapping[type[nn.Module], type[nn.Module]
 
 
 def merge(views: Sequence[ViewPrediction], size: tuple[int, int]) -> Tensor:
-    """The scores of all names at full size, averaged where several views cover a pixel: -> (T, *size)."""
+    """The scores of all names at full size: -> (T, *size).
+
+    Where several views of a layer cover a pixel, they are averaged; then the layers are averaged, and the result is
+    resized from the canvas to the picture.
+    """
     if len(views) == 1:
         return resize(views[0].scores.unsqueeze(0), size).squeeze(0)
+    canvas = views[0].canvas or size
+    layers = sorted({view.layer for view in views})
+    means = [_mean([view for view in views if view.layer == layer], canvas) for layer in layers]
+    return resize(torch.stack(means).mean(0, keepdim=True), size).squeeze(0)
+
+
+def _mean(views: Sequence[ViewPrediction], size: tuple[int, int]) -> Tensor:
     total, covering = views[0].scores.new_zeros(len(views[0].scores), *size), views[0].scores.new_zeros(size)
     for view in views:
         (top, bottom), (left, right) = view.rows, view.cols

@@ -79,7 +79,9 @@ class Prediction:
             inputs: the inputs of the model for the image.
         """
         (height, width), size = image_size(inputs), picture_size(inputs)
-        rows, cols = _at_size(view.rows, height, size[0]), _at_size(view.cols, width, size[1])
+        rows, cols = view.rows, view.cols
+        if view.canvas is None:
+            rows, cols = _at_size(rows, height, size[0]), _at_size(cols, width, size[1])
         scores, total = self.scores[index], None if self.total is None else self.total[index]
         mix, kept = None if self.mix is None else self.mix[index], self.kept[index]
         if self.padded:
@@ -90,7 +92,7 @@ class Prediction:
             scores = scores.flip(-1)
             total = total.flip(-1) if total is not None and mix is None else total
             shown = {name: value.flip(-1) if value.ndim == 3 else value for name, value in shown.items()}
-        return ViewPrediction(scores, kept, rows, cols, self.dropped, total, shown, mix)
+        return ViewPrediction(scores, kept, rows, cols, self.dropped, total, shown, mix, view.canvas, view.layer)
 
 
 class ViewPrediction(NamedTuple):
@@ -104,6 +106,8 @@ class ViewPrediction(NamedTuple):
     total: Tensor | None = None  # (1, h, w); with mix, (1, N)
     shown: Mapping[str, Tensor] = {}
     mix: Tensor | None = None  # (K, N)
+    canvas: tuple[int, int] | None = None  # rows and cols are those of the picture resized to it; None: of the picture
+    layer: int = 0  # the views of a layer are averaged first, then the layers
 
     def with_total(self) -> "ViewPrediction":
         """The same with the total, where there is one, as one more channel: a score after those of the names."""
@@ -203,12 +207,33 @@ def _blocks(
     With ``has_total``, the mean total is one more channel after the scores.
     """
     height, width = size
+    canvas = views[0].canvas or size
     channels = max(len(ids), *(len(view.scores) for view in views))
     fits_cache = views[0].mix is not None and views[0].scores.device.type == "cpu"
-    step = max(min(BLOCK, MIXED if fits_cache else BLOCK) // (channels * width), 1)
+    of_a_row = max(width, canvas[1] * canvas[0] // height)
+    step = max(min(BLOCK, MIXED if fits_cache else BLOCK) // (channels * of_a_row), 1)
     for first in range(0, height, step):
         rows = (first, min(first + step, height))
-        yield rows, _whole_rows(views[0], rows) if len(views) == 1 else _mean(views, ids, rows, width, has_total)
+        if canvas == size:
+            yield rows, _merged(views, ids, rows, width, has_total)
+            continue
+        y = _positions(rows, height, canvas[0], ids.device)
+        source = (int(y[0]), min(int(y[-1]) + 2, canvas[0]))
+        merged = _merged(views, ids, source, canvas[1], has_total)
+        yield rows, _resize(_interpolated(merged, y - source[0]), (rows[1] - rows[0], width))
+
+
+def _merged(views: Sequence[ViewPrediction], ids: Tensor, rows: tuple[int, int], width: int, has_total: bool) -> Tensor:
+    """The mean scores of some rows: (U, rows, width), or one view's (K, rows, width)."""
+    if len(views) == 1:
+        return _whole_rows(views[0], rows)
+    layers: dict[int, list[ViewPrediction]] = {}
+    for view in views:
+        layers.setdefault(view.layer, []).append(view)
+    total, *others = (_mean(layer, ids, rows, width, has_total) for layer in layers.values())
+    for other in others:
+        total += other
+    return total / len(layers) if others else total
 
 
 def _mean(views: Sequence[ViewPrediction], ids: Tensor, rows: tuple[int, int], width: int, has_total: bool) -> Tensor:
@@ -219,10 +244,13 @@ def _mean(views: Sequence[ViewPrediction], ids: Tensor, rows: tuple[int, int], w
         top, bottom = max(first, view.rows[0]), min(last, view.rows[1])
         if top < bottom and view.cols[0] < view.cols[1]:  # a window may be narrower than a pixel of a small picture
             place = (slice(top - first, bottom - first), slice(*view.cols))
-            slots = torch.searchsorted(ids, view.kept)
-            if has_total:
-                slots = torch.cat([slots, slots.new_tensor([len(ids)])])
-            total[(slots, *place)] += _whole_rows(view, (top, bottom))
+            if len(view.kept) == len(ids):
+                total[(slice(None), *place)] += _whole_rows(view, (top, bottom))
+            else:
+                slots = torch.searchsorted(ids, view.kept)
+                if has_total:
+                    slots = torch.cat([slots, slots.new_tensor([len(ids)])])
+                total[(slots, *place)] += _whole_rows(view, (top, bottom))
             covering[place] += 1
     return total / covering
 
@@ -250,8 +278,17 @@ def _source_rows(view: ViewPrediction, rows: tuple[int, int]) -> Tensor:
     first, last = rows[0] - view.rows[0], rows[1] - view.rows[0]
     if height == scores.shape[1]:
         return scores[:, first:last]
-    y = torch.arange(first, last, device=scores.device, dtype=torch.float32)
-    y = ((y + 0.5) * (scores.shape[1] / height) - 0.5).clamp(min=0)  # align_corners=False
+    return _interpolated(scores, _positions((first, last), height, scores.shape[1], scores.device))
+
+
+def _positions(rows: tuple[int, int], height: int, source: int, device: torch.device) -> Tensor:
+    """Where rows of a map lie before it is resized from ``source`` to ``height`` rows (align_corners=False)."""
+    y = torch.arange(*rows, device=device, dtype=torch.float32)
+    return ((y + 0.5) * (source / height) - 0.5).clamp(min=0)
+
+
+def _interpolated(scores: Tensor, y: Tensor) -> Tensor:
+    """Scores at positions between rows: (channels, h, w) and (rows,) -> (channels, rows, w)."""
     above = y.long().clamp(max=scores.shape[1] - 1)
     below = (above + 1).clamp(max=scores.shape[1] - 1)
     return torch.lerp(scores[:, above], scores[:, below], (y - above).view(-1, 1).to(scores.dtype))

@@ -37,6 +37,7 @@ class OpenVocabularySegmenter(VocabularyHolder):
     """
 
     precision = "float32"
+    views_at_once = 1  # views of an image that go through the system together; more take more memory
     pixel_mean: Tensor
     pixel_std: Tensor
     weight_sources: Any  # a ``WeightSources``, once ``build`` has built the model
@@ -194,7 +195,7 @@ class OpenVocabularySegmenter(VocabularyHolder):
         """The predictions of the views of each image, each with its place in the picture.
 
         An image has one view, unless ``TEST.*`` asks for scales, mirrors or windows. Views of one size go through the
-        system together, at most as many as there are images.
+        system together, at most ``views_at_once`` for each image of the batch.
 
         Args:
             batched_inputs: see ``forward``, at test.
@@ -214,8 +215,9 @@ class OpenVocabularySegmenter(VocabularyHolder):
         views.sort(key=_size)
         for _, same_size in groupby(views, key=_size):
             group = list(same_size)
-            for start in range(0, len(group), len(batched_inputs)):
-                chunk = group[start : start + len(batched_inputs)]
+            at_once = self.views_at_once * len(batched_inputs)
+            for start in range(0, len(group), at_once):
+                chunk = group[start : start + at_once]
                 images = torch.cat([self.see(batched_inputs[i]["image"], view) for i, view in chunk])
                 prediction = self.segment(images, text, encoded.num_kept, show)
                 for place, (i, view) in enumerate(chunk):
@@ -224,7 +226,13 @@ class OpenVocabularySegmenter(VocabularyHolder):
 
     def see(self, image: Tensor, view: View) -> Tensor:
         """The encoder's input for a view: (3, H, W) RGB 0-255 -> (1, 3, *view.size) normalised."""
-        x = self.preprocess(image[:, slice(*view.rows), slice(*view.cols)], view.size)
+        if view.is_cut:
+            canvas = self.preprocess(image, view.canvas or view.size)
+            x = resize(canvas[..., slice(*view.rows), slice(*view.cols)], view.size)
+        elif view.canvas is None:
+            x = self.preprocess(image[:, slice(*view.rows), slice(*view.cols)], view.size)
+        else:
+            x = self.preprocess(image, view.size)
         return x.flip(-1) if view.flipped else x
 
     def preprocess(self, image: Tensor, size: tuple[int, int]) -> Tensor:

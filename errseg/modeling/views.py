@@ -21,6 +21,13 @@ class View(NamedTuple):
     cols: tuple[int, int]
     size: tuple[int, int]  # height and width that the encoder sees
     flipped: bool = False
+    canvas: tuple[int, int] | None = None  # rows and cols are those of the image resized to it; None: of the image
+    layer: int = 0  # the views of a layer are averaged first, then the layers
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the view is cut from the canvas; one that shows all of it is resized straight from the image."""
+        return self.canvas is not None and (self.rows, self.cols) != ((0, self.canvas[0]), (0, self.canvas[1]))
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,9 @@ class Views:
         keep_aspect: replace the square by a rectangle of the same area and the image's aspect ratio.
         sliding_window: replace the resized image by windows of R x R pixels over the image at its own size.
         window_overlap: least share of a window that overlaps its neighbour, from 0 to below 1.
+        window_canvas: the image is resized to a square of this side, and the windows are cut from it; their predictions
+            are merged in this square, before they are resized to the picture. 0: the image at its own size.
+        window_whole: average the mean of the windows with one more view, which shows the whole image as R x R pixels.
         native: replace the square by the image at its own size, times each scale. Sides need not fit the encoder's
             strides: the system pads its input itself. R is the size of windows only.
 
@@ -48,6 +58,8 @@ class Views:
     sliding_window: bool = False
     window_overlap: float = 1 / 3
     native: bool = False
+    window_canvas: int = 0
+    window_whole: bool = False
 
     def __post_init__(self):
         if self.resolution < 64:
@@ -58,6 +70,12 @@ class Views:
             )
         if not 0 <= self.window_overlap < 1:
             raise ArgumentError("{window_overlap} = %s; give a share from 0 to below 1.", self.window_overlap)
+        if self.window_canvas and self.window_canvas < self.resolution:
+            raise ArgumentError(
+                "{window_canvas} = %s is smaller than the windows, {resolution} = %s; give as much or more, or 0.",
+                self.window_canvas,
+                self.resolution,
+            )
         if self.keep_aspect and self.sliding_window:
             raise ArgumentError("{keep_aspect} and {sliding_window} are both True; set the first False.")
         if self.keep_aspect and self.native:
@@ -79,6 +97,8 @@ class Views:
                 test.SLIDING_WINDOW,
                 test.WINDOW_OVERLAP,
                 native,
+                test.WINDOW_CANVAS,
+                test.WINDOW_WHOLE,
             )
 
     def whole(self) -> "Views":
@@ -89,12 +109,23 @@ class Views:
         """The views of an image of ``height`` x ``width`` pixels."""
         views: list[View] = []
         for scale in self.scales:
-            views += self._windows(height, width, scale) if self.sliding_window else [self._whole(height, width, scale)]
+            views += self._sliding(height, width, scale) if self.sliding_window else [self._whole(height, width, scale)]
         return views + [view._replace(flipped=True) for view in views] if self.flip else views
 
-    def _whole(self, height: int, width: int, scale: float) -> View:
+    def _sliding(self, height: int, width: int, scale: float) -> list[View]:
+        canvas = (self.window_canvas, self.window_canvas) if self.window_canvas else None
+        height, width = canvas or (height, width)
+        views = list(self._windows(height, width, scale))
+        if self.window_whole:
+            views.append(View((0, height), (0, width), self._square(scale), layer=1))
+        return [view._replace(canvas=canvas) for view in views]
+
+    def _square(self, scale: float) -> tuple[int, int]:
         side = self.resolution if scale == 1 else _rounded(self.resolution * scale)
-        size = (side, side)
+        return side, side
+
+    def _whole(self, height: int, width: int, scale: float) -> View:
+        size = self._square(scale)
         if self.native:
             size = (self._side(height * scale), self._side(width * scale))
         elif self.keep_aspect:

@@ -65,18 +65,22 @@ class ViTEncoder(CLIPEncoder):
         for i, each in masks.items():
             if not each.is_floating_point():  # open_clip's blocks would add a bool as 0 and 1
                 raise ArgumentError("{masks}: the mask of block %s is of %s; give 0 and -inf.", i, each.dtype)
-        visual, kept = self.clip.visual, {}
-        x = visual.conv1(images.to(visual.conv1.weight.dtype))
-        size = x.shape[-2:]
-        x = x.flatten(2).transpose(1, 2) + self.positions(size).to(x.dtype)
-        first = (visual.class_embedding + visual.positional_embedding[0]).to(x.dtype).expand(x.shape[0], 1, -1)
-        x = visual.ln_pre(torch.cat([first, x], dim=1))
-        for i, block in enumerate(visual.transformer.resblocks):
+        (x, size), kept = self.embed(images), {}
+        for i, block in enumerate(self.clip.visual.transformer.resblocks):
             mask = masks.get(i)
             x = self.run(block, x) if mask is None else self.run(block, x, None, None, mask)
             if i in blocks:
                 kept[i] = x[:, 1:].transpose(1, 2).unflatten(2, size)
         return kept, x
+
+    def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """The tokens at the entry of the first block (B, 1 + h w, C), and (h, w)."""
+        visual = self.clip.visual
+        x = visual.conv1(images.to(visual.conv1.weight.dtype))
+        size = (x.shape[2], x.shape[3])
+        x = x.flatten(2).transpose(1, 2) + self.positions(size).to(x.dtype)
+        first = (visual.class_embedding + visual.positional_embedding[0]).to(x.dtype).expand(x.shape[0], 1, -1)
+        return visual.ln_pre(torch.cat([first, x], dim=1)), size
 
     def dense_embedding(self, tokens: Tensor, size: Sequence[int]) -> Tensor:
         """Apply CLIP's projection to each patch separately: (B, 1 + h w, C) and (h, w) -> (B, D, h, w)."""
