@@ -34,6 +34,12 @@ TINY_CLIP = {
 # For each system, by its meta-architecture: the keys of a tiny model, on top of ``tiny_cfg``
 TINY_SYSTEMS = {
     "ERRSeg": ["MODEL.CRM.NUM_CLASSES_TEST", 3, "MODEL.ESCF.DROP_PATH", 0.0],
+    "CATSeg": [
+        *("MODEL.BACKBONE.NAME", "SplitViTCLIP", "MODEL.CLIP.NAME", str(DATA / "tiny_vit.json")),
+        *("MODEL.TOWER.RESOLUTION", 64, "MODEL.COST.MAX_CLASSES", 12, "MODEL.AGGREGATION.DIM", 32),
+        *("MODEL.AGGREGATION.NUM_HEADS", 2, "MODEL.AGGREGATION.WINDOW", 2, "MODEL.AGGREGATION.GUIDANCE_DIM", 16),
+        *("MODEL.UPSAMPLING.DIMS", [16, 16]),
+    ],
     "DeOP": [
         *("MODEL.BACKBONE.NAME", "SeveredViTCLIP", "MODEL.CLIP.NAME", str(DATA / "tiny_vit.json")),
         *("MODEL.CLIP.FINETUNE_IMAGE", False, "MODEL.CLIP.FINETUNE_TEXT", False),

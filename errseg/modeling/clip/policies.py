@@ -33,6 +33,20 @@ def transformer_attention_input_mlp(name: str) -> bool:
     return name.endswith(("attn.in_proj_weight", "mlp.c_fc.weight"))
 
 
+def of_blocks(name: str) -> bool:
+    """Every parameter of a transformer's blocks."""
+    return ".resblocks." in name
+
+
+def attention_weights(letters: str) -> Chooses:
+    """The split weights of a transformer's attention (``SplitAttention``) for some of queries, keys and values.
+
+    Args:
+        letters: some of "q", "k" and "v".
+    """
+    return lambda name: name.endswith(tuple(f"attn.{letter}_proj_weight" for letter in letters))
+
+
 @dataclass(frozen=True)
 class FinetunePolicy:
     """Which of CLIP's parameters are trained.
