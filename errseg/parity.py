@@ -80,9 +80,11 @@ def system_of_fixture(fixture: Fixture) -> tuple[System, Parity]:
     for system in systems():
         if system.parity is not None:
             missing = [key for key in system.parity.needs if key not in fixture]
-            if not missing:
+            foreign = [key for key in system.parity.lacks if key in fixture]
+            if not missing and not foreign:
                 return system, system.parity
-            lacks.append(f"lacks {', '.join(missing)} of {system.name}'s")
+            lacks += [f"lacks {', '.join(missing)} of {system.name}'s"] if missing else []
+            lacks += [f"has {', '.join(foreign)}, which {system.name}'s lack"] if foreign else []
     raise UsageError(f"The fixture {', and '.join(lacks)}: it does not record a released model.")
 
 

@@ -36,6 +36,7 @@ class Parity:
     Attributes:
         needs: the arrays that every fixture of the system has. A fixture belongs to the first system whose arrays it
             has, so include an array that no other system's fixtures have.
+        lacks: arrays that no fixture of the system has, and those of other systems have.
         config: from a fixture, the configuration of its model, without drop-path. Raises UsageError where there is no
             such model.
         key_table: from a fixture, the name of the file with the names and shapes of the released weights.
@@ -57,6 +58,7 @@ class Parity:
     limits: Mapping[str, float] = field(default_factory=dict)
     rebuilt: Callable[[dict[str, Tensor], Fixture], dict[str, Tensor]] = lambda weights, fixture: weights
     gradient_floor: float = 1e-7
+    lacks: tuple[str, ...] = ()
 
 
 def sampled(n: int, most: int) -> np.ndarray:

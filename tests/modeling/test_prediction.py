@@ -9,6 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from errseg.modeling import prediction as output
+from errseg.modeling.plain import merge
 from errseg.modeling.prediction import Prediction, ViewPrediction, dense_scores, label_map, labels_and_confidences
 from errseg.modeling.views import View
 from tests.conftest import NAMES
@@ -201,3 +202,25 @@ def test_factors_are_mixed_for_a_few_rows_at_a_time(size, largest, monkeypatch):
     with largest as watch:
         label_map([view], size), labels_and_confidences([view], size)
     assert 0 < watch.numel <= max(view.scores.numel(), 2 * (1 << 16)) < 300 * size[0] * size[1] / 50
+
+
+@pytest.mark.parametrize("size", [(20, 20), (33, 17), (7, 50)])
+@pytest.mark.parametrize("rows_at_once", [1, 5, 1000])
+def test_views_of_a_canvas_are_merged_there(monkeypatch, size, rows_at_once):
+    """In blocks of rows as literally: layers are averaged, then resized from the canvas to the picture."""
+    monkeypatch.setattr("errseg.modeling.prediction.BLOCK", rows_at_once * 3 * max(size[1], 20 * 20 // size[0]))
+    generator = torch.Generator().manual_seed(0)
+    places = [((0, 12), (0, 12), 0), ((0, 12), (8, 20), 0), ((8, 20), (0, 20), 0), ((0, 20), (0, 20), 1)]
+    views = [
+        ViewPrediction(
+            torch.rand(3, 6, 6, generator=generator), torch.arange(3), rows, cols, canvas=(20, 20), layer=layer
+        )
+        for rows, cols, layer in places
+    ]
+    expected = merge(views, size)
+    torch.testing.assert_close(dense_scores(views, size, 3), expected)
+    assert (label_map(views, size) == expected.argmax(0)).float().mean() > 0.99
+    whole = F.interpolate(views[3].scores[None], (20, 20), mode="bilinear")[0]
+    windows = merge([view._replace(canvas=None) for view in views[:3]], (20, 20))
+    literal = F.interpolate(((windows + whole) / 2)[None], size, mode="bilinear")[0]
+    torch.testing.assert_close(expected, literal)

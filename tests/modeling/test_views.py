@@ -111,3 +111,19 @@ def test_the_whole_image_is_one_view(options):
     views = Views(640, scales=(0.5, 2.0), flip=True, **options)
     assert views.whole().of(300, 500) == Views(640, **options).of(300, 500)
     assert Views(64, sliding_window=True).whole().of(300, 500) == Views(64).of(300, 500)
+
+
+def test_windows_of_a_canvas_and_the_whole_image():
+    """CAT-Seg's views: four windows of the image as 640 x 640, and the whole image in a layer of its own."""
+    views = Views(384, sliding_window=True, window_overlap=0.333, native=True, window_canvas=640, window_whole=True)
+    *windows, whole = views.of(300, 500)
+    assert [(view.rows, view.cols) for view in windows] == [
+        ((top, top + 384), (left, left + 384)) for top in (0, 256) for left in (0, 256)
+    ]
+    assert all(view.size == (384, 384) and view.canvas == (640, 640) and view.is_cut for view in windows)
+    assert whole == View((0, 640), (0, 640), (384, 384), canvas=(640, 640), layer=1) and not whole.is_cut
+    assert views.of(1, 2000)[:4] == windows and [view.layer for view in replace(views, flip=True).of(9, 9)[5:]] == [
+        *(0, 0, 0, 0, 1)
+    ]
+    with pytest.raises(ValueError, match="window_canvas = 383 is smaller than the windows"):
+        replace(views, window_canvas=383)

@@ -11,7 +11,7 @@ from tests.conftest import DATA, NAMES
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 MODELS = sorted([*CONFIGS.glob("errseg_*.yaml"), *CONFIGS.glob("sed_*.yaml")])
-ABLATIONS = sorted(CONFIGS.glob("ablations/*.yaml"))
+ABLATIONS = sorted(path for path in CONFIGS.glob("ablations/*.yaml") if not path.stem.startswith("cat_seg_"))
 TINY_CLIP = {"ConvNeXtCLIP": "tiny_clip.json", "DenseConvNeXtCLIP": "tiny_clip.json", "ViTCLIP": "tiny_vit.json"}
 
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from ..system import System, register
 from .config import ARGUMENT_KEYS, KEY_RANGES, TRAINING_KEYS, add_config
+from .export import exportable
 from .head import CATSegHead
 from .image_tower import SplitViTCLIP
 from .model import CATSeg
@@ -71,6 +72,7 @@ CAT_SEG = register(
         stages=STAGES,
         counted=counted,
         parity=PARITY,
+        exportable=exportable,
         learning_rates=lambda cfg: {"backbone.clip.": cfg.SOLVER.CLIP_MULTIPLIER},
     )
 )

@@ -47,7 +47,7 @@ class FullAttention(nn.Module):
             k, v = (
                 torch.cat([x, pad.expand(len(x), -1, -1, -1)], dim=2) for x, pad in zip((k, v), padding, strict=True)
             )
-            mask = F.pad(q.new_zeros(1, k.shape[2] - 1), (0, 1), value=float(torch.tensor(count).log()))
+            mask = torch.cat([q.new_zeros(1, k.shape[2] - 1), q.new_full((1, 1), count).log()], dim=1)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
 
@@ -110,7 +110,7 @@ class ClassAggregation(nn.Module):
         share = joint_share(self.projections, text_guidance)
         share = share.view(1, 1, 1, -1) if text_guidance is None else share.unsqueeze(1)  # (B or 1, 1, K, 3 C)
         sequences = tokens.transpose(1, 2).flatten(0, 1)  # (B L, K, C)
-        count = max(self.max_classes - x.shape[1], 0)
+        count = torch.sym_max(self.max_classes - x.shape[1], 0)  # it may be a symbol while the model is exported
         fuse = partial(self.run, partial(self.fuse, count=count))
         fused = in_parts(fuse, sequences, share).unflatten(0, (x.shape[0], -1)).transpose(1, 2)
         if not isinstance(pool, nn.Identity):
@@ -121,7 +121,7 @@ class ClassAggregation(nn.Module):
     def fuse(self, x: Tensor, share: Tensor, count: int) -> Tensor:
         """Attention and MLP for N sequences of classes, with ``count`` padding tokens: (N, K, C) -> (N, K, C)."""
         qkv = add_share(F.linear(self.norm1(x), joint_weight(self.projections)), share)
-        attended = self.attention(*self.heads(qkv), self.padding() if count else None, count)
+        attended = self.attention(*self.heads(qkv), self.padding(), count)
         x = x + attended.transpose(1, 2).flatten(2)
         return x + self.mlp(self.norm2(x))
 
@@ -130,8 +130,10 @@ class ClassAggregation(nn.Module):
         q, k, v = qkv.unflatten(-1, (3, self.projections.num_heads, -1)).permute(2, 0, 3, 1, 4)
         return q, k, v
 
-    def padding(self) -> tuple[Tensor, Tensor]:
-        """The key and the value of a padding token: (1, heads, 1, d) each."""
+    def padding(self) -> tuple[Tensor, Tensor] | None:
+        """The key and the value of a padding token, (1, heads, 1, d) each; None where classes are not padded."""
+        if self.padding_token is None:
+            return None
         token = F.linear(self.norm1(self.padding_token), joint_weight(self.projections))
         _, k, v = self.heads(token + joint_share(self.projections, self.padding_guidance))
         return k, v

@@ -52,14 +52,16 @@ class UpsampleStage(nn.Module):
         guidance_dim: G; 0 for no guidance.
 
     Raises:
-        ArgumentError: ``out_dim`` has no groups of 16 channels.
+        ArgumentError: ``out_dim`` does not split into groups of 16 channels or more.
     """
 
     def __init__(self, in_dim: int, out_dim: int, guidance_dim: int):
         super().__init__()
         groups = max(out_dim // 16, 1)
         if out_dim % groups:
-            raise ArgumentError("{dims}: %s channels do not split into groups of 16; give a multiple of 16.", out_dim)
+            raise ArgumentError(
+                "{dims}: %s channels do not split into %s groups; give a multiple of 16.", out_dim, groups
+            )
         if guidance_dim >= in_dim:
             raise ArgumentError("{dims}: %s channels leave none beside the guidance's %s.", in_dim, guidance_dim)
         self.up = nn.ConvTranspose2d(in_dim, in_dim - guidance_dim, 2, 2)

@@ -149,11 +149,6 @@ class CATSegHead(nn.Module):
             kept = torch.arange(costs.shape[1], device=costs.device).expand(costs.shape[0], -1)
         return (logits if first is None else logits.gather(1, _slots(kept, first, logits))), kept
 
-    def paddings(self) -> list[nn.Parameter]:
-        """The learned padding of the classes; it has no effect where there are ``max_classes`` names or more."""
-        own = (p for layer in self.layers for name, p in layer.classes.named_parameters() if name.startswith("padding"))
-        return list(own)
-
     def aggregate(self, costs: Tensor, dense: Tensor, text: Tensor) -> Tensor:
         """Cost embedding and aggregation: (B, K, g, g), (B, D, g, g) and (B or 1, K, D) -> (B, K, g g, C)."""
         dtype = self.decoder.head.weight.dtype

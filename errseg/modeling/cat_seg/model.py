@@ -119,8 +119,7 @@ class CATSeg(OpenVocabularySegmenter):
         images = torch.cat([self.preprocess(inputs["image"], tuple(labels.shape[1:])) for inputs in batched_inputs])
         logits, kept = self.logits(images, text, len(text))
         loss = self.loss(logits, kept, labels.to(self.device), len(text))
-        unused = (*self.backbone.without_effect(), *self.sem_seg_head.paddings())  # the latter in a large vocabulary
-        no_effect: Any = sum(parameter.sum() for parameter in unused)
+        no_effect: Any = sum(parameter.sum() for parameter in self.backbone.without_effect())
         return {"loss_sem_seg": loss + 0 * no_effect}
 
     def loss(self, logits: Tensor, kept: Tensor, labels: Tensor, num_names: int) -> Tensor:

@@ -169,4 +169,5 @@ PARITY = Parity(
     limits=LIMITS,
     rebuilt=rebuilt,
     gradient_floor=1e-6,
+    lacks=("K", "resolution", "early_rejection"),
 )
