@@ -74,5 +74,6 @@ CAT_SEG = register(
         parity=PARITY,
         exportable=exportable,
         learning_rates=lambda cfg: {"backbone.clip.": cfg.SOLVER.CLIP_MULTIPLIER},
+        cannot={"inspect": "errseg draws nothing of its aggregation; errseg.modeling.taps has its values"},
     )
 )

@@ -128,7 +128,7 @@ class CATSegHead(nn.Module):
         Args:
             features: "dense" (B, D, g, g), and the features that guide the decoder.
             text: (T, D) text embeddings of unit length.
-            num_kept: how many names may stay; ``max_classes`` limits it too.
+            num_kept: how many names may stay, 0 for all; ``max_classes`` limits it too.
 
         Returns:
             Logits (B, K, 4 g, 4 g) and the ids of the classes kept (B, K), ascending.
@@ -137,7 +137,7 @@ class CATSegHead(nn.Module):
         costs = cost_map(dense, text)  # (B, T, g, g)
         if first is not None:
             costs = costs[:, first]
-        kept = self.selection(costs, min(num_kept, self.max_classes or num_kept))
+        kept = self.selection(costs, self.most(num_kept, text))
         if kept is None:
             text = text.unsqueeze(0)
         else:
@@ -148,6 +148,11 @@ class CATSegHead(nn.Module):
         if kept is None:
             kept = torch.arange(costs.shape[1], device=costs.device).expand(costs.shape[0], -1)
         return (logits if first is None else logits.gather(1, _slots(kept, first, logits))), kept
+
+    def most(self, num_kept: int, text: Tensor) -> int:
+        """How many names stay of (T, D)."""
+        limits = [limit for limit in (num_kept, self.max_classes) if limit]
+        return min(limits) if limits else text.shape[0]
 
     def aggregate(self, costs: Tensor, dense: Tensor, text: Tensor) -> Tensor:
         """Cost embedding and aggregation: (B, K, g, g), (B, D, g, g) and (B or 1, K, D) -> (B, K, g g, C)."""

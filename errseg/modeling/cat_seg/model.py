@@ -102,7 +102,7 @@ class CATSeg(OpenVocabularySegmenter):
         Args:
             images: (B, 3, H, W) normalised; padded here with 0 at the right and the bottom to multiples of 32.
             text: (T, D) text embeddings of unit length.
-            num_kept: how many names may stay.
+            num_kept: how many names may stay; 0 for all.
 
         Returns:
             Logits (B, K, h, w) of the padded images, and the ids (B, K) of the names kept.

@@ -201,9 +201,7 @@ class PlainHead(CATSegHead):
         """ "dense" (B, D, g, g) and the guiding features, (T, D), K -> logits (B, K, 4 g, 4 g), ids (B, K)."""
         dense, batch = features["dense"], len(features["dense"])
         first = first_of_equal(text)
-        kept = self.selection(
-            cost_map(dense, text if first is None else text[first]), min(num_kept, self.max_classes or num_kept)
-        )
+        kept = self.selection(cost_map(dense, text if first is None else text[first]), self.most(num_kept, text))
         if kept is None:
             kept = torch.arange(len(text), device=text.device).expand(batch, -1)
         chosen = text[kept]  # (B, K, D)
