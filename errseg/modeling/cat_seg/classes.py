@@ -31,10 +31,11 @@ class LinearAttention(nn.Module):
 
         (N, heads, K, d) three times, (1, heads, 1, d) twice -> (N, heads, K, d).
         """
-        sums = key_value_sums(k, v)
+        values, keys = key_value_sums(k, v)
         if padding is not None:
-            sums = tuple(own + count * other for own, other in zip(sums, key_value_sums(*padding), strict=True))
-        return attend_sums(q, *sums)
+            more_values, more_keys = key_value_sums(*padding)
+            values, keys = values + count * more_values, keys + count * more_keys
+        return attend_sums(q, values, keys)
 
 
 class FullAttention(nn.Module):
@@ -90,8 +91,10 @@ class ClassAggregation(nn.Module):
         self.run = run
         self.grid = grid
         self.max_classes = max_classes
-        self.pool = nn.AvgPool2d(tuple(pooling))
-        self.pool_test = nn.AvgPool2d(tuple(pooling_test)) if max(pooling_test) > 1 else nn.Identity()
+        self.pool = nn.AvgPool2d((pooling[0], pooling[1]))
+        self.pool_test: nn.Module = nn.Identity()
+        if max(pooling_test) > 1:
+            self.pool_test = nn.AvgPool2d((pooling_test[0], pooling_test[1]))
         self.norm1 = nn.LayerNorm(dim)
         self.projections = Projections(dim, guidance_dim, num_heads)
         self.attention = ATTENTIONS[attention]()

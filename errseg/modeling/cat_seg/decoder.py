@@ -64,7 +64,7 @@ class UpsampleStage(nn.Module):
             )
         if guidance_dim >= in_dim:
             raise ArgumentError("{dims}: %s channels leave none beside the guidance's %s.", in_dim, guidance_dim)
-        self.up = nn.ConvTranspose2d(in_dim, in_dim - guidance_dim, 2, 2)
+        self.up: Any = nn.ConvTranspose2d(in_dim, in_dim - guidance_dim, 2, 2)
         layers: list[nn.Module] = []
         for width in (in_dim, out_dim):
             layers += [

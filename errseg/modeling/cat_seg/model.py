@@ -116,7 +116,8 @@ class CATSeg(OpenVocabularySegmenter):
         encoded, text = self.text_for_training()
         labels = self.stack_labels(batched_inputs)
         self.present_names(labels, batched_inputs, len(encoded.names))  # checks the labels
-        images = torch.cat([self.preprocess(inputs["image"], tuple(labels.shape[1:])) for inputs in batched_inputs])
+        size = (labels.shape[1], labels.shape[2])
+        images = torch.cat([self.preprocess(inputs["image"], size) for inputs in batched_inputs])
         logits, kept = self.logits(images, text, len(text))
         loss = self.loss(logits, kept, labels.to(self.device), len(text))
         no_effect: Any = sum(parameter.sum() for parameter in self.backbone.without_effect())

@@ -145,7 +145,7 @@ class PlainClassAggregation(ClassAggregation):
         if self.padding_token is not None and classes < self.max_classes:
             missing = self.max_classes - classes
             y = torch.cat([y, self.padding_token.expand(len(y), missing, -1)], dim=1)
-            if guidance is not None:
+            if guidance is not None and self.padding_guidance is not None:
                 guidance = torch.cat([guidance, self.padding_guidance.expand(len(y), missing, -1)], dim=1)
         n = self.norm1(y)
         u = n if guidance is None else torch.cat([n, guidance], dim=-1)
