@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from ..system import System, register
+from ..system import Mini, System, register
 from .config import ARGUMENT_KEYS, KEY_RANGES, TRAINING_KEYS, add_config
 from .export import exportable
 from .head import CATSegHead
@@ -74,6 +74,7 @@ CAT_SEG = register(
         parity=PARITY,
         exportable=exportable,
         learning_rates=lambda cfg: {"backbone.clip.": cfg.SOLVER.CLIP_MULTIPLIER},
+        mini=Mini("cat_seg", "mini/cat_seg_mini", "vit"),
         cannot={"inspect": "errseg draws nothing of its aggregation; errseg.modeling.taps has its values"},
     )
 )
