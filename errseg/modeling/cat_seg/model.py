@@ -17,6 +17,7 @@ from ...errors import arguments_from
 from ..clip.prompts import Prompter
 from ..layers import match_gradient_strides, resize
 from ..losses import dense_binary_cross_entropy
+from ..num_kept import NumKept
 from ..prediction import Prediction, image_size
 from ..segmenter import OpenVocabularySegmenter
 from ..views import Views
@@ -86,7 +87,7 @@ class CATSeg(OpenVocabularySegmenter):
         """The image tower and the head; text tower and cosines stay in float32."""
         return [*self.backbone.image_modules(), self.sem_seg_head]
 
-    def segment(self, images: Tensor, text: Tensor, num_kept: int, show: bool = False) -> Prediction:
+    def segment(self, images: Tensor, text: Tensor, num_kept: NumKept, show: bool = False) -> Prediction:
         """See ``OpenVocabularySegmenter.segment``. Images may have any size.
 
         Where views are windows, logits are resized to the view before the sigmoid (section 7).
@@ -96,7 +97,7 @@ class CATSeg(OpenVocabularySegmenter):
         logits = resize(logits.float(), size) if self.views.sliding_window else without_padding(logits.float(), size)
         return Prediction(logits.sigmoid(), kept, DROPPED_SCORE)
 
-    def logits(self, images: Tensor, text: Tensor, num_kept: int) -> tuple[Tensor, Tensor]:
+    def logits(self, images: Tensor, text: Tensor, num_kept: NumKept) -> tuple[Tensor, Tensor]:
         """The model of the paper, from normalised images to logits.
 
         Args:
