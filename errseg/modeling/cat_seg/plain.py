@@ -19,6 +19,7 @@ from ..clip.prompts import TokenizedNames
 from ..clip.split import SplitAttention
 from ..cost_map import cost_map
 from ..layers import resize
+from ..num_kept import NumKept
 from ..plain import PlainScores, plain_copy
 from .classes import ClassAggregation, FullAttention, LinearAttention
 from .cost import FeatureEmbedding, first_of_equal
@@ -219,7 +220,7 @@ class PlainCATSeg(PlainScores, CATSeg):
         total = prompts.new_zeros(len(tokenized.names), prompts.shape[1])
         return F.normalize(total.index_add(0, tokenized.owner.to(self.device), prompts), dim=-1)
 
-    def logits(self, images: Tensor, text: Tensor, num_kept: int) -> tuple[Tensor, Tensor]:
+    def logits(self, images: Tensor, text: Tensor, num_kept: NumKept) -> tuple[Tensor, Tensor]:
         """As ``CATSeg.logits``, for all names: (B, T, h, w), -100 for the names that are not kept; ids (B, T)."""
         logits, kept = super().logits(images, text, num_kept)
         dense = logits.new_full((len(images), len(text), *logits.shape[-2:]), DROPPED_LOGIT)
