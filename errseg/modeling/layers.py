@@ -141,3 +141,16 @@ def resize(x: Tensor, size: Sequence[int], align_corners: bool = False) -> Tenso
 def without_autocast(device: torch.device) -> AbstractContextManager:
     """A context in which autocast is off (the meta device has no autocast)."""
     return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
+
+
+def row_positions(rows: tuple[int, int], height: int, source: int, device: torch.device) -> Tensor:
+    """Where rows of a map lie before it is resized from ``source`` to ``height`` rows (align_corners=False)."""
+    y = torch.arange(*rows, device=device, dtype=torch.float32)
+    return ((y + 0.5) * (source / height) - 0.5).clamp(min=0)
+
+
+def interpolated_rows(scores: Tensor, y: Tensor) -> Tensor:
+    """Scores at positions between rows: (channels, h, w) and (rows,) -> (channels, rows, w)."""
+    above = y.long().clamp(max=scores.shape[1] - 1)
+    below = (above + 1).clamp(max=scores.shape[1] - 1)
+    return torch.lerp(scores[:, above], scores[:, below], (y - above).view(-1, 1).to(scores.dtype))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .layers import resize
+from .layers import interpolated_rows, resize, row_positions
 from .views import View
 
 BLOCK = 1 << 25  # scores of full size that are in memory at once: 128 MiB
@@ -217,10 +217,10 @@ def _blocks(
         if canvas == size:
             yield rows, _merged(views, ids, rows, width, has_total)
             continue
-        y = _positions(rows, height, canvas[0], ids.device)
+        y = row_positions(rows, height, canvas[0], ids.device)
         source = (int(y[0]), min(int(y[-1]) + 2, canvas[0]))
         merged = _merged(views, ids, source, canvas[1], has_total)
-        yield rows, _resize(_interpolated(merged, y - source[0]), (rows[1] - rows[0], width))
+        yield rows, _resize(interpolated_rows(merged, y - source[0]), (rows[1] - rows[0], width))
 
 
 def _merged(views: Sequence[ViewPrediction], ids: Tensor, rows: tuple[int, int], width: int, has_total: bool) -> Tensor:
@@ -278,20 +278,7 @@ def _source_rows(view: ViewPrediction, rows: tuple[int, int]) -> Tensor:
     first, last = rows[0] - view.rows[0], rows[1] - view.rows[0]
     if height == scores.shape[1]:
         return scores[:, first:last]
-    return _interpolated(scores, _positions((first, last), height, scores.shape[1], scores.device))
-
-
-def _positions(rows: tuple[int, int], height: int, source: int, device: torch.device) -> Tensor:
-    """Where rows of a map lie before it is resized from ``source`` to ``height`` rows (align_corners=False)."""
-    y = torch.arange(*rows, device=device, dtype=torch.float32)
-    return ((y + 0.5) * (source / height) - 0.5).clamp(min=0)
-
-
-def _interpolated(scores: Tensor, y: Tensor) -> Tensor:
-    """Scores at positions between rows: (channels, h, w) and (rows,) -> (channels, rows, w)."""
-    above = y.long().clamp(max=scores.shape[1] - 1)
-    below = (above + 1).clamp(max=scores.shape[1] - 1)
-    return torch.lerp(scores[:, above], scores[:, below], (y - above).view(-1, 1).to(scores.dtype))
+    return interpolated_rows(scores, row_positions((first, last), height, scores.shape[1], scores.device))
 
 
 def _resize(scores: Tensor, size: tuple[int, int]) -> Tensor:

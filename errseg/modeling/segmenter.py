@@ -18,7 +18,7 @@ from .layers import resize
 from .num_kept import NumKept
 from .outputs import SegmentationOutput
 from .prediction import Prediction, ViewPrediction, dense_scores, image_size, label_map, picture_size
-from .views import View, Views
+from .views import View, Views, check_images
 from .vocabulary import EncodedNames, VocabularyHolder
 
 PRECISIONS = ("float32", "bfloat16", "float16")
@@ -226,13 +226,12 @@ class OpenVocabularySegmenter(VocabularyHolder):
 
     def see(self, image: Tensor, view: View) -> Tensor:
         """The encoder's input for a view: (3, H, W) RGB 0-255 -> (1, 3, *view.size) normalised."""
+        rows, cols = slice(*view.rows), slice(*view.cols)
         if view.is_cut:
             canvas = self.preprocess(image, view.canvas or view.size)
-            x = resize(canvas[..., slice(*view.rows), slice(*view.cols)], view.size)
-        elif view.canvas is None:
-            x = self.preprocess(image[:, slice(*view.rows), slice(*view.cols)], view.size)
+            x = resize(canvas[..., rows, cols], view.size)
         else:
-            x = self.preprocess(image, view.size)
+            x = self.preprocess(image if view.canvas else image[:, rows, cols], view.size)
         return x.flip(-1) if view.flipped else x
 
     def preprocess(self, image: Tensor, size: tuple[int, int]) -> Tensor:
@@ -285,21 +284,6 @@ class OpenVocabularySegmenter(VocabularyHolder):
             )
         present = torch.zeros(len(labels), num_names + 1, dtype=torch.bool, device=labels.device)
         return present.scatter_(1, ids, 1)[:, :num_names]
-
-
-def check_images(batched_inputs: list[dict]) -> None:
-    """Check that every "image" is a tensor (3, H, W) of at least one pixel.
-
-    Raises:
-        UsageError: it is something else; the message gives the shape.
-    """
-    if torch.jit.is_tracing():  # sizes are then tensors
-        return
-    for inputs in batched_inputs:
-        image = inputs["image"]
-        if image.ndim != 3 or image.shape[0] != 3 or not image.numel():
-            name = inputs.get("file_name", "An image")
-            raise UsageError(f"{name} is a tensor of shape {tuple(image.shape)}; give (3, H, W), RGB from 0 to 255.")
 
 
 def _size(view_of_image: tuple[int, View]) -> tuple[int, int]:

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from ..errors import ArgumentError, arguments_from
+import torch
+
+from ..errors import ArgumentError, UsageError, arguments_from
 
 LARGEST_ASPECT = math.sqrt(8)  # a longer image is squeezed to an aspect ratio of 8 : 1; the area stays
 MULTIPLE = 32  # the encoder's coarsest stride: views that are resized, but for the paper's square, fit it
@@ -155,3 +157,18 @@ class Views:
 def _rounded(side: float) -> int:
     """Round to a multiple of the coarsest stride, at least 64: the smallest side for the encoder's four strides."""
     return max(MULTIPLE * round(side / MULTIPLE), 64)
+
+
+def check_images(batched_inputs: list[dict]) -> None:
+    """Check that every "image" is a tensor (3, H, W) of at least one pixel.
+
+    Raises:
+        UsageError: it is something else; the message gives the shape.
+    """
+    if torch.jit.is_tracing():  # sizes are then tensors
+        return
+    for inputs in batched_inputs:
+        image = inputs["image"]
+        if image.ndim != 3 or image.shape[0] != 3 or not image.numel():
+            name = inputs.get("file_name", "An image")
+            raise UsageError(f"{name} is a tensor of shape {tuple(image.shape)}; give (3, H, W), RGB from 0 to 255.")
