@@ -68,12 +68,18 @@ def renamed(weights: "dict[str, Tensor]", source: str, to: str) -> "tuple[dict[s
             return (ours, "errseg's names") if to == "ours" else (weights, "the released names, as before")
         if to == "ours":
             return weights, "the names that they had"
+        failures = []  # of systems with the same beginnings of names
         for system in systems():
             if system.released is not None:
                 released = {to_official(key, system.meta_architecture): value for key, value in weights.items()}
                 if is_official(released):
-                    from_official(released)  # raises UsageError with the differences from a released model
-                    return released, f"the released names of {system.name}"
+                    try:
+                        from_official(released)  # raises UsageError with the differences from a released model
+                        return released, f"the released names of {system.name}"
+                    except UsageError as error:
+                        failures.append((len(weights.keys() & released.keys()), str(error)))
+        if failures:
+            raise UsageError(min(failures)[1])  # of the system that renames most
     except UsageError as error:
         raise UsageError(f"{source}: {error}") from error
     first = next(iter(weights), "none")

@@ -9,6 +9,7 @@ from errseg.api import Proposals
 from errseg.api.proposals import LARGEST_SIDE, proposals_of
 from errseg.data.vocabularies import Vocabulary
 from errseg.errors import UsageError
+from errseg.modeling import system_of
 from errseg.modeling.prediction import ViewPrediction
 from tests.tiny import SYSTEMS, blobs, tiny_segmenter
 
@@ -129,6 +130,7 @@ def test_a_system_without_masks_says_so(system):
     if model.has_proposals:
         assert isinstance(model(blobs(), proposals=True).proposals, Proposals)
     else:
-        with pytest.raises(UsageError, match="proposals = True, but ERR-Seg makes no mask proposals; leave it out"):
+        name = system_of(model.cfg).name
+        with pytest.raises(UsageError, match=f"proposals = True, but {name} makes no mask proposals; leave it out"):
             model(iter([blobs()]), proposals=True)  # at once
     assert model.has_proposals == (system == "DeOP")

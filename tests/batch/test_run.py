@@ -18,8 +18,15 @@ NAMES = ["cat", "grass", "sky, heaven", "red car"]
 CHANGES = {  # a key of each system that changes its predictions
     "ERRSeg": ("MODEL.CRM.SCORE_COEFFICIENT", 0.2),
     "DeOP": ("MODEL.PATCH_SEVERANCE.MODE", "plain"),
+    "SED": ("MODEL.REJECTION.ENABLED", True),
+    "CATSeg": ("MODEL.COST.MAX_CLASSES", 2),
 }
-TRAINING = {"ERRSeg": ("MODEL.ESCF.DROP_PATH", 0.1), "DeOP": ("MODEL.LOSS.DICE", 0.5)}  # and one that does not
+TRAINING = {  # and one that does not
+    "ERRSeg": ("MODEL.ESCF.DROP_PATH", 0.1),
+    "DeOP": ("MODEL.LOSS.DICE", 0.5),
+    "SED": ("MODEL.FUSION.DETACH", False),
+    "CATSeg": ("MODEL.AGGREGATION.POOLING", [1, 1]),
+}
 
 
 @pytest.fixture(params=SYSTEMS)
@@ -109,7 +116,7 @@ def test_the_request_holds_what_decides_predictions(system):
     request = request_of(model, None, 0.5)
     assert request["settings"] == settings_of(model.cfg) and CHANGES[system][0] in request["settings"]
     assert request["names"] == [NAMES, ["cat", "grass", "sky", "heaven", "red car"], [0, 1, 2, 2, 3]]
-    assert request["K"] == {"ERRSeg": 3, "DeOP": 5}[system]  # DeOP keeps every prompt
+    assert request["K"] == {"ERRSeg": 3}.get(system, 5)  # others keep every prompt
     with_other_weights = errseg.Segmenter(tiny_model(model.cfg), model.cfg)
     next(with_other_weights.model.parameters()).data.add_(1)
     with_other_weights.set_vocabulary(NAMES)
