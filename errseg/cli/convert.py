@@ -59,8 +59,7 @@ def renamed(weights: "dict[str, Tensor]", source: str, to: str) -> "tuple[dict[s
     Raises:
         UsageError: a released checkpoint is incomplete, or there is no released model of this kind.
     """
-    from errseg.checkpoint import from_official, is_official, to_official
-    from errseg.modeling import systems
+    from errseg.checkpoint import from_official, is_official
 
     try:
         if is_official(weights):
@@ -68,22 +67,39 @@ def renamed(weights: "dict[str, Tensor]", source: str, to: str) -> "tuple[dict[s
             return (ours, "errseg's names") if to == "ours" else (weights, "the released names, as before")
         if to == "ours":
             return weights, "the names that they had"
-        failures = []  # of systems with the same beginnings of names
-        for system in systems():
-            if system.released is not None:
-                released = {to_official(key, system.meta_architecture): value for key, value in weights.items()}
-                if is_official(released):
-                    try:
-                        from_official(released)  # raises UsageError with the differences from a released model
-                        return released, f"the released names of {system.name}"
-                    except UsageError as error:
-                        failures.append((len(weights.keys() & released.keys()), str(error)))
-        if failures:
-            raise UsageError(min(failures)[1])  # of the system that renames most
+        if found := as_released(weights):
+            return found
     except UsageError as error:
         raise UsageError(f"{source}: {error}") from error
     first = next(iter(weights), "none")
     raise UsageError(f"{source} is not a checkpoint of a system with released weights: its first key is {first}.")
+
+
+def as_released(weights: "dict[str, Tensor]") -> "tuple[dict[str, Tensor], str] | None":
+    """Our weights under released names, and a phrase that says which; None where no system has such names.
+
+    Raises:
+        UsageError: they are not a whole released model. The message is of the system that renames most of them.
+    """
+    from errseg.checkpoint import from_official, is_official, to_official
+    from errseg.modeling import systems
+
+    failures = []
+    for system in systems():
+        if system.released is None:
+            continue
+        released = {to_official(key, system.meta_architecture): value for key, value in weights.items()}
+        if not is_official(released):
+            continue
+        try:
+            from_official(released)
+        except UsageError as error:
+            failures.append((len(weights.keys() & released.keys()), str(error)))
+        else:
+            return released, f"the released names of {system.name}"
+    if failures:
+        raise UsageError(min(failures)[1])
+    return None
 
 
 def write(weights: "dict[str, Tensor]", path: Path) -> None:

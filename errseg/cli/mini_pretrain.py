@@ -26,7 +26,7 @@ def add_arguments(parser: Parser) -> None:
         "--tower",
         choices=("convnext", "vit"),
         default="convnext",
-        help="the image tower: convnext, which ERR-Seg takes, or vit, which DeOP takes (default: convnext)",
+        help="the image tower: a ConvNeXt or a ViT, as the system needs it (default: convnext)",
     )
     add("--contrastive-steps", type=int, metavar="N", help="steps of the first phase (default: the tower's own)")
     add("--dense-steps", type=int, metavar="N", help="steps of the second phase (default: the tower's own)")

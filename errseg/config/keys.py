@@ -129,9 +129,7 @@ def add_shared_keys(cfg: CfgNode) -> None:
     test.KEEP_ASPECT = False  # True: the view is no square, but has the image's aspect ratio and the square's area
     test.SLIDING_WINDOW = False  # True: views are square windows of the loader's image (INPUT.MIN_SIZE_TEST)
     test.WINDOW_OVERLAP = 1 / 3  # least share of a window that the next window covers too
-    test.WINDOW_CANVAS = (
-        0  # windows are cut from the image resized to a square of this side; 0: from the loader's image
-    )
+    test.WINDOW_CANVAS = 0  # cut windows from the image as a square of this side; 0: from the loader's image
     test.WINDOW_WHOLE = False  # True: the windows' mean is averaged with a view of the whole image, as in CAT-Seg
     test.MEAN_OVER = "ground_truth"  # classes that mIoU is over: "ground_truth", or "ground_truth_or_prediction"
 

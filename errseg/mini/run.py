@@ -74,8 +74,10 @@ def starts_of(mini: Mini, output: Path) -> list[str]:
     Raises:
         UsageError: a stage has not been run.
     """
+    if not mini.stages:
+        return []
     files = {key: weights_of(output, config) for config, key in mini.stages.items()}
-    for path in (output / "clip.pt", *files.values()) if files else ():
+    for path in (output / "clip.pt", *files.values()):
         if not path.is_file():
             raise UsageError(f"There is no {path}; run errseg mini run {mini.word} --out {output} first.")
     return [word for key, path in files.items() for word in (key, str(path))]
@@ -126,8 +128,8 @@ def run(word: str, output: Path | None = None, seed: int | None = None) -> int:
     if (output / "results.json").exists():
         for path in (times, output / "results.json", output / "clip.pt"):
             path.unlink(missing_ok=True)
-        for name in (*(phase.name for phase in phases), "ablations"):
-            shutil.rmtree(output / name, ignore_errors=True)
+        for folder in (*map(folder_of, (*mini.stages, mini.config)), "ablations"):
+            shutil.rmtree(output / folder, ignore_errors=True)
     output.mkdir(parents=True, exist_ok=True)
     seconds = read_times(times)
     for phase in phases:

@@ -14,7 +14,7 @@ from torch.utils.hooks import RemovableHandle
 
 from ..errors import UsageError
 
-__all__ = ["Seen", "Tap", "has_tap", "tap_of", "taps_of", "watch"]
+__all__ = ["Seen", "Tap", "first_argument", "has_tap", "tap_of", "taps_of", "watch"]
 
 Seen = dict[str, list[Any]]
 
@@ -30,6 +30,11 @@ class Tap(NamedTuple):
 
     module: nn.Module
     value: Callable[[nn.Module, tuple, Any], Any] = lambda module, arguments, output: output
+
+
+def first_argument(module: nn.Module, arguments: tuple, output: Any) -> Any:
+    """The value of a tap that shows what its module gets."""
+    return arguments[0]
 
 
 def taps_of(model: nn.Module) -> Mapping[str, Tap]:

@@ -18,30 +18,9 @@ from torch import Tensor, nn
 from ...errors import ArgumentError
 from ..guidance import add_share
 from ..layers import call, in_parts
+from ..upsampling import double_conv, norm_groups, subpixel_conv, subpixel_weight
 
-__all__ = ["Decoder", "UpsampleStage", "merged_kernel"]
-
-# For an output row 2 i + p, input row i + p - 1 + t reaches it by rows (d, a) of the 3 x 3 and of the 2 x 2 kernel
-TAPS = {(0, 0): ((0, 1),), (0, 1): ((1, 0), (2, 1)), (1, 0): ((0, 0), (1, 1)), (1, 1): ((2, 0),)}  # (p, t)
-
-
-def merged_kernel(up: Tensor, conv: Tensor) -> Tensor:
-    """One kernel for a transposed convolution of stride 2 and a 3 x 3 convolution after it.
-
-    Args:
-        up: (I, M, 2, 2), the weight of the transposed convolution.
-        conv: (O, M, 3, 3), the weight of the convolution, of these M channels.
-
-    Returns:
-        (4 O, I, 2, 2): for each position (p, q) in a cell of 2 x 2, row by row, O kernels.
-    """
-    ways = up.new_zeros(2, 2, 3, 2)  # p, t, d, a
-    for (p, t), pairs in TAPS.items():
-        for d, a in pairs:
-            ways[p, t, d, a] = 1
-    products = torch.einsum("omde,imab->oidaeb", conv, up)
-    kernel = torch.einsum("ptda,oidaeb->ptoieb", ways, products)
-    return torch.einsum("qseb,ptoieb->pqoits", ways, kernel).flatten(0, 2)
+__all__ = ["Decoder", "UpsampleStage"]
 
 
 class UpsampleStage(nn.Module):
@@ -57,26 +36,18 @@ class UpsampleStage(nn.Module):
 
     def __init__(self, in_dim: int, out_dim: int, guidance_dim: int):
         super().__init__()
-        groups = max(out_dim // 16, 1)
-        if out_dim % groups:
+        if out_dim % norm_groups(out_dim):
             raise ArgumentError(
-                "{dims}: %s channels do not split into %s groups; give a multiple of 16.", out_dim, groups
+                "{dims}: %s channels do not split into %s groups; give a multiple of 16.", out_dim, norm_groups(out_dim)
             )
         if guidance_dim >= in_dim:
             raise ArgumentError("{dims}: %s channels leave none beside the guidance's %s.", in_dim, guidance_dim)
         self.up: Any = nn.ConvTranspose2d(in_dim, in_dim - guidance_dim, 2, 2)
-        layers: list[nn.Module] = []
-        for width in (in_dim, out_dim):
-            layers += [
-                nn.Conv2d(width, out_dim, 3, padding=1, bias=False),
-                nn.GroupNorm(groups, out_dim),
-                nn.ReLU(inplace=True),
-            ]
-        self.refine: Any = nn.Sequential(*layers)
+        self.refine: Any = double_conv(in_dim, out_dim)
 
     def kernel(self) -> Tensor:
         """The merged kernel: (4 out_dim, in_dim, 2, 2)."""
-        return merged_kernel(self.up.weight, self.refine[0].weight[:, : self.up.out_channels])
+        return subpixel_weight(self.up.weight, self.refine[0].weight[:, : self.up.out_channels])
 
     def share(self, guidance: Tensor | None, size: tuple[int, int]) -> Tensor:
         """The share of the guidance and of the transposed convolution's bias.
@@ -98,14 +69,7 @@ class UpsampleStage(nn.Module):
 
     def forward(self, x: Tensor, share: Tensor, kernel: Tensor) -> Tensor:
         """(N, in_dim, h, w), the share and the merged kernel -> (N, out_dim, 2 h, 2 w)."""
-        height, width = x.shape[-2:]
-        cells = F.conv2d(x, kernel, padding=1)  # (N, 4 out_dim, h + 1, w + 1)
-        cells = cells.permute(0, 2, 3, 1).unflatten(3, (2, 2, -1))
-        rows = [
-            torch.stack([cells[:, p : p + height, q : q + width, p, q] for q in (0, 1)], dim=3) for p in (0, 1)
-        ]  # (N, h, w, 2, out_dim) each
-        y = torch.stack(rows, dim=2).flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
-        return self.refine[1:](add_share(y, share))
+        return self.refine[1:](add_share(subpixel_conv(x, kernel), share))
 
 
 class Decoder(nn.Module):

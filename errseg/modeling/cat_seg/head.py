@@ -19,7 +19,7 @@ from .cost import EMBEDDINGS, Selection, first_of_equal
 from .decoder import Decoder
 from .spatial import SpatialAggregation
 
-__all__ = ["AggregationLayer", "CATSegHead", "head_from_config"]
+__all__ = ["AggregationLayer", "CATSegHead", "Unchanged", "Unguided", "head_from_config"]
 
 
 class AggregationLayer(nn.Module):

@@ -20,7 +20,7 @@ from ..clip.split import SplitAttention
 from ..cost_map import cost_map
 from ..layers import resize
 from ..num_kept import NumKept
-from ..plain import PlainScores, plain_copy
+from ..plain import PlainScores, literal_loss, mean_of_prompts, of_all_names, plain_copy
 from .classes import ClassAggregation, FullAttention, LinearAttention
 from .cost import FeatureEmbedding, first_of_equal
 from .decoder import Decoder, UpsampleStage
@@ -214,26 +214,16 @@ class PlainHead(CATSegHead):
 class PlainCATSeg(PlainScores, CATSeg):
     def encode_names(self, tokenized: TokenizedNames) -> Tensor:
         """Encode all positions of the context: T names -> (T, D) of unit length."""
-        tokens = tokenized.tokens.to(self.device)
-        parts = [tokens] if torch.is_grad_enabled() else tokens.split(128)
-        prompts = torch.cat([F.normalize(self.backbone.clip.encode_text(part).float(), dim=-1) for part in parts])
-        total = prompts.new_zeros(len(tokenized.names), prompts.shape[1])
-        return F.normalize(total.index_add(0, tokenized.owner.to(self.device), prompts), dim=-1)
+        return mean_of_prompts(self.backbone.clip, tokenized, self.device)
 
     def logits(self, images: Tensor, text: Tensor, num_kept: NumKept) -> tuple[Tensor, Tensor]:
         """As ``CATSeg.logits``, for all names: (B, T, h, w), -100 for the names that are not kept; ids (B, T)."""
-        logits, kept = super().logits(images, text, num_kept)
-        dense = logits.new_full((len(images), len(text), *logits.shape[-2:]), DROPPED_LOGIT)
-        dense = dense.scatter(1, kept[..., None, None].expand_as(logits), logits)
-        return dense, torch.arange(len(text), device=kept.device).expand(len(images), -1)
+        return of_all_names(*super().logits(images, text, num_kept), len(text), DROPPED_LOGIT)
 
     def loss(self, logits: Tensor, kept: Tensor, labels: Tensor, num_names: int) -> Tensor:
         """Binary cross-entropy of all names, mean over B T H W: (B, T, h, w), unused, (B, H, W) -> scalar."""
         size = (labels.shape[1], labels.shape[2])
-        logits = resize(without_padding(logits, size), size)
-        ids = labels.masked_fill(labels == self.ignore_label, num_names)
-        targets = F.one_hot(ids, num_names + 1)[..., :num_names].permute(0, 3, 1, 2)  # ignored pixels have no class
-        return F.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype))
+        return literal_loss(without_padding(logits, size), labels, self.ignore_label)
 
 
 PLAIN: dict[type[nn.Module], type[nn.Module]] = {
@@ -253,11 +243,5 @@ PLAIN: dict[type[nn.Module], type[nn.Module]] = {
 
 
 def plain_form(model: nn.Module) -> nn.Module:
-    """The plain form of a model or of one of its modules, on the same parameters and buffers.
-
-    A whole model keeps its vocabulary; the plain form encodes the names again.
-    """
-    plain = plain_copy(model, PLAIN)
-    if isinstance(plain, PlainCATSeg):
-        plain.encode_again()
-    return plain
+    """The plain form of a model or of one of its modules; see ``plain_copy``."""
+    return plain_copy(model, PLAIN)

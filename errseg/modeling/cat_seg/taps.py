@@ -8,7 +8,8 @@ from typing import Any
 
 from torch import nn
 
-from ..taps import Tap
+from ..taps import Tap, first_argument
+from .head import Unchanged, Unguided
 
 __all__ = ["STAGES", "taps"]
 
@@ -28,11 +29,11 @@ def taps(model: Any) -> dict[str, Tap]:
         "encoder": Tap(model.backbone),  # the features by name, "dense" (B, D, g, g) first among them
         "visual_ln_pre": Tap(visual.ln_pre),  # (B, L, width)
         **{f"block{i}": Tap(block) for i, block in enumerate(list(blocks)[:-1])},  # (B, L, width), its output
-        "last_block": Tap(visual.ln_post, _first_argument),  # (B, g g, width), the output of the last block
+        "last_block": Tap(visual.ln_post, first_argument),  # (B, g g, width), the output of the last block
         **{
             f"upsample{i}": Tap(up) for i, up in enumerate(model.backbone.upsample, 1)
         },  # (B, ., 2 g, 2 g), (B, ., 4 g, 4 g)
-        "cost": Tap(head.embedding, _first_argument),  # (B, K, g, g) cosines
+        "cost": Tap(head.embedding, first_argument),  # (B, K, g, g) cosines
         "cost_embedding": Tap(head.embedding),  # (B, K, g g, C)
         "image_guidance": Tap(head.image_guidance),  # (B, G, g, g)
         "text_guidance": Tap(head.text_guidance),  # (B or 1, K, G)
@@ -52,8 +53,4 @@ def taps(model: Any) -> dict[str, Tap]:
 
 
 def _is_left_out(module: nn.Module) -> bool:
-    return type(module).__name__ in ("Unguided", "Unchanged")
-
-
-def _first_argument(module: nn.Module, arguments: tuple, output: Any) -> Any:
-    return arguments[0]
+    return isinstance(module, (Unchanged, Unguided))

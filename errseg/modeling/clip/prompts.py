@@ -66,7 +66,7 @@ class Prompter:
             "whole" name with its commas (DeOP).
         reserved: positions of the text tower that are not for the tokens of prompts, such as those of learned vectors.
         separator: what stands between synonyms.
-        apart: give a name an embedding for each template (SED, CAT-Seg), in place of the mean over all.
+        apart: give a name an embedding for each template (SED), in place of the mean over all.
 
     Raises:
         ArgumentError: there is no template; a template has no ``{}`` or several; or ``synonyms`` has another value.

@@ -257,11 +257,5 @@ PLAIN: dict[type[nn.Module], type[nn.Module]] = {
 
 
 def plain_form(model: nn.Module) -> nn.Module:
-    """The plain form of a model or of one of its modules, on the same parameters and buffers.
-
-    A whole model keeps its vocabulary; the plain form encodes the names again.
-    """
-    plain = plain_copy(model, PLAIN)
-    if isinstance(plain, PlainDeOP):
-        plain.encode_again()
-    return plain
+    """The plain form of a model or of one of its modules; see ``plain_copy``."""
+    return plain_copy(model, PLAIN)

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..taps import Tap
+from ..taps import Tap, first_argument
 
 __all__ = ["STAGES", "taps"]
 
@@ -31,8 +31,8 @@ def taps(model: Any) -> dict[str, Tap]:
         "proposals": Tap(proposals),  # masks (B, N, H / 4, W / 4) and queries (B, N, C)
         "visual_ln_pre": Tap(visual.ln_pre),  # (B, L, C)
         # The input of each block, from 0: (B, L, C), with learned positions; the last may lack the class token
-        **{f"block{i}": Tap(block.ln_1, _first_argument) for i, block in enumerate(blocks)},
-        "last_block": Tap(visual.ln_post, _first_argument),  # (B, h w, C), the output of the last block
+        **{f"block{i}": Tap(block.ln_1, first_argument) for i, block in enumerate(blocks)},
+        "last_block": Tap(visual.ln_post, first_argument),  # (B, h w, C), the output of the last block
         "severance": Tap(model.backbone.attentions[-1], _third_argument),  # (B, L, N) probabilities of the masks
         "tower_inputs": Tap(model.backbone, _arguments),  # images (B, 3, H, W) and mask logits
         "dense": Tap(model.backbone),  # F_V (B, D, h, w)
@@ -47,10 +47,6 @@ def taps(model: Any) -> dict[str, Tap]:
 
 def _arguments(module: nn.Module, arguments: tuple, output: Any) -> tuple:
     return arguments
-
-
-def _first_argument(module: nn.Module, arguments: tuple, output: Any) -> Any:
-    return arguments[0]
 
 
 def _third_argument(module: nn.Module, arguments: tuple, output: Any) -> Any:

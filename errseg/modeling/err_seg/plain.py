@@ -19,7 +19,7 @@ from ..clip.prompts import TokenizedNames
 from ..cost_map import cost_map
 from ..layers import resize
 from ..num_kept import AutoKept, NumKept
-from ..plain import PlainScores, plain_copy
+from ..plain import PlainScores, literal_loss, mean_of_prompts, of_all_names, plain_copy
 from .crm import CRM
 from .escf import CFM, CSR, SFM, SSR, NoReduction
 from .gud import GUD, Guidance, HeadOnly, NoGuidance, UpsampleStage
@@ -206,13 +206,7 @@ class PlainHead(ERRSegHead):
 class PlainERRSeg(PlainScores, ERRSeg):
     def encode_names(self, tokenized: TokenizedNames) -> Tensor:
         """The mean over a name's prompts, encoded at all positions of the context: T names -> (T, D) of unit length."""
-        tokens = tokenized.tokens.to(self.device)
-        parts = [tokens] if torch.is_grad_enabled() else tokens.split(128)
-        prompts = torch.cat([F.normalize(self.backbone.clip.encode_text(part).float(), dim=-1) for part in parts])
-        if len(prompts) == len(tokenized.names):  # one prompt each, as in the paper
-            return prompts
-        total = prompts.new_zeros(len(tokenized.names), prompts.shape[1])
-        return F.normalize(total.index_add(0, tokenized.owner.to(self.device), prompts), dim=-1)
+        return mean_of_prompts(self.backbone.clip, tokenized, self.device)
 
     def logits(
         self, images: Tensor, text: Tensor, num_kept: NumKept, present: Tensor | None = None
@@ -224,16 +218,11 @@ class PlainERRSeg(PlainScores, ERRSeg):
             dense, ids = (torch.cat(parts) for parts in zip(*alone, strict=True))
             return dense, ids
         logits, kept = self.sem_seg_head(self.backbone(images), text, num_kept, present)
-        dense = logits.new_full((len(images), len(text), *logits.shape[-2:]), DROPPED_LOGIT)
-        dense = dense.scatter(1, kept[..., None, None].expand_as(logits), logits)
-        return dense, torch.arange(len(text), device=kept.device).expand(len(images), -1)
+        return of_all_names(logits, kept, len(text), DROPPED_LOGIT)
 
     def loss(self, logits: Tensor, kept: Tensor, labels: Tensor, num_names: int) -> Tensor:
         """Binary cross-entropy of all names, mean over B T H W: (B, T, h, w), unused, (B, H, W) -> scalar."""
-        logits = resize(logits, labels.shape[-2:])
-        ids = labels.masked_fill(labels == self.ignore_label, num_names)
-        targets = F.one_hot(ids, num_names + 1)[..., :num_names].permute(0, 3, 1, 2)  # ignored pixels have no class
-        return F.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype))
+        return literal_loss(logits, labels, self.ignore_label)
 
 
 PLAIN: dict[type[nn.Module], type[nn.Module]] = {
@@ -259,11 +248,5 @@ PLAIN: dict[type[nn.Module], type[nn.Module]] = {
 
 
 def plain_form(model: nn.Module) -> nn.Module:
-    """The plain form of a model or of one of its modules, on the same parameters and buffers.
-
-    A whole model keeps its vocabulary; the plain form encodes the names again.
-    """
-    plain = plain_copy(model, PLAIN)
-    if isinstance(plain, PlainERRSeg):
-        plain.encode_again()
-    return plain
+    """The plain form of a model or of one of its modules; see ``plain_copy``."""
+    return plain_copy(model, PLAIN)

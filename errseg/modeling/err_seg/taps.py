@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..taps import Tap
+from ..taps import Tap, first_argument
 from .crm import CRM
 from .escf import CFM, ESCF, SFM
 from .gud import GUD, Guidance
@@ -20,7 +20,7 @@ def taps(model: Any) -> dict[str, Tap]:
     head = model.sem_seg_head
     return {
         "encoder": Tap(model.backbone),  # the feature maps and dense embeddings, by name
-        "cost": Tap(head.crm, _first_argument),  # (B, T, H, W) cosines
+        "cost": Tap(head.crm, first_argument),  # (B, T, H, W) cosines
         "ranking": Tap(head.crm, _ranking),  # (B, T) points per location
         "kept": Tap(head.crm),  # (B, K) ids; -1: none
         "hsm": Tap(head.hsm),  # (B, K, H, W, C)
@@ -69,10 +69,6 @@ def _ranking(crm: nn.Module, arguments: tuple, output: Any) -> Tensor:
     costs = arguments[0]
     ranker = crm if isinstance(crm, CRM) else CRM()
     return ranker.points(costs)
-
-
-def _first_argument(module: nn.Module, arguments: tuple, output: Any) -> Any:
-    return arguments[0]
 
 
 def _arguments(module: nn.Module, arguments: tuple, output: Any) -> tuple:

@@ -66,6 +66,6 @@ SED_SYSTEM = register(
         test_keys=("MODEL.REJECTION.ENABLED", "MODEL.REJECTION.TOP_K", "MODEL.FUSION.POOLING_TEST"),
         learning_rates=lambda cfg: {"backbone.clip.": cfg.SOLVER.CLIP_MULTIPLIER},
         mini=Mini("sed", "mini/sed_mini"),
-        cannot={"export": "early rejection keeps a number of names that only the picture decides"},
+        cannot={"export": "its decoder takes one picture at a time, and early rejection has no fixed K"},
     )
 )

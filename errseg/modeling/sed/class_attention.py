@@ -40,7 +40,7 @@ class ClassAttention(nn.Module):
         if attention not in ATTENTIONS:
             raise ArgumentError("{class_attention} = %r; give 'linear', 'softmax' or 'none'.", attention)
         if dim % num_heads:
-            raise ArgumentError("{dim} = %s: a stage has %s channels, which 4 heads do not divide.", dim, dim)
+            raise ArgumentError("{dim}: %s heads do not divide the %s channels of a stage.", num_heads, dim)
         self.attend = ATTENTIONS[attention]
         self.pooling = pooling
         self.pooling_test = pooling_test
@@ -60,7 +60,8 @@ class ClassAttention(nn.Module):
     def fuse(self, x: Tensor) -> Tensor:
         """Attention and MLP at N locations: (N, T, C) -> (N, T, C)."""
         z = self.norm1(x)
-        weight, bias = (torch.cat([getattr(layer, name) for layer in (self.q, self.k, self.v)]) for name in _PARTS)
+        layers = (self.q, self.k, self.v)
+        weight, bias = torch.cat([each.weight for each in layers]), torch.cat([each.bias for each in layers])
         qkv = F.linear(z, weight, bias).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         x = x + self.attend(*qkv).transpose(1, 2).flatten(2)
         return x + self.mlp(self.norm2(x))
@@ -68,9 +69,6 @@ class ClassAttention(nn.Module):
     def fuse_and_add(self, x: Tensor) -> Tensor:
         """As ``fuse``, plus the input: all of the block, where nothing is pooled."""
         return self.fuse(x) + x
-
-
-_PARTS = ("weight", "bias")
 
 
 class NoClassAttention(nn.Module):

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..clip.prompts import TokenizedNames
 from ..layers import resize
 from ..num_kept import NumKept
-from ..plain import PlainScores, plain_copy
+from ..plain import PlainScores, encode_prompts, literal_loss, plain_copy
 from ..prediction import Prediction
 from .class_attention import ClassAttention
 from .cost import CostEmbedding
@@ -28,7 +28,6 @@ from .skip import SkipFusion
 from .spatial import ConvNeXtBlock
 
 __all__ = ["PLAIN", "plain_form"]
-CHUNK = 128  # prompts that the text tower encodes at once where no gradient is kept
 
 
 class PlainCostEmbedding(CostEmbedding):
@@ -118,9 +117,7 @@ class PlainDecoder(Decoder):
 class PlainSED(PlainScores, SED):
     def encode_names(self, tokenized: TokenizedNames) -> Tensor:
         """The mean over a name's synonyms, for each template: T names -> (T, P, D) of unit length."""
-        tokens = tokenized.tokens.to(self.device)
-        parts = [tokens] if torch.is_grad_enabled() else tokens.split(CHUNK)
-        prompts = torch.cat([F.normalize(self.backbone.clip.encode_text(part).float(), dim=-1) for part in parts])
+        prompts = encode_prompts(self.backbone.clip, tokenized.tokens.to(self.device))
         of_name = prompts.split(tokenized.owner.bincount().tolist())
         names = [each.unflatten(0, (-1, tokenized.num_templates)) for each in of_name]  # (synonyms, P, D)
         return torch.stack([F.normalize(name.mean(0), dim=-1) for name in names])
@@ -143,10 +140,7 @@ class PlainSED(PlainScores, SED):
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Binary cross-entropy of all names, mean over B T H W: (B, T, h, w), (B, H, W) -> scalar."""
-        logits, names = resize(logits, labels.shape[-2:]), logits.shape[1]
-        ids = labels.masked_fill(labels == self.ignore_label, names)
-        targets = F.one_hot(ids, names + 1)[..., :names].permute(0, 3, 1, 2)  # ignored pixels have no name
-        return F.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype))
+        return literal_loss(logits, labels, self.ignore_label)
 
 
 PLAIN: dict[type[nn.Module], type[nn.Module]] = {
@@ -162,11 +156,5 @@ PLAIN: dict[type[nn.Module], type[nn.Module]] = {
 
 
 def plain_form(model: nn.Module) -> nn.Module:
-    """The plain form of a model or of one of its modules, on the same parameters and buffers.
-
-    A whole model keeps its vocabulary; the plain form encodes the names again.
-    """
-    plain = plain_copy(model, PLAIN)
-    if isinstance(plain, PlainSED):
-        plain.encode_again()
-    return plain
+    """The plain form of a model or of one of its modules; see ``plain_copy``."""
+    return plain_copy(model, PLAIN)

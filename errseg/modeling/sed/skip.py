@@ -16,15 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import ArgumentError
+from ..upsampling import double_conv, norm_groups, subpixel_conv, subpixel_weight
 from .cost import CostGuidance, FeatureGuidance, Unguided
 from .parts import over_names
 
-__all__ = ["SkipFusion", "subpixel_conv", "subpixel_weight"]
-
-
-def groups(channels: int) -> int:
-    """The number of groups of a group norm: 16 channels each; one group where there are fewer channels."""
-    return max(channels // 16, 1)
+__all__ = ["SkipFusion"]
 
 
 class SkipFusion(nn.Module):
@@ -41,7 +37,7 @@ class SkipFusion(nn.Module):
 
     def __init__(self, dim: int, out_dim: int, features: FeatureGuidance | Unguided, costs: CostGuidance | Unguided):
         super().__init__()
-        if out_dim % groups(out_dim):
+        if out_dim % norm_groups(out_dim):
             raise ArgumentError(
                 "{dim}: a stage has %s output channels, which do not split into groups of 16; give 32, 64 or 128.",
                 out_dim,
@@ -49,11 +45,7 @@ class SkipFusion(nn.Module):
         self.features: Any = features
         self.costs: Any = costs
         self.up = nn.ConvTranspose2d(dim, dim - out_dim // 2, kernel_size=2, stride=2)
-        layers: list[nn.Module] = []
-        for width in (self.up.out_channels + features.dim + costs.dim, out_dim):
-            conv = nn.Conv2d(width, out_dim, kernel_size=3, padding=1, bias=False)
-            layers += [conv, nn.GroupNorm(groups(out_dim), out_dim), nn.ReLU(inplace=True)]
-        self.refine: Any = nn.Sequential(*layers)
+        self.refine: Any = double_conv(self.up.out_channels + features.dim + costs.dim, out_dim)
 
     def forward(
         self, x: Tensor, costs: Tensor, image: Tensor, then: Callable[[Tensor], Tensor] | None = None
@@ -106,35 +98,3 @@ class SkipFusion(nn.Module):
         if not guidance.shape[1]:
             return y
         return y.add_(F.conv2d(guidance, self.refine[0].weight[:, -guidance.shape[1] :], padding=1))
-
-
-def subpixel_weight(up: Tensor, conv: Tensor) -> Tensor:
-    """The weight of a 2x2 convolution that replaces a transposed convolution and the 3x3 convolution of its output.
-
-    An output of phase p, at 2 i + p, sees the upsampled positions 2 i + p + k for k = -1, 0, 1. These are tap s of the
-    input position j with 2 j + s = 2 i + p + k, so that phase p sees only the inputs i - 1 + p + a for a = 0, 1.
-
-    Args:
-        up: (C, m, 2, 2), of the transposed convolution of stride 2.
-        conv: (o, m, 3, 3), of the convolution with padding 1.
-
-    Returns:
-        (4 o, C, 2, 2): o channels for each of the phases (0, 0), (0, 1), (1, 0), (1, 1).
-    """
-    taps = up.new_zeros(2, 2, 3, 2)  # phase, a, k + 1, s
-    for phase in (0, 1):
-        for k in (-1, 0, 1):
-            taps[phase, (phase + k) // 2 + 1 - phase, k + 1, (phase + k) % 2] = 1
-    both = torch.einsum("omkl,cmst->ockslt", conv, up)
-    weight = torch.einsum("paks,qblt,ockslt->pqocab", taps, taps, both)
-    return weight.flatten(0, 2)
-
-
-def subpixel_conv(x: Tensor, weight: Tensor) -> Tensor:
-    """Upsample with a weight of ``subpixel_weight``: (n, C, h, w) -> (n, o, 2 h, 2 w)."""
-    height, width = x.shape[-2:]
-    phases = F.conv2d(x, weight, padding=1).permute(0, 2, 3, 1).unflatten(-1, (2, 2, -1))  # (n, h + 1, w + 1, p, q, o)
-    rows = [
-        torch.stack([phases[:, p : p + height, q : q + width, p, q] for q in (0, 1)], dim=3) for p in (0, 1)
-    ]  # (n, h, w, q, o) each
-    return torch.stack(rows, dim=2).flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)

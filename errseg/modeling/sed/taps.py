@@ -6,9 +6,7 @@ image at a time, and those marked "in parts" with a few names at a time.
 
 from typing import Any
 
-from torch import nn
-
-from ..taps import Tap
+from ..taps import Tap, first_argument
 
 __all__ = ["STAGES", "taps"]
 
@@ -24,9 +22,9 @@ def taps(model: Any) -> dict[str, Tap]:
     decoder = model.decoder
     found = {
         "encoder": Tap(model.backbone),  # the feature maps and E32 (B, D, n, n), by name
-        "costs": Tap(decoder.embed, _first_argument),  # (N, P, n, n) cosines
+        "costs": Tap(decoder.embed, first_argument),  # (N, P, n, n) cosines
         "cost_embedding": Tap(decoder.embed),  # (N, C, n, n)
-        "fused3": Tap(decoder.head, _first_argument),  # (N, C, 8 n, 8 n), in parts
+        "fused3": Tap(decoder.head, first_argument),  # (N, C, 8 n, 8 n), in parts
         "logits": Tap(decoder.head),  # (N, 1, 8 n, 8 n), in parts
     }
     for i, stage in enumerate(decoder.stages, 1):
@@ -38,7 +36,3 @@ def taps(model: Any) -> dict[str, Tap]:
             f"cost_guidance{i}": Tap(stage.skip.costs),  # (N, C, 2 h, 2 w), in parts
         }
     return found
-
-
-def _first_argument(module: nn.Module, arguments: tuple, output: Any) -> Any:
-    return arguments[0]

@@ -1,15 +1,14 @@
-"""The merged convolutions of the skip-layer fusion module, and names and locations in parts."""
+"""The skip-layer fusion module, and names and locations in parts."""
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from errseg.modeling.sed import parts
 from errseg.modeling.sed.class_attention import ClassAttention
 from errseg.modeling.sed.cost import CostEmbedding, CostGuidance, FeatureGuidance, Unguided
 from errseg.modeling.sed.parts import over_locations, over_names
 from errseg.modeling.sed.plain import plain_form
-from errseg.modeling.sed.skip import SkipFusion, subpixel_conv, subpixel_weight
+from errseg.modeling.sed.skip import SkipFusion
 from errseg.modeling.sed.spatial import ConvNeXtBlock
 
 
@@ -27,14 +26,6 @@ def grad(request, monkeypatch):
     monkeypatch.setattr(parts, "CACHED", 1000)
     with torch.set_grad_enabled(request.param == "whole"):
         yield
-
-
-@pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 4)])
-def test_a_transposed_convolution_and_a_convolution_are_one(height, width):
-    """At the borders too, where the second one sees zeros in place of upsampled values."""
-    x, up, conv = rand(2, 5, height, width), rand(5, 3, 2, 2), rand(4, 3, 3, 3)
-    expected = F.conv2d(F.conv_transpose2d(x, up, stride=2), conv, padding=1)
-    close(subpixel_conv(x, subpixel_weight(up, conv)), expected)
 
 
 @pytest.mark.parametrize("features", [FeatureGuidance(6, 8), Unguided()], ids=["image", "no image"])

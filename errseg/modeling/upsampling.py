@@ -1,0 +1,59 @@
+"""Parts of decoders that double the size of a map: a transposed 2x2 convolution of stride 2, then two 3x3 convolutions.
+
+The transposed convolution and the 3x3 convolution of its output, with nothing between, are one convolution with 2x2
+taps for each of the four positions that an input location becomes.
+
+Shapes: n maps, C, m and o channels, h x w locations.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["double_conv", "norm_groups", "subpixel_conv", "subpixel_weight"]
+
+
+def norm_groups(channels: int) -> int:
+    """The number of groups of a group norm in the decoders of SED and CAT-Seg: 16 channels each, or one group."""
+    return max(channels // 16, 1)
+
+
+def double_conv(in_dim: int, out_dim: int) -> nn.Sequential:
+    """Two 3x3 convolutions without bias, each with group norm and ReLU: (n, in_dim, h, w) -> (n, out_dim, h, w)."""
+    layers: list[nn.Module] = []
+    for width in (in_dim, out_dim):
+        conv = nn.Conv2d(width, out_dim, kernel_size=3, padding=1, bias=False)
+        layers += [conv, nn.GroupNorm(norm_groups(out_dim), out_dim), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
+
+
+def subpixel_weight(up: Tensor, conv: Tensor) -> Tensor:
+    """The weight of a 2x2 convolution that replaces a transposed convolution and the 3x3 convolution of its output.
+
+    An output of phase p, at 2 i + p, sees the upsampled positions 2 i + p + k for k = -1, 0, 1. These are tap s of the
+    input position j with 2 j + s = 2 i + p + k, so that phase p sees only the inputs i - 1 + p + a for a = 0, 1.
+
+    Args:
+        up: (C, m, 2, 2), of the transposed convolution of stride 2.
+        conv: (o, m, 3, 3), of the convolution with padding 1.
+
+    Returns:
+        (4 o, C, 2, 2): o channels for each of the phases (0, 0), (0, 1), (1, 0), (1, 1).
+    """
+    taps = up.new_zeros(2, 2, 3, 2)  # phase, a, k + 1, s
+    for phase in (0, 1):
+        for k in (-1, 0, 1):
+            taps[phase, (phase + k) // 2 + 1 - phase, k + 1, (phase + k) % 2] = 1
+    both = torch.einsum("omkl,cmst->ockslt", conv, up)
+    weight = torch.einsum("paks,qblt,ockslt->pqocab", taps, taps, both)
+    return weight.flatten(0, 2)
+
+
+def subpixel_conv(x: Tensor, weight: Tensor) -> Tensor:
+    """Upsample with a weight of ``subpixel_weight``: (n, C, h, w) -> (n, o, 2 h, 2 w)."""
+    height, width = x.shape[-2:]
+    phases = F.conv2d(x, weight, padding=1).permute(0, 2, 3, 1).unflatten(-1, (2, 2, -1))  # (n, h + 1, w + 1, p, q, o)
+    rows = [
+        torch.stack([phases[:, p : p + height, q : q + width, p, q] for q in (0, 1)], dim=3) for p in (0, 1)
+    ]  # (n, h, w, q, o) each
+    return torch.stack(rows, dim=2).flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)

@@ -1,0 +1,19 @@
+"""A transposed convolution and the convolution after it as one."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from errseg.modeling.upsampling import subpixel_conv, subpixel_weight
+
+
+def rand(*shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 4)])
+def test_a_transposed_convolution_and_a_convolution_are_one(height, width):
+    """At the borders too, where the second one sees zeros in place of upsampled values."""
+    x, up, conv = rand(2, 5, height, width), rand(5, 3, 2, 2), rand(4, 3, 3, 3)
+    expected = F.conv2d(F.conv_transpose2d(x, up, stride=2), conv, padding=1)
+    torch.testing.assert_close(subpixel_conv(x, subpixel_weight(up, conv)), expected, atol=1e-5, rtol=1e-4)
