@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 
 import matplotlib
 
@@ -34,7 +35,9 @@ def draw_kept(rows: Sequence[Row], path: str | Path) -> None:
     """
     rows = [row for row in rows if row["parts_s"] and row["decoder_gmacs"] is not None]
     if len({row["num_classes_kept"] for row in rows}) < 2 or len({row["vocabulary"] for row in rows}) > 1:
-        raise UsageError("--kept-chart needs several K of one vocabulary, such as --num-classes 4,8,16,32,48,64.")
+        raise UsageError(
+            "A chart over K needs rows of several K and one vocabulary, with the times of parts; measure those."
+        )
     figure, axes = plt.subplots(figsize=(6.4, 3.9), layout="constrained")
     lines = dict.fromkeys((form_of(row), row["precision"], row["batch"]) for row in rows)
     for colour, key in zip(COLOURS * len(lines), lines, strict=False):
@@ -48,7 +51,9 @@ def draw_kept(rows: Sequence[Row], path: str | Path) -> None:
         for row in some:
             if row["auto_threshold"] is not None:
                 at = (row["num_classes_kept"], decoder_seconds(row))
-                axes.annotate(f"auto {row['auto_threshold']:g}", at, (6, -10), textcoords="offset points", fontsize=8)
+                axes.annotate(
+                    f"auto {row['auto_threshold']:g}", at, (-4, 8), textcoords="offset points", fontsize=8, ha="right"
+                )
     work = {row["num_classes_kept"]: row["decoder_gmacs"] for row in rows if row["form"] == rows[-1]["form"]}
     right = axes.twinx()
     right.plot(sorted(work), [work[k] for k in sorted(work)], "s--", color=WORK, markersize=3, label="multiply-adds")
@@ -62,7 +67,7 @@ def draw_kept(rows: Sequence[Row], path: str | Path) -> None:
     axes.legend(handles=handles, frameon=False, loc="upper left")
     axes.spines["top"].set_visible(False)
     right.spines["top"].set_visible(False)
-    figure.suptitle(heading(rows[0]).rstrip("."), fontsize=8, color="#444444")
+    figure.suptitle(fill(heading(rows[0]).rstrip("."), 90), fontsize=8, color="#444444")
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150)
     plt.close(figure)

@@ -146,6 +146,8 @@ def configure(args: argparse.Namespace) -> "CfgNode":
             raise UsageError(f"--{option.replace('_', '-')} is {value}; give 1 or more.")
     if args.paper_table and args.vocabulary:
         raise UsageError("--paper-table has its own vocabularies; leave --vocabulary out.")
+    if args.kept_chart and (len({*(args.num_classes or ())}) < 2 or len(args.vocabulary or ()) != 1):
+        raise UsageError("--kept-chart needs several K of one --vocabulary, such as --num-classes 4,8,16,32,48,64.")
     if args.device == "auto":
         args.device = "cuda" if torch.cuda.is_available() else "cpu"
     if args.device not in REPEATS:

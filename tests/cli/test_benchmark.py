@@ -193,6 +193,7 @@ def test_paper_table_10(benchmark_tool, no_children):
         (["--encode-names", "--set-vocabulary"], "--encode-names is for predictions of the plain form"),
         (["--compile", "fastest"], "default, reduce-overhead, max-autotune"),
         (["--batch", "1,0"], "--batch has 0"),
+        (["--kept-chart", "a.png", "--num-classes", "4"], "several K of one --vocabulary"),
         (["--repeats", "0"], "--repeats is 0"),
         (["--num-classes", "0"], "--num-classes is 0"),
         (["--num-classes", "many"], "'many' is neither a whole number nor auto"),
