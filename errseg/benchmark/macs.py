@@ -3,7 +3,7 @@
 The model runs on the ``meta`` device, so nothing is computed.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,7 +20,7 @@ __all__ = ["count_macs", "count_text_macs"]
 
 
 def count_macs(cfg: CfgNode, num_names: int, num_classes: int, form: str = "fast") -> dict[str, float]:
-    """Multiply-adds for one image at the test resolution, in units of 10^9.
+    """Multiply-adds for one image at the test resolution, of all its views, in units of 10^9.
 
     Args:
         cfg: the configuration of the model.
@@ -34,12 +34,19 @@ def count_macs(cfg: CfgNode, num_names: int, num_classes: int, form: str = "fast
     """
     size, system = cfg.INPUT.RESOLUTION_TEST, system_of(cfg)
     model = _model(cfg, form)
-    images, text = (torch.empty(shape, device="meta") for shape in ((1, 3, size, size), text_shape(model, num_names)))
+    text = torch.empty(text_shape(model, num_names), device="meta")
+    views = Counter(view.size for view in model.views.of(size, size))
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         apart = _count_apart(counter, system.counted(model))
-        replace(model.segment(images, text, num_classes), total=None).dense()  # the scores, without confidences
-    counts = {"total": counter.get_total_flops(), **apart}
-    return {name: flops / 2e9 for name, flops in counts.items()}
+        totals = dict.fromkeys(("total", *apart), 0)
+        before = dict(totals)
+        for view, number in views.items():
+            images = torch.empty((1, 3, *view), device="meta")
+            replace(model.segment(images, text, num_classes), total=None).dense()  # the scores, without confidences
+            now = {"total": counter.get_total_flops(), **apart}
+            totals = {name: total + number * (now[name] - before[name]) for name, total in totals.items()}
+            before = now
+    return {name: flops / 2e9 for name, flops in totals.items()}
 
 
 def count_text_macs(cfg: CfgNode, names: Sequence[str], form: str = "fast") -> float:
