@@ -15,6 +15,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from errseg.errors import UsageError
 
+from .memory import keep_freed_memory
+
 __all__ = ["StepTrainer"]
 
 
@@ -45,6 +47,8 @@ class StepTrainer(TrainerBase):
             seed: the same in every process.
         """
         super().__init__()
+        if not next(model.parameters()).is_cuda:
+            keep_freed_memory()
         self.model = model.train()
         self.optimizer = optimizer
         self.clip_gradients = clip_gradients

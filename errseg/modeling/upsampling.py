@@ -6,9 +6,12 @@ taps for each of the four positions that an input location becomes.
 Shapes: n maps, C, m and o channels, h x w locations.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 __all__ = ["double_conv", "norm_groups", "subpixel_conv", "subpixel_weight"]
 
@@ -53,7 +56,39 @@ def subpixel_conv(x: Tensor, weight: Tensor) -> Tensor:
     """Upsample with a weight of ``subpixel_weight``: (n, C, h, w) -> (n, o, 2 h, 2 w)."""
     height, width = x.shape[-2:]
     phases = F.conv2d(x, weight, padding=1).permute(0, 2, 3, 1).unflatten(-1, (2, 2, -1))  # (n, h + 1, w + 1, p, q, o)
+    if phases.requires_grad:
+        return _Interleave.apply(phases).permute(0, 3, 1, 2)
     rows = [
         torch.stack([phases[:, p : p + height, q : q + width, p, q] for q in (0, 1)], dim=3) for p in (0, 1)
     ]  # (n, h, w, q, o) each
     return torch.stack(rows, dim=2).flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
+
+
+class _Interleave(torch.autograd.Function):
+    """The four phases side by side: (n, h + 1, w + 1, 2, 2, o) -> (n, 2 h, 2 w, o).
+
+    Slices and stacks would do the same. But the gradient of each slice is a tensor of the size of all phases, mostly
+    zeros; here the gradient is written once.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, phases: Tensor) -> Tensor:
+        n, height, width, out_dim = len(phases), phases.shape[1] - 1, phases.shape[2] - 1, phases.shape[-1]
+        out = phases.new_empty(n, 2 * height, 2 * width, out_dim)
+        for p in (0, 1):
+            for q in (0, 1):
+                out[:, p::2, q::2] = phases[:, p : p + height, q : q + width, p, q]
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        n, rows, columns, out_dim = grad.shape
+        height, width = rows // 2, columns // 2
+        phases = grad.new_empty(n, height + 1, width + 1, 2, 2, out_dim)
+        for p in (0, 1):
+            phases[:, 0 if p else -1, :, p] = 0  # the row and the column that no output shows
+            phases[:, :, 0 if p else -1, :, p] = 0
+            for q in (0, 1):
+                phases[:, p : p + height, q : q + width, p, q] = grad[:, p::2, q::2]
+        return phases

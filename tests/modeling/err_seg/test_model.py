@@ -6,11 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F
 from fvcore.nn import FlopCountAnalysis
 
 from errseg.errors import UsageError
-from errseg.modeling.losses import dense_binary_cross_entropy
 from tests.conftest import NAMES
 
 DATA = Path(__file__).parents[2] / "data"
@@ -180,19 +178,6 @@ def test_an_image_of_ignored_pixels_alone(build, make_batch):
 
 
 # ---- loss ----
-
-
-def test_loss_is_the_dense_formula_over_all_classes():
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(2, 3, 4, 4, generator=generator)
-    kept = torch.tensor([[0, 2, 5], [1, 2, 6]])
-    labels = torch.tensor([0, 2, 5, 255])[torch.randint(0, 4, (2, 8, 8), generator=generator)]
-    labels[1][labels[1] == 0], labels[1][labels[1] == 5] = 1, 6
-    dense = torch.full((2, 7, 4, 4), -100.0).scatter(1, kept[:, :, None, None].expand(-1, -1, 4, 4), logits)
-    dense = F.interpolate(dense, (8, 8), mode="bilinear", align_corners=False)
-    target = F.one_hot(labels.masked_fill(labels == 255, 7), 8)[..., :7].permute(0, 3, 1, 2).float()
-    expected = F.binary_cross_entropy_with_logits(dense, target)
-    torch.testing.assert_close(dense_binary_cross_entropy(logits, kept, labels, 7, 255), expected)
 
 
 def test_unsuitable_values_name_their_key(tiny_cfg):
