@@ -79,6 +79,11 @@ class Ledger:
         if request is not None:
             self._set_request(request)
 
+    @property
+    def request_id(self) -> str:
+        """The ID of the current request; "" where the ledger is only read."""
+        return self._request
+
     def is_current(self, key: str) -> bool:
         """Whether there is an entry that was made with the current request."""
         return key in self.entries and self.entries[key]["request"] == self._request

@@ -13,7 +13,7 @@ from errseg.config import MAX_PIXELS
 from errseg.data.pictures import check_pixels, open_image, pixels_of
 from errseg.errors import UsageError
 
-__all__ = ["Picture", "is_single", "read_image"]
+__all__ = ["Picture", "decode_image", "is_single", "read_image"]
 
 Picture = str | os.PathLike | Image.Image | np.ndarray
 # ``read_image`` refuses the last three
@@ -63,7 +63,28 @@ def read_image(source: Any, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 def _read_file(path: str, max_pixels: int) -> np.ndarray:
     if "://" in path:
         raise UsageError(f"The image {path} is an address on the web; download it, and give the file.")
-    with open_image(path, "image", REMEDY, max_pixels) as image:
+    return _decode(path, max_pixels)
+
+
+def decode_image(content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """The pixels of an image file that has been read: those of ``read_image`` for the same file.
+
+    Args:
+        content: the bytes of the file.
+        name: of the file, for messages.
+        max_pixels: as for ``read_image``.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        UsageError: the image is damaged or too large.
+    """
+    return _decode(name, max_pixels, content)
+
+
+def _decode(path: str, max_pixels: int, content: bytes | None = None) -> np.ndarray:
+    with open_image(path, "image", REMEDY, max_pixels, content=content) as image:
         try:
             return pixels_of(image)
         except UsageError as error:

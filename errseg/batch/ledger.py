@@ -44,6 +44,8 @@ def _fault(key: str, entry: Entry) -> str:
         values = entry.get(word)
         if not isinstance(values, list) or not all(isinstance(each, kind) for each in values):
             return f"the {word} of {short(key)} is no list of {'whole numbers' if kind is int else 'texts'}"
+    if not isinstance(entry.get("part", ""), str):  # of masks, see cluster/masks.py
+        return f"the part of {short(key)} is no text"
     return ""
 
 
@@ -84,13 +86,17 @@ class BatchLedger(Ledger):
 
     def is_done(self, source: Source, formats: Collection[str]) -> bool:
         """Whether the outputs of an input exist, for this request and in these formats."""
-        if not self.is_current(source.key):
-            return False
-        entry = self.entries[source.key]
+        return self.holds(source.key, source.stamp(self.every), formats) and all(
+            (self.folder / path).exists()
+            for path in outputs(self.entries[source.key]["place"], source.is_video, formats)
+        )
+
+    def holds(self, key: str, stamp: list[int], formats: Collection[str]) -> bool:
+        """Whether an entry says that an input of this stamp is done, for this request and in these formats."""
         return (
-            entry["stamp"] == source.stamp(self.every)
-            and set(formats) <= set(entry["formats"])
-            and all((self.folder / path).exists() for path in outputs(entry["place"], source.is_video, formats))
+            self.is_current(key)
+            and self.entries[key]["stamp"] == stamp
+            and set(formats) <= set(self.entries[key]["formats"])
         )
 
     def count_changes(self, sources: Sequence[Source]) -> dict[str, int]:

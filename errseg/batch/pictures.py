@@ -1,7 +1,7 @@
 """Segment pictures in batches, and read the next ones meanwhile. A picture that fails does not stop the others."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
@@ -18,14 +18,24 @@ __all__ = ["is_lack_of_memory", "segment_pictures"]
 
 READERS = 2
 Read = tuple[Source, np.ndarray]
+Reader = Callable[[Source], np.ndarray]  # (H, W, 3) uint8 RGB; raises UsageError
 
 
 def segment_pictures(
-    model: Segmenter, sources: Sequence[Source], batch: int, background: str | None, min_confidence: float
+    model: Segmenter,
+    sources: Sequence[Source],
+    batch: int,
+    background: str | None,
+    min_confidence: float,
+    read: Reader | None = None,
 ) -> Iterator[tuple[Source, Result | str]]:
-    """Yield the result of each picture, or the reason why there is none. Only a few pictures are in memory at once."""
+    """Yield the result of each picture, or the reason why there is none. Only a few pictures are in memory at once.
+
+    ``read`` reads a picture; None: from the file at its path.
+    """
+    read = read or (lambda source: model.read(source.path))
     options = {"background": background, "min_confidence": min_confidence}
-    pictures = _read_ahead(model, sources, batch + READERS)
+    pictures = _read_ahead(read, sources, batch + READERS)
     while some := list(islice(pictures, batch)):
         whole = [(source, image) for source, image in some if isinstance(image, np.ndarray)]
         yield from ((source, image) for source, image in some if isinstance(image, str))
@@ -58,12 +68,12 @@ def _segment(model: Segmenter, batch: list[Read], options: dict) -> Iterator[tup
         yield source, replace(result, source=source.path)
 
 
-def _read_ahead(model: Segmenter, sources: Sequence[Source], ahead: int) -> Iterator[tuple[Source, np.ndarray | str]]:
+def _read_ahead(read: Reader, sources: Sequence[Source], ahead: int) -> Iterator[tuple[Source, np.ndarray | str]]:
     """Yield each picture (H, W, 3), or the reason why it cannot be read. Threads read the next pictures meanwhile."""
     pool, waiting = ThreadPoolExecutor(READERS), deque()
     try:
         for source in sources:
-            waiting.append((source, pool.submit(_read, model, source.path)))
+            waiting.append((source, pool.submit(_read, read, source)))
             if len(waiting) > ahead:
                 first, image = waiting.popleft()
                 yield first, image.result()
@@ -73,10 +83,10 @@ def _read_ahead(model: Segmenter, sources: Sequence[Source], ahead: int) -> Iter
         pool.shutdown(cancel_futures=True)
 
 
-def _read(model: Segmenter, path: str) -> np.ndarray | str:
+def _read(read: Reader, source: Source) -> np.ndarray | str:
     try:
-        return model.read(path)
+        return read(source)
     except UsageError as error:
-        return problem(path, error)
+        return problem(source.path, error)
     except MemoryError:
-        return problem(path, "it takes more memory than there is; make it smaller.")
+        return problem(source.path, "it takes more memory than there is; make it smaller.")

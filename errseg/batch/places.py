@@ -46,7 +46,7 @@ def assign_places(
     taken = _Taken(endings)
     present = {source.key for source in sources}
     for key, place in earlier.items():
-        if key not in present and os.path.exists(key):  # an input of another command, whose outputs stay
+        if key not in present and ("://" in key or os.path.exists(key)):  # of another command; its outputs stay
             taken.add(place, key)
     places = {}
     for source in sorted(sources, key=lambda source: source.key not in earlier):  # first those that have a place

@@ -17,12 +17,12 @@ from errseg.ledger import locked_outputs
 from .annotations import picture_formats, remove_annotations, write_annotations
 from .annotations.label_studio import PREFIX
 from .ledger import JOB, BatchLedger, request_of
-from .pictures import is_lack_of_memory, segment_pictures
+from .pictures import Reader, is_lack_of_memory, segment_pictures
 from .places import assign_places
 from .sources import Source, problem
 from .video import segment_video
 
-__all__ = ["Outcome", "Settings", "predict"]
+__all__ = ["Outcome", "Run", "Settings", "predict"]
 
 WAITING = 2  # results that wait to be written
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # after these errors, no other file can be written either
@@ -93,7 +93,7 @@ def _predict(model: Segmenter, sources: Sequence[Source], settings: Settings) ->
     """The formats of each picture, when the output folder is locked."""
     request = request_of(model, settings.background, settings.min_confidence)
     ledger = BatchLedger(settings.out, request, settings.every)
-    run = _Run(model, settings, ledger, assign_places(sources, ledger.places()))
+    run = Run(model, settings, ledger, assign_places(sources, ledger.places()))
     todo = [each for each in sources if settings.overwrite or not ledger.is_done(each, settings.formats)]
     run.outcome.kept = len(sources) - len(todo)
     for what, count in ledger.count_changes(todo).items():
@@ -110,10 +110,12 @@ def _predict(model: Segmenter, sources: Sequence[Source], settings: Settings) ->
     return run.outcome, ledger
 
 
-class _Run:
-    """One call of :func:`predict`."""
+class Run:
+    """The pictures and videos of one call of :func:`predict`. A subclass may read, save and record in another way."""
 
-    def __init__(self, model: Segmenter, settings: Settings, ledger: BatchLedger, places: dict[Source, str]):
+    read: Reader | None = None  # of pictures; None: from their files
+
+    def __init__(self, model: Segmenter, settings: Settings, ledger: BatchLedger | None, places: dict[Source, str]):
         self.model = model
         self.settings = settings
         self.ledger = ledger
@@ -122,16 +124,19 @@ class _Run:
     def pictures(self, sources: list[Source], bar: tqdm) -> None:
         settings = self.settings
         stamps = {source: source.stamp(settings.every) for source in sources}  # before the files are read
-        some = segment_pictures(self.model, sources, settings.batch, settings.background, settings.min_confidence)
+        options = (settings.batch, settings.background, settings.min_confidence)
+        some = segment_pictures(self.model, sources, *options, self.read)
         waiting = deque()
         writer = ThreadPoolExecutor(1)  # drawing and compressing a large picture takes as long as segmenting it
         try:
             for source, result in some:
                 if isinstance(result, str):
-                    self.outcome.problems.append(result)
+                    self._fail(source, result)
                     bar.update()
                     continue
-                waiting.append((source, result, writer.submit(self._write, source, partial(self._save, result))))
+                waiting.append(
+                    (source, result, writer.submit(self._write, source, partial(self._save, source, result)))
+                )
                 if len(waiting) > WAITING:
                     self._finish(waiting, stamps, bar)
         finally:  # after Ctrl-C too: outputs that are written are added to the ledger
@@ -158,7 +163,7 @@ class _Run:
             self.outcome.last = result
         bar.update()
 
-    def _save(self, result: Result, target: Path) -> None:
+    def _save(self, source: Source, result: Result, target: Path) -> None:
         result.save(target.parent, self.settings.formats, target.name)
 
     def _segment(self, source: Source, target: Path) -> None:
@@ -170,6 +175,9 @@ class _Run:
         self.ledger.add_source(source, self.outcome.places[source], stamp, self.settings.formats)
         self.outcome.done += 1
 
+    def _fail(self, source: Source, sentence: str) -> None:
+        self.outcome.problems.append(sentence)
+
     def _write(self, source: Source, write: Callable[[Path], None]) -> bool:
         """Call ``write`` with the path of the outputs. After a failure, add the problem and return False.
 
@@ -180,7 +188,7 @@ class _Run:
         try:
             write(target)
         except UsageError as error:
-            self.outcome.problems.append(problem(source.path, error))
+            self._fail(source, problem(source.path, error))
         except (OSError, UnicodeError) as error:
             if isinstance(error, OSError) and error.errno in DISK:
                 raise UsageError(
@@ -188,12 +196,12 @@ class _Run:
                     "that are there are kept."
                 ) from error
             sentence = f"the outputs at {target} cannot be written ({error}); give another --out, or rename the input."
-            self.outcome.problems.append(problem(source.path, sentence))
+            self._fail(source, problem(source.path, sentence))
         except (MemoryError, RuntimeError) as error:
             if not is_lack_of_memory(error):
                 raise
             sentence = "it takes more memory than there is; give a smaller one, or a smaller --batch."
-            self.outcome.problems.append(problem(source.path, sentence))
+            self._fail(source, problem(source.path, sentence))
         else:
             return True
         return False

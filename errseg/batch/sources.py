@@ -40,8 +40,8 @@ class Source(NamedTuple):
 
     @property
     def key(self) -> str:
-        """The absolute path."""
-        return os.path.abspath(self.path)
+        """The absolute path; the address of a picture in a store, such as ``s3://bucket/a.jpg``."""
+        return self.path if "://" in self.path else os.path.abspath(self.path)
 
     def stamp(self, every: int) -> list[int]:
         """Size and time of the file, and ``every`` of a video: they show a change. Empty if there is no file."""
@@ -121,7 +121,7 @@ def _is_ours(source: Source, out: str | Path, ours: tuple[str, ...]) -> bool:
 
 def _nothing(argument: str, path: str) -> str:
     if "://" in argument:
-        return f"{argument} is an address on the web; download it, and give the file."
+        return f"{argument} is an address on the web or in a store; give --engine ray, which reads it, or download it."
     if os.path.isdir(path):
         return f"The folder {argument} holds no pictures ({', '.join(PICTURES)}) and no videos; give another."
     if glob.has_magic(argument):

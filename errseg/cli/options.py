@@ -98,7 +98,13 @@ def add_precision(parser: Parser) -> None:
 def add_out(parser: Parser, default: str | None, help: str = "the folder of the results", **options: Any) -> None:
     """Add ``--out``."""
     shown = f" (default: {default})" if default else ""
-    parser.add_argument("--out", type=Path, default=Path(default) if default else None, help=help + shown, **options)
+    parser.add_argument(
+        "--out",
+        type=options.pop("type", Path),
+        default=Path(default) if default else None,
+        help=help + shown,
+        **options,
+    )
 
 
 def vocabulary_names() -> list[str]:

@@ -9,6 +9,12 @@ NAME_rle.json; for a video, NAME_overlay.mp4 and NAME_frames/. The other
 formats are annotations of all pictures for other tools, made of labels and
 json. After an interruption, the same command continues. Exit status 1: an input
 failed.
+
+  errseg predict s3://bucket/photos/ --engine ray --workers 8 --out s3://bucket/out …
+
+With --engine ray, PICTURES are also addresses of stores, WebDataset shards
+(*.tar) and lists (*.parquet with a column path), and --format has parquet:
+run-length masks of all pictures. Pictures that failed are in failed.csv.
 """
 
 import argparse
@@ -18,11 +24,13 @@ from typing import TYPE_CHECKING
 
 from errseg.errors import UsageError
 
-from .options import add_model, add_names, add_out, listed, load_model, names_of
+from .options import add_model, add_names, add_out, listed, load_model, names_of, positive
 from .parser import Parser
 
 if TYPE_CHECKING:
     from errseg.batch import Settings
+
+ENGINES = ("plain", "ray")
 
 
 def add_arguments(parser: Parser) -> None:
@@ -31,7 +39,7 @@ def add_arguments(parser: Parser) -> None:
     add("images", nargs="+", metavar="PICTURES", help="files, folders, patterns, videos")
     add_names(parser)
     add_model(parser)
-    add_out(parser, "output/predict", metavar="DIR")
+    add_out(parser, "output/predict", metavar="DIR", type=str)
     add(
         "--format",
         default="overlay,labels,json",
@@ -45,6 +53,9 @@ def add_arguments(parser: Parser) -> None:
     add("--image-prefix", metavar="URL", help="before a picture's path in Label Studio's tasks (default: local files)")
     add("--every", type=int, default=1, metavar="N", help="take one of N frames of a video (default: 1)")
     add("--overwrite", action="store_true", help="segment finished inputs again")
+    add("--engine", choices=ENGINES, default="plain", help="plain (one process), or ray (default: %(default)s)")
+    add("--workers", type=positive, metavar="N", help="processes of --engine ray (default: one for each GPU, or one)")
+    add("--address", metavar="ADDR", help="of a Ray cluster, as in ray status (default: this machine alone)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -63,6 +74,10 @@ def run(args: argparse.Namespace) -> int:
             stream.reconfigure(errors="backslashreplace")  # names in any script work on any terminal
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # a large picture of the user is no attack
     settings = check(args)
+    if args.engine == "ray":
+        from .predict_ray import run_with_ray
+
+        return run_with_ray(args, settings)
     sources = find_sources(args.images, args.out)
     names = names_of(args)
     assert names is not None  # the options require them
@@ -97,9 +112,18 @@ def check(args: argparse.Namespace) -> "Settings":
 
     formats = tuple(listed(args.format))
     known = (*FORMATS, *ANNOTATIONS)
+    if args.engine == "ray":
+        known = (*FORMATS, "parquet")
+    else:
+        check_plain(args, formats)
     unknown = [each for each in formats if each not in known]
     if unknown or not formats:
-        raise UsageError(f"--format is {args.format!r}; give some of {', '.join(known)}, with commas between them.")
+        more = ""
+        if args.engine == "ray" and set(unknown) & ANNOTATIONS.keys():
+            more = " For annotations, give labels,json now, and the same command without --engine ray afterwards."
+        raise UsageError(
+            f"--format is {args.format!r}; give some of {', '.join(known)}, with commas between them.{more}"
+        )
     prefix = {} if args.image_prefix is None else {"prefix": args.image_prefix}
     for option, least in (("batch", 1), ("every", 1), ("num_classes", 0)):
         value = getattr(args, option)
@@ -116,3 +140,15 @@ def check(args: argparse.Namespace) -> "Settings":
         raise UsageError(f"--background: {error}") from error
     options = (args.batch, background, confidence, args.every, args.overwrite)
     return Settings(Path(args.out), formats, *options, **prefix)
+
+
+def check_plain(args: argparse.Namespace, formats: tuple[str, ...]) -> None:
+    """Refuse what only --engine ray does.
+
+    Raises:
+        UsageError: an option or its value needs --engine ray.
+    """
+    given = [f"--{each}" for each in ("workers", "address") if getattr(args, each) is not None]
+    given += ["--format parquet"] * ("parquet" in formats) + [f"--out {args.out}"] * ("://" in str(args.out))
+    if given:
+        raise UsageError(f"{given[0]} needs --engine ray; add it, or leave {given[0]} out.")

@@ -12,6 +12,7 @@ For 8-bit files without transparency, the pixels are those of Detectron2's ``rea
 import functools
 import importlib
 import importlib.util
+import io
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -61,7 +62,12 @@ def _register() -> None:
 
 @contextmanager
 def open_image(
-    path: str, kind: str, remedy: str, max_pixels: int = MAX_PIXELS, formats: Sequence[str] | None = None
+    path: str,
+    kind: str,
+    remedy: str,
+    max_pixels: int = MAX_PIXELS,
+    formats: Sequence[str] | None = None,
+    content: bytes | None = None,
 ) -> Iterator[Image.Image]:
     """Open an image file of at most ``max_pixels``. Errors of Pillow, here and in the with-block, name the file.
 
@@ -71,16 +77,17 @@ def open_image(
         remedy: the end of the sentence where the file is missing or damaged.
         max_pixels: the bound, INPUT.MAX_PIXELS.
         formats: the formats of Pillow that are accepted; None: all.
+        content: the bytes of the file, where they have been read; ``path`` is then only its name in messages.
 
     Raises:
         UsageError: the file is missing, no image, damaged, or has too many pixels.
     """
-    if not os.path.isfile(path):
+    if content is None and not os.path.isfile(path):
         state = "is no regular file" if os.path.exists(path) else "does not exist"
         raise UsageError(f"The {kind} {path} {state}; {remedy}.")
     register_heif()
     try:
-        with Image.open(path, formats=formats) as image:
+        with Image.open(path if content is None else io.BytesIO(content), formats=formats) as image:
             check_pixels(image, f"The {kind} {path}", max_pixels)
             yield image
     except Image.DecompressionBombError as error:

@@ -73,7 +73,7 @@ def owners_of_modules() -> dict[str, set[str]]:
 
 def test_every_import_is_a_requirement() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("[project.scripts]")[0]
-    required = set(map(canonical, re.findall(r'"([\w.-]+)[<>=,\w.]*"', text)))
+    required = set(map(canonical, re.findall(r'"([\w.-]+)(?:\[\w+\])?[<>=,\w.]*"', text)))
     owners = owners_of_modules()
     own = {"errseg", "detectron2", "tests"} | {path.stem for path in (ROOT / "tests").rglob("*.py")}
     undeclared = {}
