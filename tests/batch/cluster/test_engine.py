@@ -1,4 +1,4 @@
-"""The engine with Ray itself: two workers, a worker that is killed, and a driver that is killed."""
+"""The engine with Ray itself: two workers, one of which is killed."""
 
 import os
 import signal
@@ -15,7 +15,6 @@ from errseg.batch.cluster import Cluster
 from errseg.cli import main
 from errseg.errors import UsageError
 from tests.tiny import blobs, write_run
-from tests.warm import Program
 
 OPTIONS = ["--classes", "cat, grass, sea", "--device", "cpu", "--format"]
 
@@ -70,34 +69,6 @@ def test_two_workers_one_of_them_killed(job, tmp_path):
     thread.join(10)
     assert killed and files(tmp_path / "ray") == files(tmp_path / "plain") != {}
     assert (tmp_path / "ray/failed.csv").read_text().startswith("input,reason\nin/broken.png,")
-
-
-def test_a_driver_killed_and_started_again(job, tmp_path, capsys):
-    parquet = pytest.importorskip("pyarrow.parquet")
-    out = tmp_path / "out"
-    words = job(f"file://{out}", "labels,parquet", "--engine", "ray", "--workers", "2")
-    driver = Program(main_of_words, words, tmp_path, tmp_path / "log.txt")
-    deadline = time.monotonic() + 300
-    while len(list(out.glob("*_labels.png"))) < 8 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    driver.kill()
-    driver.wait(30)
-    assert 8 <= len(list(out.glob("*_labels.png"))), driver.log.read_text()
-    assert main(words) == 1
-    said = capsys.readouterr().out
-    counts = {line.split()[0]: int(line.split()[1]) for line in said.splitlines() if line.split()[1].isdecimal()}
-    assert counts["done"] + counts.get("kept", 0) == 24 and counts["failed"] == 1
-    places = [place for path in out.glob("masks/*") for place in parquet.read_table(path)["place"].to_pylist()]
-    assert sorted(places) == [f"{seed:02d}" for seed in range(24)]
-    assert main(job("plain", "labels")) == 1
-    labels = {path: content for path, content in files(out).items() if path.endswith(".png")}
-    assert labels == files(tmp_path / "plain")
-
-
-def main_of_words() -> int:
-    import sys
-
-    return main(sys.argv[1:])
 
 
 def test_workers_of_a_machine():
