@@ -25,7 +25,8 @@ def run_with_ray(args: argparse.Namespace, settings: "Settings") -> int:
     names = names_of(args)
     assert names is not None  # the options require them
     vocabulary = as_vocabulary(names)
-    config, weights = (each and _shared(each) for each in model_of(args.weights, args.config))
+    config, weights = model_of(args.weights, args.config)
+    config, weights = _shared(config), weights and _shared(weights)
     model = load(config, weights, "cpu", args.precision, args.opts)
     model.set_vocabulary(vocabulary, args.num_classes)
     request = request_of(model, settings.background, settings.min_confidence)

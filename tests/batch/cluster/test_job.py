@@ -33,6 +33,7 @@ def test_it_goes_on_where_it_was(drive, pictures, tmp_path):
 
 
 def test_masks_are_there_once(drive, pictures, tmp_path):
+    pytest.importorskip("pyarrow")
     out, places = tmp_path / "out", ["a", "b", "deep/a", "deep/c"]
     assert drive([pictures], out, stop=3, formats=("parquet",)).done == 2
     (out / "masks/0123456789abcdef0123456789abcdef.parquet").write_bytes(b"of a driver that was killed")
