@@ -1,5 +1,7 @@
 """Registries of architectures, backbones and heads, and the functions that build from a configuration."""
 
+from abc import ABCMeta, abstractmethod
+
 import torch
 from torch import nn
 
@@ -26,15 +28,16 @@ BACKBONE_REGISTRY = Registry("BACKBONE")  # called with cfg and the input's Shap
 SEM_SEG_HEADS_REGISTRY = Registry("SEM_SEG_HEADS")  # called with cfg and the backbone's {name: ShapeSpec}
 
 
-class Backbone(nn.Module):
+class Backbone(nn.Module, metaclass=ABCMeta):
     """A network from images to named feature maps.
 
     A subclass sets ``_out_features`` (names), ``_out_feature_channels`` and ``_out_feature_strides`` (by name), or
     overrides ``output_shape``.
     """
 
+    @abstractmethod
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
-        raise NotImplementedError(f"{type(self).__name__} must define forward.")
+        """The feature maps of images, by name. A class that does not define it cannot be instantiated."""
 
     @property
     def size_divisibility(self) -> int:
