@@ -15,7 +15,7 @@ import numpy as np
 from .metrics import Counts, means_of
 from .per_image import ImageCounts
 
-__all__ = ["BOOTSTRAP", "LEVEL", "Interval", "difference_intervals", "intervals", "resampled_scores"]
+__all__ = ["BOOTSTRAP", "LEVEL", "Interval", "difference_intervals", "intervals", "mean_intervals", "resampled_scores"]
 
 LEVEL = 95  # percent
 RESAMPLES, SEED = 1000, 0
@@ -54,6 +54,19 @@ def difference_intervals(
     scores, drawn = [_scores(*each) for each in (a, b)], [resampled_scores(*each) for each in (a, b)]
     both = [score for score in drawn[0] if score in drawn[1]]
     return {score: _interval(scores[1][score] - scores[0][score], drawn[1][score] - drawn[0][score]) for score in both}
+
+
+def mean_intervals(runs: Sequence[tuple[ImageCounts, Sequence[int], str]]) -> dict[str, Interval | None]:
+    """The interval of the mean of each score over several runs, such as seeds: all are computed from the same draws.
+
+    Args:
+        runs: the arguments of ``intervals``, of evaluations of the same images in the same order.
+    """
+    scores, drawn = [_scores(*each) for each in runs], [resampled_scores(*each) for each in runs]
+    shared = [score for score in drawn[0] if all(score in each for each in drawn)]
+    means = {s: [np.mean([each[s] for each in some], axis=0) for some in (scores, drawn)] for s in shared}
+    found = {score: _interval(np.asarray(mean), values) for score, (mean, values) in means.items()}
+    return {score: x and Interval(max(x.low, 0.0), min(x.high, 100.0)) for score, x in found.items()}
 
 
 def resampled_scores(images: ImageCounts, unseen: Sequence[int], mean_over: str) -> dict[str, np.ndarray]:

@@ -1,15 +1,15 @@
 """Whether the difference of two evaluations is more than the choice of images explains: the paired bootstrap."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from errseg.errors import UsageError
 
-from .bootstrap import Interval, difference_intervals
+from .bootstrap import Interval, difference_intervals, mean_intervals
 from .metrics import GROUND_TRUTH, GROUND_TRUTH_OR_PREDICTION, MEAN_IOUS
 from .per_image import ImageCounts, unpack
 
-__all__ = ["Spread", "are_intervals", "paired", "span", "verdict"]
+__all__ = ["Spread", "are_intervals", "averaged", "paired", "span", "verdict"]
 
 Result = Mapping[str, Any]
 Spread = Mapping[str, Interval | None]
@@ -31,6 +31,22 @@ def paired(a: Result, b: Result) -> Spread:
     if counts_a.true.shape[0] != counts_b.true.shape[0]:
         raise UsageError(f"{a['paper_name']}: the evaluations of equal data have unequal images; evaluate again.")
     found = difference_intervals((counts_a, *rest_a), (counts_b, *rest_b))
+    return {score: found[score] for score in MEAN_IOUS if score in found}
+
+
+def averaged(results: Sequence[Result]) -> Spread:
+    """The 95 % intervals over images of means of mean IoUs over runs; empty where the images are not the same.
+
+    Args:
+        results: of one data set in the evaluations of several runs, such as those of several seeds.
+
+    Raises:
+        UsageError: a result holds confusions of images that are damaged.
+    """
+    checksums = {result.get("checksum") if "per_image" in result else None for result in results}
+    if len(checksums) != 1 or None in checksums:
+        return {}
+    found = mean_intervals([_read(result) for result in results])
     return {score: found[score] for score in MEAN_IOUS if score in found}
 
 

@@ -73,6 +73,11 @@ class System:
         name: the name in its paper.
         meta_architecture: the name of its class in Detectron2's registry.
         citation: its paper in BibTeX, for those who publish a model of it.
+        config: the packaged configuration of its smaller released model, with its own test protocol; "" for none.
+        variants: further ways of testing that its paper counts, by name: the keys of each and their values. A protocol
+            that is common to several systems has the defaults of these keys.
+        varies: from a configuration, whether the work on a picture depends on what it shows, so that it cannot be
+            counted without weights.
         add_config: declares its keys in a configuration, in place.
         key_ranges: the smallest and the largest value of its numeric keys (``config/values.py``).
         key_words: the words that a numeric key may hold in place of a number.
@@ -119,6 +124,9 @@ class System:
     name: str
     meta_architecture: str
     citation: str = ""
+    config: str = ""
+    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    varies: Callable[[CfgNode], bool] = lambda cfg: False
     add_config: Callable[[CfgNode], None] = lambda cfg: None
     key_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     key_words: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -17,7 +17,7 @@ __all__ = ["evaluated"]
 Result = Mapping[str, Any]
 
 
-def evaluated(segmenter: Segmenter, sets: Sequence[str], folder: Path) -> dict[str, Result]:
+def evaluated(segmenter: Segmenter, sets: Sequence[str], folder: Path, run: Path | None = None) -> dict[str, Result]:
     """The results of a model, by registered name.
 
     Args:
@@ -25,6 +25,7 @@ def evaluated(segmenter: Segmenter, sets: Sequence[str], folder: Path) -> dict[s
         sets: registered names of data sets.
         folder: each data set has a folder of its own in it. A finished evaluation of the same weights with the same
             settings is used; any other is made anew.
+        run: a folder that may hold a finished evaluation too, such as that of the training run.
 
     Raises:
         UsageError: see ``errseg.evaluation.evaluate``.
@@ -34,7 +35,8 @@ def evaluated(segmenter: Segmenter, sets: Sequence[str], folder: Path) -> dict[s
     results = {}
     for name in sets:
         cfg.OUTPUT_DIR = str(folder / folder_of(name))
-        done = _finished(Path(cfg.OUTPUT_DIR), cfg, digest, name)
+        places = [Path(cfg.OUTPUT_DIR), *([run] if run else [])]
+        done = next((done for place in places if (done := _finished(place, cfg, digest, name))), None)
         results[name] = done or evaluate(cfg, segmenter.model, [name], weights=cfg.MODEL.WEIGHTS or None)[name]
     return results
 

@@ -21,6 +21,7 @@ from errseg.visualization import overlay
 
 from .request import Request
 from .sheet import Cell, Row, Sheet
+from .systems import side_by_side
 
 __all__ = ["alike_things", "attention", "few_things", "panels", "severance"]
 
@@ -93,7 +94,7 @@ def panels(number: int, title: str, sets: Sequence[int], picked: Picked | None =
             scenes = [scene for name in there for scene in _of_set(request, name)[: -(-request.limit // len(there))]]
         if not scenes:
             raise UsageError(f"{request.command} needs pictures: --images FILE… --classes NAMES.")
-        models = request.models()
+        models = side_by_side(request)
         shown = [_row(scene, models, request.kept) for scene in scenes[: request.limit]]
         notes = [f"Models: {', '.join(models)}."]
         return Sheet(f"Fig. {number}: {title}", [], [], notes, lambda path: _draw(path, shown, list(models)))

@@ -12,6 +12,7 @@ from errseg.evaluation.paper import CONTENT
 from .evaluated import evaluated
 from .request import FIGURES, Request, title_of
 from .sheet import PAPER, Cell, Row, Sheet, cell_of, of_paper
+from .systems import contenders, protocol_note, score_of, scored, seeds_note, training_note
 
 __all__ = ["at_kept", "at_sizes", "main_results", "zero_shot"]
 
@@ -23,15 +24,19 @@ SHORT = dict(zip(SPLIT_SCORES, ("seen", "unseen", "hIoU"), strict=True))
 
 
 def main_results(paper: str, number: str, title: str) -> Callable[[Request], Sheet]:
-    """What makes a table of mIoU on all data sets: a row for each checkpoint, below the paper's methods."""
+    """What makes a table of mIoU on all data sets: rows for each checkpoint, below the paper's methods.
+
+    Each checkpoint is tested by its own protocol and by one that is common to all; see ``errseg.benchmark.protocols``.
+    """
 
     def make(request: Request) -> Sheet:
         sets, notes = request.present()
         rows = [Row(f"{name}{PAPER}", of_paper(CONTENT["data sets"], x, False)) for name, x in FIGURES[paper][number]]
-        for name, segmenter in request.models().items():
-            results = evaluated(segmenter, sets, request.out / "evaluations" / name)
-            rows.append(Row(name, {title_of(each): cell_of([results[each]]) for each in sets}))
-        return Sheet(title, _columns(request, sets), rows, [*notes, INTERVALS])
+        found, missing = contenders(request)
+        for each in scored(request, found, sets):
+            rows.append(Row(each.label, {title_of(name): score_of(x) for name, x in each.results.items()}))
+        notes += [*missing, protocol_note(found), training_note(found), seeds_note(found)]
+        return Sheet(title, _columns(request, sets), rows, notes)
 
     return make
 

@@ -27,7 +27,9 @@ def test_an_evaluation_of_the_same_weights_is_made_once(ask, drawn, evaluations,
     sheet = find("table", "2").make(request)
     assert len(sheet.rows) == 22 and sheet.rows[0].label == "ZegFormer, ViT-B/16 (paper)"
     ours = sheet.rows[-1]
-    assert ours.label == "tiny" and all(ours.cells[f"mini {x}"].low is not None for x in ("seen", "unseen", "large"))
+    assert ours.label == "tiny, own and common protocol" and all(
+        ours.cells[f"mini {x}"].low is not None for x in ("seen", "unseen", "large")
+    )
     assert find("table", "2").make(request).rows == sheet.rows and len(evaluations) == 3
     damaged = tmp_path / "evaluations/tiny/mini_seen_sem_seg/evaluation.json"
     damaged.write_text("{")

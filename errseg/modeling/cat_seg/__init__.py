@@ -60,6 +60,7 @@ CAT_SEG = register(
         name="CAT-Seg",
         meta_architecture="CATSeg",
         citation=CITATION,
+        config="cat_seg_vit_b16",
         add_config=add_config,
         key_ranges=KEY_RANGES,
         training_keys=TRAINING_KEYS,

@@ -92,6 +92,7 @@ DEOP = register(
         name="DeOP",
         meta_architecture="DeOP",
         citation=CITATION,
+        config="deop_vit_b16",
         add_config=add_config,
         key_ranges=KEY_RANGES,
         training_keys=TRAINING_KEYS,

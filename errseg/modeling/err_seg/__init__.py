@@ -50,6 +50,7 @@ ERR_SEG = register(
         name="ERR-Seg",
         meta_architecture="ERRSeg",
         citation=CITATION,
+        config="errseg_convnext_base",
         add_config=add_config,
         key_ranges=KEY_RANGES,
         key_words=KEY_WORDS,
