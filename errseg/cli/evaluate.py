@@ -5,6 +5,9 @@
 Without --dataset, evaluates on the five sets of the paper: A-847, PC-459,
 A-150, PC-59 and PAS-20. A missing set is an error, unless --available is given.
 The scores go to OUTPUT_DIR/evaluation.json.
+
+  errseg evaluate --weights errseg_base.pth --out output/e --shard 1/2
+  errseg evaluate --merge output/e/shard_1_of_2 output/e/shard_2_of_2 --out output/e
 """
 
 import argparse
@@ -35,6 +38,13 @@ def add_arguments(parser: Parser) -> None:
         metavar="DIR",
         help="write a label file for each image; existing files are kept and scored",
     )
+    add("--shard", metavar="I/N", help="evaluate part I of N, every N-th picture, into OUTPUT_DIR/shard_I_of_N")
+    add(
+        "--merge",
+        nargs="+",
+        metavar="DIR",
+        help="merge the folders of all shards into --out, with the scores of one run",
+    )
     add("--gpus", type=int, default=0, metavar="N", help="processes, one on each GPU (default: one process)")
     parser.alias("--num-gpus", "gpus", type=int)
     add_device(parser)
@@ -44,8 +54,15 @@ def add_arguments(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate in one process for each GPU."""
+    from errseg.evaluation.shards import shard_of
+
     from .training import DEFAULTS, start
 
+    if args.merge:
+        return _merge(args)
+    if args.shard and args.save_predictions:
+        raise UsageError("--shard and --save-predictions exclude each other; leave one of them out.")
+    shard = shard_of(args.shard) if args.shard else None
     args.config, args.weights = _model(args)
     keys = [*keys_of(args), "DATASETS.TEST", str(tuple(_sets(args))), *args.opts]
     own = {
@@ -53,8 +70,35 @@ def run(args: argparse.Namespace) -> int:
         "num_gpus": args.gpus,
         "available": args.available,
         "save_predictions": args.save_predictions,
+        "shard": shard,
     }
     return start(argparse.Namespace(**{**DEFAULTS, **own}, config_file=args.config, opts=keys, program=args.program))
+
+
+def _merge(args: argparse.Namespace) -> int:
+    """Merge shards."""
+    from detectron2.utils.logger import setup_logger
+
+    from errseg.config import load_config
+    from errseg.data import register_dataset_files
+    from errseg.engine.resume import hold
+    from errseg.evaluation.shards import merge_shards, read_shards
+
+    given = ("shard", "weights", "config", "dataset", "background", "available", "save_predictions", "gpus", "opts")
+    extra = [name for name in given if getattr(args, name)]
+    if extra:
+        said = "KEY VALUE pairs" if extra[0] == "opts" else f"--{extra[0].replace('_', '-')}"
+        raise UsageError(f"--merge takes the run's own settings from the shards; leave out {said}.")
+    if not args.out:
+        raise UsageError("--merge has no folder to write to; add --out DIR.")
+    names = list(read_shards(args.merge)[0]["sets"])
+    cfg = load_config(str(Path(args.merge[0]) / "config.yaml"), ["OUTPUT_DIR", str(args.out)])
+    cfg.freeze()
+    register_dataset_files(names)
+    with hold(cfg.OUTPUT_DIR):
+        setup_logger(name="errseg")
+        merge_shards(cfg, args.merge)
+    return 0
 
 
 def _model(args: argparse.Namespace) -> tuple[str, str | None]:

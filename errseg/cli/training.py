@@ -21,6 +21,7 @@ from errseg.engine.quiet import survive_log_failures
 from errseg.engine.resume import hold
 from errseg.errors import UsageError
 from errseg.evaluation import evaluate
+from errseg.evaluation.shards import evaluate_shard
 from errseg.failures import explained
 from errseg.modeling import build
 
@@ -43,6 +44,7 @@ DEFAULTS = {  # default values of the options of a request
     "dataset": None,
     "save_predictions": None,
     "available": False,
+    "shard": None,  # of an evaluation
 }
 
 
@@ -116,4 +118,7 @@ def work(cfg: CfgNode, args: argparse.Namespace) -> None:
 def evaluate_only(cfg: CfgNode, args: argparse.Namespace) -> None:
     """Evaluate the last checkpoint if --resume is given and there is one; otherwise evaluate MODEL.WEIGHTS."""
     weights = (last_checkpoint(cfg.OUTPUT_DIR) if args.resume else "") or cfg.MODEL.WEIGHTS
+    if getattr(args, "shard", None):
+        evaluate_shard(cfg, build(cfg, weights), cfg.DATASETS.TEST, weights, args.shard)
+        return
     evaluate(cfg, build(cfg, weights), cfg.DATASETS.TEST, weights=weights, save_predictions=args.save_predictions)

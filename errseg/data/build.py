@@ -192,7 +192,12 @@ def build_train_loader(
     )
 
 
-def build_test_loader(cfg: CfgNode, name: str, mapper: Callable[[Record], Record | None] | None = None) -> DataLoader:
+def build_test_loader(
+    cfg: CfgNode,
+    name: str,
+    mapper: Callable[[Record], Record | None] | None = None,
+    share: slice = slice(None),
+) -> DataLoader:
     """The loader of this process's share of a data set, in order, TEST.IMS_PER_BATCH images at a time.
 
     Args:
@@ -200,13 +205,14 @@ def build_test_loader(cfg: CfgNode, name: str, mapper: Callable[[Record], Record
         name: registered name.
         mapper: maps a record; None: that of the samples of the system, :class:`SemSegMapper` for images. A record for
             which it returns None is left out of its batch.
+        share: the records that are taken, of all of the data set.
 
     Raises:
         UsageError: the data set is missing.
     """
     samples = SAMPLES[samples_of(cfg)]
     return build_detection_test_loader(
-        samples.records(cfg, [name], False),
+        samples.records(cfg, [name], False)[share],
         mapper=_Listed(mapper or samples.mapper(cfg, name, False)),
         num_workers=cfg.DATALOADER.NUM_WORKERS,
         batch_size=cfg.TEST.IMS_PER_BATCH,

@@ -74,6 +74,8 @@ def check_request(args: argparse.Namespace) -> CfgNode:
             # A registered data set has been checked before: a sample of its labels, read in this process, is enough.
             workers, sample = (None, None) if is_dataset_file(name) else (1, SAMPLE)
             check_labels(name, workers, sample, cfg.INPUT.MAX_PIXELS)
+    if getattr(args, "shard", None):
+        cfg.OUTPUT_DIR = str(Path(cfg.OUTPUT_DIR) / args.shard.folder)
     cfg.freeze()
     return cfg
 

@@ -31,10 +31,13 @@ from .picture import draw_confusions
 from .predictions import PredictionStore, ReusingMapper
 from .provenance import provenance, state_digest
 from .regions import RegionEvaluator
-from .report import file_stems, results_table, scores_line, write_classes, write_json
+from .report import file_stems, results_table, scores_line, warn_of_missing, write_classes, write_json
 from .split import check_split, unseen_classes
 
-__all__ = ["build_evaluator", "check_names", "evaluate", "evaluate_with"]
+__all__ = [
+    "build_evaluator", "check_names", "evaluate", "evaluate_with", "result_of", "set_dataset_vocabulary",
+    "write_result",
+]  # fmt: skip
 
 CONFUSIONS = 50  # pairs of classes in evaluation.json
 
@@ -131,8 +134,8 @@ def _evaluate(
         for name in names:
             evaluator, num_classes = _run(cfg, model, name, save_predictions, build_loader)
             if comm.is_main_process():
-                results[name] = _result_of(cfg, name, evaluator, num_classes)
-                _write(Path(cfg.OUTPUT_DIR), stems[name], results, name, evaluator, content)
+                results[name] = result_of(cfg, name, evaluator, num_classes)
+                write_result(Path(cfg.OUTPUT_DIR), stems[name], results, name, evaluator, content)
                 logger.info(scores_line(results[name]))  # the table follows after the last data set
     finally:
         if previous is not None:
@@ -171,7 +174,7 @@ def evaluate_with(
         for name, evaluator in zip(names, evaluators, strict=True):
             results[name] = {}
             if evaluator is not None:
-                _set_vocabulary(cfg, model, name)
+                set_dataset_vocabulary(cfg, model, name)
                 results[name] = inference_on_dataset(model, build_loader(cfg, name), evaluator) or {}
                 logger.info("Results of %s: %s", name, dict(results[name]))
     finally:
@@ -196,7 +199,7 @@ def _held(folder: str | Path, cfg: CfgNode, model: nn.Module, names: Sequence[st
         yield
 
 
-def _set_vocabulary(cfg: CfgNode, model: nn.Module, name: str) -> NumKept:
+def set_dataset_vocabulary(cfg: CfgNode, model: nn.Module, name: str) -> NumKept:
     """Set the vocabulary of a data set in the model; returns K."""
     metadata = MetadataCatalog.get(name)
     prompts = metadata.get("prompts", metadata.stuff_classes)
@@ -212,16 +215,14 @@ def _run(
     cfg: CfgNode, model: nn.Module, name: str, save_predictions: str | Path | None, build_loader: BuildLoader
 ) -> tuple[Evaluator, NumKept]:
     """Predict a data set; returns the evaluator and K. In the main process, it has the counts of all images."""
-    metadata = MetadataCatalog.get(name)
-    num_classes = _set_vocabulary(cfg, model, name)
+    num_classes = set_dataset_vocabulary(cfg, model, name)
     store = PredictionStore(save_predictions, name) if save_predictions else None
     evaluator = build_evaluator(cfg, name, store)
     predictor = LabelMaps(model) if isinstance(evaluator, VocabularyEvaluator) else model
     loader = _loader(cfg, name, store) if store else build_loader(cfg, name)
     inference_on_dataset(predictor, loader, evaluator)
-    images, whole, title = _images(name, evaluator), metadata.get("num_images"), metadata.get("paper_name", name)
-    if comm.is_main_process() and whole and images != whole:
-        logger.warning("%s has %d images, but %d are published: its scores are not comparable.", title, images, whole)
+    if comm.is_main_process():
+        warn_of_missing(name, _images(name, evaluator))
     return evaluator, num_classes
 
 
@@ -250,7 +251,8 @@ def _images(name: str, evaluator: Evaluator) -> int:
     return len(DatasetCatalog.get(name)) if evaluator.unit == "regions" else evaluator.checksum.num_images
 
 
-def _result_of(cfg: CfgNode, name: str, evaluator: Evaluator, num_classes: NumKept) -> Result:
+def result_of(cfg: CfgNode, name: str, evaluator: Evaluator, num_classes: NumKept | str) -> Result:
+    """The entry of a data set in ``evaluation.json``, from all that an evaluator has counted; ``num_classes``: K."""
     metadata = MetadataCatalog.get(name)
     classes, unseen = list(metadata.stuff_classes), unseen_classes(name)
     pairs = worst_confusions(evaluator.matrix, CONFUSIONS)
@@ -274,7 +276,7 @@ def _result_of(cfg: CfgNode, name: str, evaluator: Evaluator, num_classes: NumKe
     }  # fmt: skip
 
 
-def _write(
+def write_result(
     folder: Path,
     stem: str,
     results: dict[str, Result],

@@ -15,7 +15,7 @@ from scipy.sparse import csr_matrix
 
 from errseg.errors import UsageError
 
-__all__ = ["ImageConfusions", "ImageCounts", "unpack"]
+__all__ = ["ImageConfusions", "ImageCounts", "cells_of", "unpack"]
 
 LARGEST = 1 << 25  # numbers in the packed confusions of a data set
 Cells = tuple[bytes, np.ndarray, np.ndarray]  # of an image: its digest, codes and pixels
@@ -55,15 +55,18 @@ class ImageConfusions:
         codes = self.num_classes * predicted.astype(np.int64) + true
         self.images.append((digest, codes.astype(np.uint32), confusion[predicted, true].astype(np.uint32)))
 
-    def pack(self) -> dict[str, Any]:
+    def pack(self, in_order: bool = False) -> dict[str, Any]:
         """The confusions as data for JSON, which ``unpack`` reads.
+
+        Args:
+            in_order: keep the order of the evaluation, not that of the digests.
 
         Returns:
             ``images`` (n); ``cells``, the number of all codes with pixels; and ``data``: base64 of the zlib stream of
             n + 2 * cells unsigned integers of 32 bits. These are the number of cells of each image, the differences of
             the codes within an image, and the pixels. The lowest bytes of all integers come first, the highest last.
         """
-        images = sorted(self.images, key=lambda image: image[0])
+        images = self.images if in_order else sorted(self.images, key=lambda image: image[0])
         sizes = np.array([len(codes) for _, codes, _ in images], np.uint32)
         steps = [np.diff(codes, prepend=np.uint32(0)) for _, codes, _ in images]
         numbers = np.concatenate([sizes, *steps, *(pixels for *_, pixels in images)]).astype("<u4")
@@ -81,6 +84,26 @@ def unpack(packed: Any, num_classes: int) -> ImageCounts:
 
     Raises:
         UsageError: it is something else.
+    """
+    rows, codes, pixels = cells_of(packed, num_classes)
+    predicted, true = np.divmod(codes, num_classes)
+    shape = (packed["images"], num_classes)
+    return ImageCounts(
+        *(
+            csr_matrix((weights.astype(float), (rows, columns)), shape)
+            for weights, columns in ((pixels * (predicted == true), true), (pixels, true), (pixels, predicted))
+        )
+    )
+
+
+def cells_of(packed: Any, num_classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The cells of all images, image after image: the image's number, the code and the pixels, each (cells,) int64.
+
+    Args:
+        packed, num_classes: see ``unpack``.
+
+    Raises:
+        UsageError: as ``unpack``.
     """
     if not isinstance(packed, Mapping):
         raise UsageError("the confusions of its images are no mapping")
@@ -107,11 +130,4 @@ def unpack(packed: Any, num_classes: int) -> ImageCounts:
     codes = total_steps[1:] - total_steps[starts[rows]]
     if cells and codes.max() >= num_classes**2:
         raise UsageError("the confusions of its images are of more classes than it has")
-    predicted, true = np.divmod(codes, num_classes)
-    shape = (images, num_classes)
-    return ImageCounts(
-        *(
-            csr_matrix((weights.astype(float), (rows, columns)), shape)
-            for weights, columns in ((pixels * (predicted == true), true), (pixels, true), (pixels, predicted))
-        )
-    )
+    return rows, codes, pixels

@@ -7,6 +7,7 @@ OUTPUT_DIR/evaluation/A-150_confusion.png
 
 import csv
 import json
+import logging
 import math
 import re
 from collections import Counter
@@ -14,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from detectron2.data import MetadataCatalog
 from tabulate import tabulate
 
 from errseg.atomic import replacing
@@ -21,9 +23,19 @@ from errseg.atomic import replacing
 from .metrics import MEAN_IOUS, shown_scores
 from .paper import PAPER_ORDER, PaperRow
 
-__all__ = ["file_stems", "interval_of", "place_of", "results_table", "scores_line", "write_classes", "write_json"]
+__all__ = [
+    "file_stems",
+    "interval_of",
+    "place_of",
+    "results_table",
+    "scores_line",
+    "warn_of_missing",
+    "write_classes",
+    "write_json",
+]
 
 Result = dict[str, Any]
+logger = logging.getLogger(__name__)
 
 
 def results_table(results: Mapping[str, Result], row: PaperRow | None = None) -> str:
@@ -62,6 +74,14 @@ def scores_line(result: Result) -> str:
     bounds = interval_of(result, scores[0])
     texts = [f"{score} {_number(result[score])}" for score in scores]
     return f"{result['paper_name']}: " + ", ".join([texts[0] + (f" ({bounds})" if bounds else ""), *texts[1:]])
+
+
+def warn_of_missing(name: str, images: int) -> None:
+    """Log a warning where a registered data set was published with another number of images than were evaluated."""
+    metadata = MetadataCatalog.get(name)
+    whole, title = metadata.get("num_images"), metadata.get("paper_name", name)
+    if whole and images != whole:
+        logger.warning("%s has %d images, but %d are published: its scores are not comparable.", title, images, whole)
 
 
 def interval_of(result: Mapping[str, Any], score: str) -> str | None:

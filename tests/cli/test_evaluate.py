@@ -57,3 +57,21 @@ def test_a_folder_without_weights_and_weights_without_a_configuration(command, r
     (run_folder / "model_final.pth").unlink()
     status, _, err = command("evaluate", "--weights", run_folder)
     assert status == 2 and "has no checkpoint yet" in err
+
+
+def test_a_shard_has_a_folder_of_its_own(command, started, run_folder, tmp_path):  # noqa: F811
+    options = ["--weights", run_folder, "--dataset", THERE, "--out", tmp_path / "e"]
+    status, _, err = command("evaluate", *options, "--shard", "2/3")
+    assert status == 0, err
+    [(cfg, args)] = started
+    assert cfg.OUTPUT_DIR == str(tmp_path / "e/shard_2_of_3") and args.shard == (2, 3)
+    for more, words in (
+        (["--shard", "3/2"], "--shard is 3/2; give I/N with I from 1 to N"),
+        (["--shard", "1/2", "--save-predictions", tmp_path / "saved"], "exclude each other"),
+        (["--merge", tmp_path], "leave out --weights"),
+    ):
+        status, _, err = command("evaluate", *options, *more)
+        assert status == 2 and words in err and err.count("\n") == 1
+    for more, words in (([], "add --out DIR"), (["--out", tmp_path / "m"], "shard.json does not exist")):
+        status, _, err = command("evaluate", "--merge", tmp_path / "none", *more)
+        assert status == 2 and words in err and err.count("\n") == 1
