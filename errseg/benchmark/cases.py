@@ -30,6 +30,8 @@ class Case:
         batch: the batch size.
         compile_mode: the mode of ``torch.compile``; empty: not compiled.
         encode_names: a prediction encodes the names too, each time; False: its text embeddings are precomputed.
+        picture: side of a drawn picture, which is then resized as the loader of the configuration does; 0: the picture
+            has the side of the test resolution, and is not resized.
     """
 
     kind: str
@@ -39,6 +41,7 @@ class Case:
     batch: int = 1
     compile_mode: str = ""
     encode_names: bool = False
+    picture: int = 0
 
     def __str__(self) -> str:
         how = ", compiled" if self.compile_mode else ", encoding the names" if self.encode_names else ""

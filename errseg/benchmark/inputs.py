@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from detectron2.config import CfgNode
 from torch import Tensor
 
 from ..data.files import read_rgb
@@ -30,6 +31,11 @@ def image_batches(batch: int, files: Sequence[str], side: int) -> list[list[dict
     count = -(-len(images) // batch) * batch
     inputs = [{"image": images[i % len(images)]} for i in range(count)]
     return [inputs[i : i + batch] for i in range(0, count, batch)]
+
+
+def loaded_side(cfg: CfgNode, picture: int) -> int:
+    """The side of a square picture after the loader; ``picture`` 0: the test resolution."""
+    return (cfg.INPUT.MIN_SIZE_TEST or picture) if picture else cfg.INPUT.RESOLUTION_TEST
 
 
 def training_batch(batch: int, side: int, num_names: int, ignore_label: int) -> list[dict]:

@@ -19,7 +19,7 @@ from .models import text_shape
 __all__ = ["count_macs", "count_text_macs"]
 
 
-def count_macs(cfg: CfgNode, num_names: int, num_classes: int, form: str = "fast") -> dict[str, float]:
+def count_macs(cfg: CfgNode, num_names: int, num_classes: int, form: str = "fast", side: int = 0) -> dict[str, float]:
     """Multiply-adds for one image at the test resolution, of all its views, in units of 10^9.
 
     Args:
@@ -27,12 +27,13 @@ def count_macs(cfg: CfgNode, num_names: int, num_classes: int, form: str = "fast
         num_names: T.
         num_classes: K.
         form: "fast", the model; "plain", its plain form, as counted in ERR-Seg's paper.
+        side: of the square picture, in pixels; 0: the test resolution.
 
     Returns:
         "total": the whole model from pixels to the scores of all names kept. And the parts that are counted separately
         (``System.counted``): for ERR-Seg "escf_layers" (Table X); for DeOP those of its contract's table.
     """
-    size, system = cfg.INPUT.RESOLUTION_TEST, system_of(cfg)
+    size, system = side or cfg.INPUT.RESOLUTION_TEST, system_of(cfg)
     model = _model(cfg, form)
     text = torch.empty(text_shape(model, num_names), device="meta")
     views = Counter(view.size for view in model.views.of(size, size))

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import NamedTuple
 
 import torch
 from detectron2.config import CfgNode
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from ..agreement import share_of_equal_pixels
 from ..engine.optimizer import build_optimizer
+from ..modeling import system_of
 from .cases import Case, check_plain_fits, check_system
 from .child import peak_memory
 from .inputs import image_batches
@@ -71,6 +73,16 @@ class Result:
         return {name: statistics.median(parts[name] for parts in self.parts) for name in self.parts[0]}
 
 
+class Entry(NamedTuple):
+    """Cases of one configuration, for ``measure_together``; weights and files as of ``measure``."""
+
+    name: str
+    cfg: CfgNode
+    cases: Sequence[Case]
+    weights: str = ""
+    files: Sequence[str] = ()
+
+
 def measure(
     cases: Sequence[Case],
     cfg: CfgNode,
@@ -109,6 +121,45 @@ def measure(
     return results
 
 
+def measure_together(entries: Sequence[Entry], repeats: int, memory: bool = True) -> list[list[Result]]:
+    """Measure cases of several configurations, all of which take turns.
+
+    Args:
+        entries: the configurations, each with its cases.
+        repeats, memory: as of ``measure``.
+
+    Returns:
+        The results of each entry.
+
+    Raises:
+        UsageError: see ``measure``.
+    """
+    for each in entries:
+        check_system(each.cases, each.cfg)
+    found = [[Result(case) for case in each.cases] for each in entries]
+    if memory:
+        for each, results in zip(entries, found, strict=True):
+            for result in results:
+                logger.info("memory: %s: %s", each.name, result.case)
+                result.peak_mb = peak_memory(result.case, each.cfg, each.files)
+    ready = []
+    for each, results in zip(entries, found, strict=True):
+        logger.info("%s", each.name)
+        ready += _Bench(each.cfg, each.weights, each.files).warm(results, False)
+    _take_turns(ready, repeats)
+    return found
+
+
+def _take_turns(ready: list[tuple[Result, Job]], repeats: int) -> None:
+    for turn in range(repeats):
+        for result, job in list(ready):
+            if _time(result, job):
+                logger.info("run %d of %d: %s: %.4f s", turn + 1, repeats, result.case, result.seconds[-1])
+            else:
+                ready.remove((result, job))
+                _give_up(result)
+
+
 def _check_memory(cases: Sequence[Case], cfg: CfgNode, files: Sequence[str]) -> None:
     for case in cases:
         if case.kind == "predict" and case.form == "plain" and cfg.MODEL.DEVICE == "cpu":
@@ -130,20 +181,19 @@ class _Bench:
 
     def take_turns(self, results: list[Result], repeats: int, floor: bool) -> None:
         """Warm up all jobs, then run them one after the other, ``repeats`` times."""
-        ready = [(result, job) for result in results if (job := self._warm(result, floor))]
-        _compare([result for result, _ in ready])
-        _share_work(results)
-        for turn in range(repeats):
-            for result, job in list(ready):
-                if _time(result, job):
-                    logger.info("run %d of %d: %s: %.4f s", turn + 1, repeats, result.case, result.seconds[-1])
-                else:
-                    ready.remove((result, job))
-                    _give_up(result)
+        ready = self.warm(results, floor)
+        _take_turns(ready, repeats)
         if any(result.case.compile_mode for result, _ in ready):
             torch.compiler.reset()
         ready.clear()
         _free_memory()
+
+    def warm(self, results: list[Result], floor: bool) -> list[tuple[Result, Job]]:
+        """The results whose jobs fit into memory, with their jobs, after the warm-up runs; they are compared."""
+        ready = [(result, job) for result in results if (job := self._warm(result, floor))]
+        _compare([result for result, _ in ready])
+        _share_work(results)
+        return ready
 
     def _warm(self, result: Result, floor: bool) -> Job | None:
         """The job of a result, after the warm-up runs; None where the GPU's memory runs out."""
@@ -153,7 +203,8 @@ class _Bench:
             job = self._make(result)
             for _ in range(WARM_UPS[job.device.type] - 1):
                 job()
-            if case.compile_mode or (case.kind == "predict" and not floor):
+            counted = floor or case.kind != "predict" or system_of(self._cfg).varies(self._cfg)
+            if case.compile_mode or not counted:
                 job()
             else:  # not for a compiled job, whose fused operations are not seen; predictions are counted in rows.py
                 result.work, result.part_work = count_work(job)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..modeling import system_of
 from .cases import Case
-from .inputs import image_batches, training_batch
+from .inputs import image_batches, loaded_side, training_batch
 from .jobs import Encoding, Job, Prediction, TrainingStep
 from .models import random_embeddings, set_embeddings
 
@@ -38,7 +38,10 @@ def make_job(
             if embeddings is None:
                 embeddings = random_embeddings(model, case.vocabulary.names)
             set_embeddings(model, case.vocabulary, embeddings)
-        return Prediction(case, model, image_batches(case.batch, files, cfg.INPUT.RESOLUTION_TEST))
+        batches = image_batches(case.batch, files, loaded_side(cfg, case.picture))
+        if case.picture and not files:  # the label map has the size of the picture
+            batches = [[x | {"height": case.picture, "width": case.picture} for x in batch] for batch in batches]
+        return Prediction(case, model, batches)
     if case.kind == "set_vocabulary":
         return Encoding(case, model)
     # Imported here: it loads libraries that a process that only predicts does not need

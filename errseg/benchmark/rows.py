@@ -6,7 +6,9 @@ from typing import Any
 import torch
 from detectron2.config import CfgNode
 
+from ..modeling import system_of
 from .cases import kept_classes
+from .inputs import loaded_side
 from .macs import count_macs, count_text_macs
 from .measure import Result
 
@@ -82,13 +84,13 @@ def _measured(result: Result, cfg: CfgNode, counts: dict[tuple, dict[str, float]
 
 def _macs(result: Result, cfg: CfgNode, counts: dict[tuple, dict[str, float]]) -> Row:
     case = result.case
-    if case.kind != "predict":
-        images = case.batch if case.kind == "train" else 1
+    if case.kind != "predict" or system_of(cfg).varies(cfg):
+        images = 1 if case.kind == "set_vocabulary" else case.batch
         gmacs = result.work.macs / 1e9 / images if result.work else None
         return {"gmacs": gmacs, "escf_gmacs": None, "decoder_gmacs": None}
     key = (case.form, len(case.vocabulary.names), _kept(result, cfg))
     if key not in counts:
-        counts[key] = count_macs(cfg, key[1], key[2], key[0])
+        counts[key] = count_macs(cfg, key[1], key[2], key[0], loaded_side(cfg, case.picture))
     text = count_text_macs(cfg, case.vocabulary.names, case.form) / case.batch if case.encode_names else 0
     apart = {f"{each}_gmacs": counts[key].get(part) for each, part in (("escf", "escf_layers"), ("decoder", "decoder"))}
     return {"gmacs": counts[key]["total"] + text, **apart}

@@ -31,6 +31,12 @@ def add_arguments(parser: Parser) -> None:
     add = parser.add_argument
     add_config(parser)
     add(
+        "--systems",
+        type=_words,
+        metavar="NAME,…",
+        help="several systems in one table, such as err_seg,deop,sed,cat_seg: own and common protocol",
+    )
+    add(
         "--vocabulary",
         type=_words,
         metavar="NAME,…",
@@ -50,7 +56,7 @@ def add_arguments(parser: Parser) -> None:
         metavar="P,…",
         help=f"of {', '.join(PRECISIONS)}; the plain form: float32",
     )
-    add("--form", default="both", metavar="FORM", help="fast, plain or both (default: both)")
+    add("--form", metavar="FORM", help="fast, plain or both (default: both; with --systems, fast)")
     add("--batch", type=_numbers, default=[1], metavar="N,…", help="images at a time (default: 1)")
     add("--repeats", type=int, metavar="N", help="runs of each case (default: 5 on the CPU, 30 on a GPU)")
     add("--threads", type=int, metavar="N", help="threads of the CPU (default: torch's)")
@@ -100,6 +106,7 @@ def run(args: argparse.Namespace) -> int:
     from errseg.benchmark import paper
     from errseg.benchmark.chart import draw
     from errseg.benchmark.kept_chart import draw_kept
+    from errseg.benchmark.systems import systems_table
     from errseg.benchmark.tables import report
     from errseg.evaluation.report import write_json
 
@@ -107,6 +114,12 @@ def run(args: argparse.Namespace) -> int:
     logging.getLogger("errseg.benchmark").setLevel(logging.WARNING if args.quiet else logging.INFO)
     if args.gpu_table:
         print(_gpu_table(args.gpu_table))
+        return 0
+    if args.systems:
+        rows = systems_rows(args)
+        print(systems_table(rows))
+        if args.json:
+            write_json(args.json, rows)
         return 0
     cfg = configure(args)
     if args.paper_table == 10:
@@ -128,40 +141,77 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def systems_rows(args: argparse.Namespace) -> "list[Row]":
+    """The rows of ``--systems``.
+
+    Raises:
+        UsageError: an option has an invalid value, or does not go with ``--systems``.
+    """
+    from errseg.benchmark import paper
+    from errseg.benchmark.cases import check_options
+    from errseg.benchmark.systems import compare, configurations
+
+    alone = ("config", "num_classes", "encode_names", "train", "set_vocabulary", "paper_table", "weights", "image",
+             "floor", "chart", "kept_chart")  # fmt: skip
+    for option in alone:
+        if getattr(args, option):
+            raise UsageError(f"--systems does not go with --{option.replace('_', '-')}; leave one of them out.")
+    if args.form not in (None, "fast") or args.compile is not None or args.batch != [1]:
+        raise UsageError("--systems measures the fast form, uncompiled, one picture; leave the other options out.")
+    set_machine(args)
+    precisions = [SHORT.get(word, word) for word in args.precision]
+    check_options("predict", "fast", precisions, [1], "", args.device)
+    cfgs = configurations(args.systems, args.opts, args.device)
+    vocabularies = args.vocabulary or paper.TABLE3_VOCABULARIES
+    return compare(cfgs, vocabularies, args.repeats or REPEATS[args.device], precisions, not args.no_memory)
+
+
 def configure(args: argparse.Namespace) -> "CfgNode":
     """The configuration; also set the device and the number of threads.
 
     Raises:
         UsageError: an option has an invalid value.
     """
-    import torch
-
     from errseg.config import load_config
 
     if not args.config:
         raise UsageError("no configuration is given; add --config, such as --config errseg_convnext_base.")
-    for option, value in [*((each, getattr(args, each)) for each in ("repeats", "threads")),
-                          *(("num_classes", each) for each in args.num_classes or [])]:  # fmt: skip
+    for value in args.num_classes or []:
         if isinstance(value, int) and value < 1:
-            raise UsageError(f"--{option.replace('_', '-')} is {value}; give 1 or more.")
+            raise UsageError(f"--num-classes is {value}; give 1 or more.")
     if args.paper_table and args.vocabulary:
         raise UsageError("--paper-table has its own vocabularies; leave --vocabulary out.")
     if args.kept_chart and (len({*(args.num_classes or ())}) < 2 or len(args.vocabulary or ()) != 1):
         raise UsageError("--kept-chart needs several K of one --vocabulary, such as --num-classes 4,8,16,32,48,64.")
+    missing = [path for path in (*args.image, args.weights) if path and not Path(path).is_file()]
+    if missing:
+        raise UsageError(f"There is no file {missing[0]}; --image and --weights take files.")
+    set_machine(args)
+    cfg = load_config(args.config, args.opts)
+    cfg.MODEL.DEVICE = args.device
+    return cfg
+
+
+def set_machine(args: argparse.Namespace) -> None:
+    """Check the device and the numbers of runs and threads, and set the threads.
+
+    Raises:
+        UsageError: an option has an invalid value.
+    """
+    import torch
+
+    for option in ("repeats", "threads"):
+        value = getattr(args, option)
+        if value is not None and value < 1:
+            raise UsageError(f"--{option} is {value}; give 1 or more.")
     if args.device == "auto":
         args.device = "cuda" if torch.cuda.is_available() else "cpu"
     if args.device not in REPEATS:
         raise UsageError(f"--device is {args.device!r}; give cpu or cuda.")
     if args.device == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda needs a GPU, and torch sees none; give --device cpu.")
-    missing = [path for path in (*args.image, args.weights) if path and not Path(path).is_file()]
-    if missing:
-        raise UsageError(f"There is no file {missing[0]}; --image and --weights take files.")
     if args.threads:
         torch.set_num_threads(args.threads)
-    cfg = load_config(args.config, args.opts)
-    cfg.MODEL.DEVICE = args.device
-    return cfg
 
 
 def measured(args: argparse.Namespace, cfg: "CfgNode", vocabularies: Sequence[str]) -> "list[Row]":
@@ -177,7 +227,7 @@ def measured(args: argparse.Namespace, cfg: "CfgNode", vocabularies: Sequence[st
     on_gpu = args.device == "cuda"
     mode = "" if args.compile is None else args.compile or ("reduce-overhead" if on_gpu else "default")
     precisions = [SHORT.get(word, word) for word in args.precision]
-    cases = make_cases(kind, args.form, precisions, names, args.batch, mode, args.device, args.encode_names)
+    cases = make_cases(kind, args.form or "both", precisions, names, args.batch, mode, args.device, args.encode_names)
     repeats = args.repeats or REPEATS[args.device]
     return make_rows(
         measure(cases, cfg, repeats, args.weights, args.image, not args.no_memory, args.floor or on_gpu), cfg

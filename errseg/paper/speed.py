@@ -10,48 +10,85 @@ from errseg.benchmark.cases import make_cases
 from errseg.benchmark.measure import measure
 from errseg.benchmark.names import name_list
 from errseg.benchmark.paper import TABLE3, TABLE3_VOCABULARIES, TABLE10
+from errseg.benchmark.protocols import BOTH, OWN
 from errseg.benchmark.rows import make_rows
-from errseg.benchmark.tables import form_of, heading
+from errseg.benchmark.systems import compare, configurations
+from errseg.benchmark.tables import heading
 from errseg.config import load_config
 from errseg.data.benchmarks import BENCHMARKS
 from errseg.errors import UsageError, short
 from errseg.evaluation.compare import load_run
+from errseg.evaluation.report import write_json
 from errseg.inspection.figures import new_figure, plain_style, save_figure
 from errseg.mini.ablate import FULL
+from errseg.modeling import systems
 from errseg.safe_files import read_json
 
 from .ablations import cells_of
 from .request import MINI, REAL, Request, title_of
 from .runs import label_of, results_of
-from .sheet import PAPER, Cell, Row, Sheet
+from .sheet import PAPER, Cell, Row, Sheet, cell_of
+from .systems import contenders, score_of, scored
 
 __all__ = ["latency", "over_latency", "reductions"]
 
 MINI_VOCABULARIES = ("mini_large_sem_seg", "mini_seen_sem_seg")
 TABLE10_ROWS = ("table10_none", "table10_ssr_only", "table10_csr_only", FULL)  # in the order of TABLE10
 REPEATS = {"cpu": 5, "cuda": 30}
+FILE = "systems.json"  # in the folder of the results: the rows of Table III
+PROTOCOLS = (
+    "Own protocol: that of the system's configuration, its loader included. Common protocol: one view of the whole "
+    "picture at one resolution, without early rejection."
+)
 
 
 def latency(request: Request) -> Sheet:
-    """Table III: latency and multiply-adds on the largest and on a middle vocabulary."""
+    """Table III: time, multiply-adds, parameters and memory of several systems, by their own and a common protocol.
+
+    All are measured in one run, and take turns. The rows are kept in ``FILE``, for Fig. 1.
+    """
     vocabularies = MINI_VOCABULARIES if request.mini else TABLE3_VOCABULARIES
-    rows = [Row(f"{each.name}{PAPER}", _method(each)) for each in TABLE3]
-    found = _measured(request, _config(request), vocabularies, "both")
+    device, missing, models = "cuda" if request.device == "cuda" else "cpu", [], []
+    if request.mini or request.checkpoints:
+        models, missing = contenders(request)
+    if models:
+        cfgs = {each.name: each.cfg.clone() for each in models}
+    else:
+        given = [request.config] if request.config else [system.config for system in systems() if system.config]
+        cfgs = configurations(given, request.opts, device)
+    for cfg in cfgs.values():
+        cfg.defrost()
+        cfg.MODEL.DEVICE, cfg.MODEL.WEIGHTS, cfg.MODEL.CLIP.PRETRAINED = device, "", ""
+    found = compare(cfgs, vocabularies, REPEATS[device])
+    scores: dict[str, dict[str, Cell]] = {}
+    if request.mini:
+        for each in scored(request, models, [name for name in request.sets if name in vocabularies]):
+            scores[each.label] = {title_of(name): score_of(x) for name, x in each.results.items()}
+    for name, path in request.evaluations.items():
+        results = load_run(path).results.values()
+        scores |= {f"{name}, {x}": {r["paper_name"]: cell_of([r]) for r in results} for x in (OWN, BOTH)}
     ours: dict[str, dict[str, Cell]] = {}
-    scores = {name: load_run(path).results for name, path in request.evaluations.items()}
     for row in found:
-        title = _title(row["vocabulary"])
-        cells = ours.setdefault(f"errseg, {form_of(row)}", {})
-        time = row["latency_s"]  # None: out of memory
+        label, title = f"{row['system']}, {row['protocol']}", _title(row["vocabulary"])
+        cells = ours.setdefault(label, {"views": Cell(row["views"], 0), "side of a view": Cell(row["view_side"], 0)})
+        time, score = row["latency_s"], scores.get(label, {}).get(title, Cell(None))  # None: out of memory
+        cells |= {"parameters (M)": Cell(row["parameters"] / 1e6), f"{title} mIoU": score}
         cells |= {f"{title} ms": Cell(time and 1000 * time, 0), f"{title} GFLOPs": Cell(row["gmacs"])}
-        for results in scores.values():
-            cells |= {f"{title} mIoU": Cell(x["mIoU"]) for x in results.values() if x["paper_name"] == title}
+        cells |= {f"{title} MB": Cell(row["peak_memory_mb"], 0)}
+        row["mIoU"] = score._asdict()
+        row["paper_name"] = title
+    write_json(request.out / FILE, found)
+    rows = [Row(f"{each.name}{PAPER}", _method(each)) for each in TABLE3]
     rows += [Row(name, cells) for name, cells in ours.items()]
     titles = [_title(each) for each in vocabularies] + (["A-847", "A-150"] if request.mini else [])
-    columns = [f"{title} {what}" for title in titles for what in ("ms", "GFLOPs", "mIoU")]
-    notes = [heading(found[0]), "GFLOPs are multiply-adds, as in the paper. Its latencies are of its own GPU."]
+    columns = ["views", "side of a view", "parameters (M)"]
+    columns += [f"{title} {what}" for title in titles for what in ("ms", "GFLOPs", "MB", "mIoU")]
+    columns = [name for name in columns if any(name in row.cells for row in rows)]
+    notes = [heading(found[0]).partition(";")[0] + "; " + heading(found[0]).partition("; ")[2].partition("; ")[2]]
+    notes += [*missing, "GFLOPs are multiply-adds, as in the paper, of all views. Its latencies are of its own GPU."]
+    notes.append(PROTOCOLS)
     if not scores:
-        notes.append("Our mIoU is not measured here; --evaluation NAME=evaluation.json adds it.")
+        notes.append("Our mIoU is not measured here; --evaluation SYSTEM=evaluation.json adds it.")
     return Sheet("Table III: latency and multiply-adds", columns, rows, notes)
 
 
@@ -79,21 +116,42 @@ def reductions(request: Request) -> Sheet:
 
 
 def over_latency(request: Request) -> Sheet:
-    """Fig. 1: mIoU over latency, from files of evaluations and benchmarks of the same names."""
+    """Fig. 1: mIoU over latency, from files of evaluations and benchmarks of one name, or else from Table III's."""
     both = [name for name in request.evaluations if name in request.benchmarks]
-    if not both:
+    title = "mini large" if request.mini else "A-847"
+    kept = request.out / FILE
+    if not both and (not kept.is_file() or request.evaluations or request.benchmarks):
         raise UsageError(
             f"{request.command} needs an evaluation and a benchmark of one name: --evaluation NAME=evaluation.json "
-            "(errseg evaluate) and --benchmark NAME=rows.json (errseg benchmark --json)."
+            f"(errseg evaluate) and --benchmark NAME=rows.json (errseg benchmark --json); or {kept}, which "
+            f"{request.command.replace('figure 1', 'table 3')} writes."
         )
-    title = "mini large" if request.mini else "A-847"
-    rows = [_point(request, name, title) for name in both]
+    rows = [_point(request, name, title) for name in both] if both else _kept_points(kept, title)
     if not request.mini:
         rows += [Row(f"{x.name}{PAPER}", {"ms": Cell(x.a847[0], 0), "mIoU": Cell(x.a847[2])}) for x in TABLE3]
     notes = [f"On {title}. The paper's latencies are of its own GPU, and comparable with each other alone."]
     return Sheet(
         "Fig. 1: mIoU over latency", ["ms", "mIoU"], rows, notes, lambda path: _draw(path, rows, f"mIoU of {title} (%)")
     )
+
+
+def _kept_points(path: Path, title: str) -> list[Row]:
+    """The points of the rows that ``latency`` kept."""
+    try:
+        rows = [row for row in read_json(path, "file of Table III") if row["paper_name"] == title and row["latency_s"]]
+        rows = [row for row in rows if row["mIoU"]["value"] is not None]
+        points = [
+            Row(
+                f"{row['system']}, {row['protocol']}",
+                {"ms": Cell(1000 * float(row["latency_s"]), 0), "mIoU": Cell(**row["mIoU"])},
+            )
+            for row in rows
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{path} holds no rows of Table III ({short(error)}); make the table again.") from error
+    if not points:
+        raise UsageError(f"{path} has no mIoU of {title}; make Table III with --mini, or with --evaluation.")
+    return points
 
 
 def _point(request: Request, name: str, title: str) -> Row:

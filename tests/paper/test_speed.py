@@ -11,13 +11,20 @@ from errseg.paper.registry import find
 from tests.benchmark.conftest import config_file, no_children  # noqa: F401
 
 
-def test_latency_stands_beside_the_papers(ask, config_file, monkeypatch):  # noqa: F811
+def test_latency_stands_beside_the_papers(ask, drawn, no_children, monkeypatch, tmp_path):  # noqa: F811
     monkeypatch.setattr(speed, "REPEATS", {"cpu": 1})
-    sheet = find("table", "3").make(ask(config=str(config_file)))
-    assert [row.label for row in sheet.rows[-3:]] == ["ERR-Seg (paper)", "errseg, plain", "errseg, fast"]
-    assert sheet.rows[-3].cells["A-847 GFLOPs"].value == 348
-    plain, fast = (row.cells["mini large GFLOPs"].value for row in sheet.rows[-2:])
-    assert plain > fast > 0 and "mIoU is not measured here" in sheet.notes[-1]
+    sheet = find("table", "3").make(ask(checkpoints={"tiny": str(drawn / "run")}))
+    assert [row.label for row in sheet.rows[-2:]] == ["ERR-Seg (paper)", "tiny, own and common protocol"]
+    assert sheet.rows[-2].cells["A-847 GFLOPs"].value == 348
+    ours = sheet.rows[-1].cells
+    assert ours["mini large GFLOPs"].value > 0 and ours["mini large ms"].value > 0 and ours["views"].value == 1
+    assert ours["mini large mIoU"].low is not None and ours["mini large MB"].value == 900
+    figure = find("figure", "1").make(ask())
+    assert [row.label for row in figure.rows] == ["tiny, own and common protocol"]
+    assert figure.rows[0].cells["mIoU"] == ours["mini large mIoU"]
+    (tmp_path / "systems.json").write_text("[1]")
+    with pytest.raises(UsageError, match="holds no rows of Table III"):
+        find("figure", "1").make(ask())
 
 
 def test_the_rows_switch_the_reductions(ask, config_file, no_children, monkeypatch):  # noqa: F811
