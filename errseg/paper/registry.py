@@ -16,7 +16,7 @@ from .request import Request
 from .runs import rows_of
 from .scores import SPLIT_SETS, at_kept, at_sizes, main_results, zero_shot
 from .sheet import Sheet
-from .speed import latency, over_latency, reductions
+from .speed import FILE, latency, over_latency, reductions
 from .words import redundancy, similarity
 
 __all__ = ["ITEMS", "Item", "find", "lacks", "listing"]
@@ -164,7 +164,8 @@ def _pictures(item: Item, request: Request) -> list[str]:
 
 
 def _files(item: Item, request: Request) -> list[str]:
-    return [] if request.evaluations.keys() & request.benchmarks.keys() else [FILES]
+    kept = (request.out / FILE).is_file()
+    return [] if kept or request.evaluations.keys() & request.benchmarks.keys() else [FILES]
 
 
 def listing(request: Request) -> str:
