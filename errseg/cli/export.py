@@ -7,6 +7,11 @@ embeddings of the names are part of the file; with --open-vocabulary, they are
 an input. The folder also holds the names, preprocessing.json and
 example.py. The file is compared with the model before it is kept; --compare
 compares both on your pictures, with times.
+
+  errseg export ... --int8 --calibrate photos/
+
+writes ONNX in eight bits, and prints how far it agrees with float32 on those of
+the pictures that it was not calibrated on, with sizes and times.
 """
 
 import argparse
@@ -18,6 +23,8 @@ from .options import add_model, add_names, add_out, load_model, names_of
 from .parser import Parser
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from errseg.api import Segmenter
 
 EXAMPLE_VOCABULARY = "ade20k_150"  # the example of an open vocabulary, if no names are given
@@ -33,6 +40,8 @@ def add_arguments(parser: Parser) -> None:
     add_model(parser, device=False)
     add_out(parser, None, "the folder (default: output/export/FORMAT)", metavar="DIR")
     add("--overwrite", action="store_true", help="write into a folder that holds other files too; they stay")
+    add("--int8", action="store_true", help="quantise the matrix products to eight bits (ONNX); needs --calibrate")
+    add("--calibrate", nargs="+", metavar="PICTURE", help="pictures for --int8: half calibrate, half are compared on")
     add("--compare", nargs="+", metavar="PICTURE", help="pictures to compare on: files, folders, patterns in quotes")
 
 
@@ -43,20 +52,26 @@ def run(args: argparse.Namespace) -> int:
 
     import torch
 
-    from errseg.batch import find_sources
     from errseg.export import agreement_on_pictures, export_model, runner_of
 
     logging.basicConfig(format="%(message)s", level=logging.ERROR)  # to stderr
     out = args.out or Path("output/export") / args.format
-    pictures = [each.path for each in find_sources(args.compare, out) if not each.is_video] if args.compare else []
-    if args.compare and not pictures:
-        raise UsageError("--compare has only videos; give pictures.")
+    if args.int8 != bool(args.calibrate):
+        raise UsageError(
+            "--int8 needs --calibrate PICTURE …, pictures that set the ranges of the activations; give both or neither."
+        )
+    pictures, calibrate = pictures_of("--compare", args.compare, out), pictures_of("--calibrate", args.calibrate, out)
     segmenter = make_segmenter(args)
-    done = export_model(segmenter, out, args.format, args.open_vocabulary, args.num_classes, args.overwrite, say=print)
+    done = export_model(
+        segmenter, out, args.format, args.open_vocabulary, args.num_classes, args.overwrite, calibrate, say=print
+    )
+    of = "in float32, " if done.int8 else ""
     print(
-        f"{done.file}: {done.size / 1e6:.1f} MB, {100 * done.agreement:.3f} % of the pixels of two drawn pictures "
+        f"{done.file}: {done.size / 1e6:.1f} MB, {of}{100 * done.agreement:.3f} % of the pixels of two drawn pictures "
         f"labelled as the model labels them; {done.seconds:.0f} s. Try: python {done.folder / 'example.py'} PHOTO"
     )
+    if done.int8:
+        print(done.int8)
     if pictures:
         # the K of an open vocabulary may be larger than its example
         if done.num_classes != segmenter.encoded.num_kept:
@@ -64,6 +79,22 @@ def run(args: argparse.Namespace) -> int:
         runner = runner_of(done.file, torch.get_num_threads())
         print(agreement_on_pictures(runner, segmenter, pictures, args.open_vocabulary))
     return 0
+
+
+def pictures_of(option: str, arguments: list[str] | None, out: "Path") -> list[str]:
+    """The pictures that an option names; none where it is not given.
+
+    Raises:
+        UsageError: there are only videos.
+    """
+    from errseg.batch import find_sources
+
+    if not arguments:
+        return []
+    found = [each.path for each in find_sources(arguments, out) if not each.is_video]
+    if not found:
+        raise UsageError(f"{option} has only videos; give pictures.")
+    return found
 
 
 def make_segmenter(args: argparse.Namespace) -> "Segmenter":

@@ -1,9 +1,9 @@
 """Export a model with a vocabulary to a folder that runs without errseg: trace, write, compare, describe."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +21,8 @@ from .example import example
 from .folder import DESCRIPTION, check_folder, new_folder
 from .formats import FORMATS, check_packages, runner_of, write_program
 from .graph import TEXT, ExportModule, trace
+from .int8 import Int8Report, compare, quantize, split
+from .pictures import as_input
 
 __all__ = ["Exported", "export_model"]
 
@@ -36,6 +38,7 @@ class Exported(NamedTuple):
     agreement: float  # share of the pixels with the same label as the model's
     seconds: float
     num_classes: NumKept  # K
+    int8: Int8Report | None = None  # of a file in eight bits, beside the float32 file that it was made from
 
 
 def export_model(
@@ -45,6 +48,7 @@ def export_model(
     open_vocabulary: bool = False,
     num_classes: NumKept | str | None = None,
     overwrite: bool = False,
+    calibrate: Sequence[Any] = (),
     say: Callable[[str], None] = lambda line: None,
 ) -> Exported:
     """Write a model into a folder that runs without errseg. Input: uint8 images. Output: label map and confidences.
@@ -61,11 +65,14 @@ def export_model(
             the file.
         num_classes: K of an open vocabulary, or "auto"; None for the segmenter's K, but at least 16.
         overwrite: write into a folder that holds other files too; they stay.
+        calibrate: two or more pictures, in a form that ``Segmenter`` accepts: the ONNX file is quantised to eight bits.
+            Every second one calibrates; the others are compared on. Empty: the file has the model's precision.
         say: is called with a line of text at every step.
 
     Raises:
         UsageError: the system cannot be exported, the format cannot hold this model, the folder holds other files, or
-            the labels of the file differ from the model's.
+            the labels of the file differ from the model's; or a picture to calibrate on cannot be read, or is the only
+            one, or the format is not ONNX.
     """
     folder, start = Path(folder), time.perf_counter()
     model, vocabulary = segmenter.model, segmenter.vocabulary
@@ -73,6 +80,9 @@ def export_model(
     check_packages(format)
     check_folder(folder, overwrite)
     _check_model(model, format)
+    if calibrate and format != "onnx":
+        raise UsageError(f"--int8 is for --format onnx, not {format}; leave one of the two out.")
+    halves = split(calibrate) if calibrate else None
     if vocabulary is None:
         raise UsageError("The model has no vocabulary to export; call set_vocabulary(names) first.")
     encoded = segmenter.encoded
@@ -98,15 +108,35 @@ def export_model(
         share = agreement_on_drawings(
             runner_of(file, torch.get_num_threads()), model, text, num_kept, classes, model.views.resolution
         )
+        report = None
+        if halves:
+            say(f"Quantising it, with {len(halves[0])} pictures …")
+            report = _to_int8(file, segmenter, halves, text.numpy(), open_vocabulary)
         size = sum(path.stat().st_size for path in temporary.iterdir())
         known = {"format": format, "file": file.name, "opset": opset, "sha256": file_digest(file), "agreement": share}
+        if report:
+            known["int8"] = report.described()
         if open_vocabulary:
             np.save(temporary / f"{TEXT}.npy", text.numpy())
         write_json(temporary / "names.json", names)
         source = example(format, model.views.resolution, open_vocabulary)
         (temporary / "example.py").write_text(source, encoding="utf-8")
         write_json(temporary / DESCRIPTION, describe(model, segmenter.cfg, module, len(names), known))
-    return Exported(folder, folder / FORMATS[format], size, share, time.perf_counter() - start, num_kept)
+    return Exported(folder, folder / FORMATS[format], size, share, time.perf_counter() - start, num_kept, report)
+
+
+def _to_int8(
+    file: Path, segmenter: Segmenter, halves: tuple[list[Any], list[Any]], text: np.ndarray, is_open: bool
+) -> Int8Report:
+    """Replace an ONNX file by one in eight bits, and compare the two on pictures that it was not calibrated on."""
+    side = segmenter.model.views.resolution
+    seen, unseen = ([as_input(segmenter.read(each), side) for each in half] for half in halves)
+    quantized = file.with_name("int8.tmp")
+    quantize(file, quantized, seen, text, is_open)
+    before, after = (runner_of(path, torch.get_num_threads()) for path in (file, quantized))
+    report = compare((before, after), (file, quantized), unseen, len(seen), *([text] if is_open else []))
+    quantized.replace(file)
+    return report
 
 
 def _check_model(model: OpenVocabularySegmenter, format: str) -> None:

@@ -13,7 +13,7 @@ from errseg.api import Segmenter
 
 from .formats import Runner
 
-__all__ = ["PictureAgreement", "agreement_on_pictures"]
+__all__ = ["PictureAgreement", "agreement_on_pictures", "as_input"]
 
 PAUSE = 0.1  # seconds; onnxruntime's threads stop their busy waiting in that time
 
@@ -58,8 +58,7 @@ def agreement_on_pictures(
 
     def by_file(picture: np.ndarray) -> np.ndarray:
         photo = Image.fromarray(picture)
-        images = np.asarray(photo.resize((side, side), Image.BILINEAR)).transpose(2, 0, 1)[None].copy()
-        labels = Image.fromarray(run(images, *text)[0][0].astype(np.int32))
+        labels = Image.fromarray(run(as_input(picture, side), *text)[0][0].astype(np.int32))
         labels = np.asarray(labels.resize(photo.size, Image.NEAREST))
         return classes[labels] if open_vocabulary else labels
 
@@ -73,6 +72,12 @@ def agreement_on_pictures(
         done.file_seconds.append(seconds)
         done.own_seconds.append(own_seconds)
     return done
+
+
+def as_input(picture: np.ndarray, side: int) -> np.ndarray:
+    """A picture (H, W, 3) uint8 as the input of a written file, resized as in its example.py: (1, 3, R, R) uint8."""
+    resized = Image.fromarray(picture).resize((side, side), Image.BILINEAR)
+    return np.asarray(resized).transpose(2, 0, 1)[None].copy()
 
 
 def _timed(call: Callable[[Any], Any], picture: Any) -> tuple[Any, float]:

@@ -100,6 +100,8 @@ def test_another_system(command, tmp_path, tiny_cfg, recwarn):
         (("--classes-file", "nowhere.txt"), "nowhere.txt"),
         (("--classes", "cat", "--precision", "float16"), "float16"),
         (("--classes", "cat", "--compare", "nowhere.jpg"), "nowhere.jpg"),
+        (("--classes", "cat", "--int8"), "--int8 needs --calibrate"),
+        (("--classes", "cat", "--int8", "--calibrate", "nowhere.jpg"), "nowhere.jpg"),
     ],
 )
 def test_wrong_words_are_answered_in_a_sentence(call, tmp_path, options, message):
