@@ -141,9 +141,7 @@ def read_shards(folders: Sequence[str | Path]) -> list[dict[str, Any]]:
             run = {
                 "another number of shards": count,
                 "other weights": content["weights"]["state_sha256"],
-                "another configuration": {
-                    k: v for k, v in flatten(content["config"]).items() if k not in OF_THE_MACHINE
-                },
+                "another configuration": _settings(content["config"]),
                 "other data sets": {
                     name: [each[key] for key in ("listing", "pictures", "classes", "k")]
                     for name, each in content["sets"].items()
