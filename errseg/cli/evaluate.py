@@ -6,8 +6,8 @@ Without --dataset, evaluates on the five sets of the paper: A-847, PC-459,
 A-150, PC-59 and PAS-20. A missing set is an error, unless --available is given.
 The scores go to OUTPUT_DIR/evaluation.json.
 
-  errseg evaluate --weights errseg_base.pth --out output/e --shard 1/2
-  errseg evaluate --merge output/e/shard_1_of_2 output/e/shard_2_of_2 --out output/e
+  errseg evaluate --weights errseg_base.pth --out out --shard 1/2
+  errseg evaluate --merge out/shard_1_of_2 out/shard_2_of_2 --out out
 """
 
 import argparse

@@ -10,7 +10,7 @@ formats are annotations of all pictures for other tools, made of labels and
 json. After an interruption, the same command continues. Exit status 1: an input
 failed.
 
-  errseg predict s3://bucket/photos/ --engine ray --workers 8 --out s3://bucket/out …
+  errseg predict s3://bucket/photos/ --engine ray --out s3://bucket/out …
 
 With --engine ray, PICTURES are also addresses of stores, WebDataset shards
 (*.tar) and lists (*.parquet with a column path), and --format has parquet:

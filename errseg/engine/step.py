@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from errseg.errors import UsageError
 
-from .memory import keep_freed_memory
+from .memory import kept_memory
 
 __all__ = ["StepTrainer"]
 
@@ -47,8 +47,6 @@ class StepTrainer(TrainerBase):
             seed: the same in every process.
         """
         super().__init__()
-        if not next(model.parameters()).is_cuda:
-            keep_freed_memory()
         self.model = model.train()
         self.optimizer = optimizer
         self.clip_gradients = clip_gradients
@@ -63,6 +61,10 @@ class StepTrainer(TrainerBase):
         """Set the source of the batches. An iteration takes ``accumulation_steps`` of them."""
         self.data_loader = data_loader
         self._batches = iter(data_loader)
+
+    def memory(self) -> AbstractContextManager:
+        """A context for the whole training; on the CPU, the process keeps freed memory in it."""
+        return nullcontext() if next(self.model.parameters()).is_cuda else kept_memory()
 
     def run_step(self, after_backward: Callable[[], None] | None = None) -> None:
         """Forward, backward and update for the next ``accumulation_steps`` batches.

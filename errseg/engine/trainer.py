@@ -204,7 +204,7 @@ class Trainer(DefaultTrainer):
             position = {"start_iteration": self.start_iter, "start_image": self._progress.images_seen}
             loader = train_loader(type(self), self.cfg, seed=self._trainer.seed, **position)
             self._trainer.set_data_loader(loader)
-            with stopping():
+            with stopping(), self._trainer.memory():
                 return super().train()
         return None
 

@@ -132,7 +132,8 @@ def test_what_the_help_lists_is_what_there_is():
 
     assert options.vocabulary_names() == vocabulary_names() and tuple(inspect.PARTS) == inspection.PARTS
     pins = doctor.requirements()
-    assert set(doctor.OPTIONAL) - {"pillow-heif", "starlette"} <= set(pins)
+    untested = {"pillow-heif", "starlette", "ray", "pyarrow", "fsspec"}  # requirements.txt has no version of them
+    assert set(doctor.OPTIONAL) - untested <= set(pins)
 
 
 @pytest.mark.parametrize("path", SHIMS, ids=lambda path: path.name)

@@ -5,6 +5,8 @@ Both towers are unchanged open_clip modules. A subclass adds the modules that se
 Shapes: D the dimension that image and text share, L tokens per prompt.
 """
 
+from typing import Any
+
 import torch.nn.functional as F
 from detectron2.modeling import Backbone
 from torch import Tensor, nn
@@ -51,6 +53,14 @@ class CLIPEncoder(Backbone):
     def image_modules(self) -> list[nn.Module]:
         """The modules that encode images."""
         return [module for name, module in self.named_children() if name != "clip"] + [self.clip.visual]
+
+    def forward(self, *arguments: Any, **keywords: Any) -> Any:
+        """The feature maps of images, by name, where a subclass has them. A backbone must have this method.
+
+        Raises:
+            NotImplementedError: this encoder has none; its users call its towers.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no feature maps of images.")
 
     def encode_text(self, tokens: Tensor) -> Tensor:
         """(N, L) token ids, best left on the CPU -> (N, D) embeddings of unit length."""

@@ -34,16 +34,6 @@ class TextCLIP(CLIPEncoder):
         super().__init__(clip, **arguments)
         self.clip.visual = nn.Identity()
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Refuse; a backbone must have this method.
-
-        Raises:
-            UsageError: always.
-        """
-        raise UsageError(
-            "This CLIP has no image tower: the second stage of DeOP trains the proposals, which have their own."
-        )
-
 
 class LayerClassifier(RegionClassifier):
     """The classes of the queries of every decoder layer. Arguments as of ``RegionClassifier``."""
