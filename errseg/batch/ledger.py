@@ -1,7 +1,8 @@
 """The ledger of a batch job, ``predict.json``. Its entries are inputs; an input of another request is done again.
 
 The key of an entry is the absolute path of the input. An entry has the "place" of the outputs (their path below the
-output folder, without the ending), the "stamp" of the input and the "formats" of the outputs.
+output folder, without the ending), the "stamp" of the input and the "formats" of the outputs. An entry with a row in a
+file of run-length masks also has the "part", the name of that file.
 """
 
 from collections import Counter
@@ -19,7 +20,7 @@ from errseg.modeling.num_kept import as_plain
 from .places import LEDGER, is_place, outputs
 from .sources import Source
 
-__all__ = ["JOB", "BatchLedger", "request_of"]
+__all__ = ["JOB", "PARQUET", "BatchLedger", "request_of"]
 
 NAMED = 3  # settings that a message names
 
@@ -34,6 +35,9 @@ def request_of(model: Segmenter, background: str | None, min_confidence: float) 
         "background": None if background is None else [background, min_confidence],
         "settings": settings_of(model.cfg),
     }
+
+
+PARQUET = "parquet"  # the format of run-length masks of all pictures, see cluster/masks.py
 
 
 def _fault(key: str, entry: Entry) -> str:
@@ -112,13 +116,27 @@ class BatchLedger(Ledger):
                 counts[" and ".join(changed)] += 1
         return counts
 
-    def remove(self, sources: Sequence[Source]) -> None:
-        """Remove the entries of inputs that will be done again, so that their old outputs never count as new ones."""
+    def remove(self, sources: Sequence[Source], masks: bool) -> None:
+        """Remove the entries of inputs that will be done again, so that their old outputs never count as new ones.
+
+        Args:
+            sources: the inputs.
+            masks: whether the rows in files of masks are made again too; else those of the current request stay.
+        """
         for source in sources:
-            self.entries.pop(source.key, None)
+            entry = self.entries.pop(source.key, {})
+            if not masks and "part" in entry and entry["request"] == self.request_id:
+                self.entries[source.key] = {**entry, "formats": [PARQUET]}
         self.write()
 
     def add_source(self, source: Source, place: str, stamp: list[int], formats: Sequence[str]) -> None:
         """Add the entry of an input that is done. The ledger is written now or soon."""
-        self.add(source.key, {"place": place, "stamp": stamp, "formats": list(formats)})
+        self.add_done(source.key, {"place": place, "stamp": stamp, "formats": list(formats)})
+
+    def add_done(self, key: str, entry: Entry) -> None:
+        """Add the entry of an input. Its row in a file of masks, made with the current request before, stays."""
+        earlier = self.entries[key] if self.is_current(key) else {}
+        if "part" in earlier and "part" not in entry and earlier["stamp"] == entry["stamp"]:
+            entry = {**entry, "part": earlier["part"], "formats": [*entry["formats"], PARQUET]}
+        self.add(key, entry)
         self.write_soon()

@@ -9,21 +9,32 @@ from errseg.api import Result
 from .places import outputs
 from .run import Outcome, Settings
 
-__all__ = ["classes_table", "summary"]
+__all__ = ["classes_table", "counts", "summary"]
 
 WIDEST = 48  # most columns of a name
 ROWS = 30
 VIEWERS = {"darwin": "open", "win32": "start"}
 
 
-def summary(outcome: Outcome, settings: Settings) -> str:
-    """The number of inputs that are done, kept and failed, the folder of the outputs, and a command to view them."""
+def counts(outcome: Outcome, out: object, listed: str = "") -> list[str]:
+    """Lines with the number of inputs that are done, kept and failed, and with the folder of the outputs.
+
+    Args:
+        outcome: of the job.
+        out: the folder.
+        listed: the file in it that lists the inputs that failed; "": there is none.
+    """
     lines = [f"done    {outcome.done}"]
     if outcome.kept:
         lines.append(f"kept    {outcome.kept} (done before; --overwrite does them again)")
     if outcome.problems:
-        lines.append(f"failed  {len(outcome.problems)}")
-    lines.append(f"folder  {settings.out}")
+        lines.append(f"failed  {len(outcome.problems)}" + (f" (listed in {listed})" if listed else ""))
+    return [*lines, f"folder  {out}"]
+
+
+def summary(outcome: Outcome, settings: Settings) -> str:
+    """The counts of a job, the files that it wrote, and a command to view the outputs."""
+    lines = counts(outcome, settings.out)
     lines += [f"wrote   {path}" for path in outcome.annotations]
     if outcome.annotations and any(source.is_video for source in outcome.places):
         lines.append("videos  are not in these annotations, which are of pictures")

@@ -98,7 +98,7 @@ def _predict(model: Segmenter, sources: Sequence[Source], settings: Settings) ->
     run.outcome.kept = len(sources) - len(todo)
     for what, count in ledger.count_changes(todo).items():
         print(f"{count} of {len(sources)} inputs were done before with other {what}: they are done again.")
-    ledger.remove(todo)
+    ledger.remove(todo, masks=settings.overwrite)
     try:
         with tqdm(total=len(todo), desc="Segmenting", unit="file", disable=None if todo else True) as bar:
             run.pictures([each for each in todo if not each.is_video], bar)

@@ -13,9 +13,13 @@ from ..config import get_cfg
 from ..config.settings import changed_settings, decides_scores, flatten
 from ..modeling import build_on_meta, system_of
 
-__all__ = ["BOTH", "COMMON", "OWN", "apply", "common_keys", "common_side", "protocols_of"]
+__all__ = ["BOTH", "COMMON", "NOTE", "OWN", "apply", "common_keys", "common_side", "protocols_of"]
 
 OWN, COMMON, BOTH = "own protocol", "common protocol", "own and common protocol"
+NOTE = (
+    "Own protocol: that of the system's configuration, its loader included. Common protocol: one view of the whole "
+    "picture at one resolution, without early rejection."
+)
 SIZES = ((160, 160), (480, 640), (1200, 800))  # pictures whose views are compared
 Keys = list[Any]  # configuration keys and values, one after another
 
@@ -72,9 +76,7 @@ def _changes(cfg: CfgNode, keys: Sequence[Any]) -> bool:
     """Whether keys change the scores of a trained model of a configuration."""
     changed = apply(cfg, keys)
     found = changed_settings(_deciding(cfg), _deciding(changed))
-    if set(found) == {
-        "INPUT.RESOLUTION_TEST"
-    }:  # no view of a system that sees pictures at their own size depends on it
+    if list(found) == ["INPUT.RESOLUTION_TEST"]:  # a system that sees pictures at their own size may not depend on it
         before, after = (build_on_meta(each).views for each in (cfg, changed))
         return any(before.of(*size) != after.of(*size) for size in SIZES)
     return bool(found)

@@ -13,7 +13,7 @@ from .cases import make_cases
 from .inputs import loaded_side
 from .measure import Entry, measure_together
 from .names import name_list
-from .protocols import BOTH, OWN, apply, common_keys, common_side, protocols_of
+from .protocols import BOTH, NOTE, OWN, apply, common_keys, common_side, protocols_of
 from .rows import Row, make_rows
 from .tables import duration, heading, markdown, memory, number, spread
 
@@ -121,13 +121,8 @@ def systems_table(rows: Sequence[Row]) -> str:
         "vocabulary", "system", "protocol", "precision", "views", "K", "time", "range", "over the first", "GMAC",
         "parameters", "peak memory",
     ]  # fmt: skip
-    note = (
-        "Own protocol: that of the system's configuration, its loader included. Common protocol: one view of the whole "
-        "picture at one resolution, without early rejection. The time over the first: that of the first system under "
-        "the same kind of protocol is 1."
-    )
-    title = heading(rows[0]).replace(f"; {rows[0]['resolution']} × {rows[0]['resolution']}", "; one picture")
-    return f"{title}\n\n{markdown(header, cells, words=4)}\n\n{note}"
+    note = f"{NOTE} The time over the first: that of the first system under the same kind of protocol is 1."
+    return f"{heading(rows[0], 'one picture')}\n\n{markdown(header, cells, words=4)}\n\n{note}"
 
 
 def _over_first(row: Row, rows: Sequence[Row]) -> float | None:

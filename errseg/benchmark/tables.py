@@ -25,9 +25,15 @@ def report(rows: Sequence[Row]) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def heading(row: Row) -> str:
-    """A line that says what was measured, and on which machine."""
-    size = "" if row["kind"] == "set_vocabulary" else f"; {row['resolution']} × {row['resolution']}"
+def heading(row: Row, size: str | None = None) -> str:
+    """A line that says what was measured, and on which machine.
+
+    Args:
+        row: of ``make_rows``.
+        size: the size of the images in words; None: the row's test resolution.
+    """
+    size = f"{row['resolution']} × {row['resolution']}" if size is None else size
+    size = "" if row["kind"] == "set_vocabulary" else f"; {size}"
     threads = "" if row["device"].startswith("cuda") else f", {count(row['threads'], 'thread')}"
     return (
         f"{WHAT[row['kind']]}{size}; {row['device_name']}{threads}, "

@@ -18,8 +18,10 @@ def run_with_ray(args: argparse.Namespace, settings: "Settings") -> int:
     """Load the model here once, for the request of the ledger; then stream the pictures through the workers."""
     from errseg.api import load
     from errseg.api.names import as_vocabulary
-    from errseg.batch.cluster import Cluster, ModelSpec, predict_with_ray, require_ray, summary
+    from errseg.batch.cluster import Cluster, ModelSpec, predict_with_ray, require_ray
+    from errseg.batch.cluster.job import FAILED
     from errseg.batch.ledger import request_of
+    from errseg.batch.report import counts
 
     require_ray()
     names = names_of(args)
@@ -36,7 +38,7 @@ def run_with_ray(args: argparse.Namespace, settings: "Settings") -> int:
     on_gpu = None if args.device == "auto" else args.device.startswith("cuda")
     cluster = Cluster(args.workers, on_gpu, args.address)
     outcome = predict_with_ray(spec, request, args.images, str(args.out), settings, cluster)
-    print(summary(outcome, str(args.out)))
+    print("\n".join(counts(outcome, args.out, FAILED)))
     for problem in outcome.problems[:SHOWN]:
         print(f"  {problem}", file=sys.stderr)
     if outcome.stopped:

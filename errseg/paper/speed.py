@@ -10,7 +10,7 @@ from errseg.benchmark.cases import make_cases
 from errseg.benchmark.measure import measure
 from errseg.benchmark.names import name_list
 from errseg.benchmark.paper import TABLE3, TABLE3_VOCABULARIES, TABLE10
-from errseg.benchmark.protocols import BOTH, OWN
+from errseg.benchmark.protocols import BOTH, NOTE, OWN
 from errseg.benchmark.rows import make_rows
 from errseg.benchmark.systems import compare, configurations
 from errseg.benchmark.tables import heading
@@ -36,10 +36,6 @@ MINI_VOCABULARIES = ("mini_large_sem_seg", "mini_seen_sem_seg")
 TABLE10_ROWS = ("table10_none", "table10_ssr_only", "table10_csr_only", FULL)  # in the order of TABLE10
 REPEATS = {"cpu": 5, "cuda": 30}
 FILE = "systems.json"  # in the folder of the results: the rows of Table III
-PROTOCOLS = (
-    "Own protocol: that of the system's configuration, its loader included. Common protocol: one view of the whole "
-    "picture at one resolution, without early rejection."
-)
 
 
 def latency(request: Request) -> Sheet:
@@ -84,9 +80,9 @@ def latency(request: Request) -> Sheet:
     columns = ["views", "side of a view", "parameters (M)"]
     columns += [f"{title} {what}" for title in titles for what in ("ms", "GFLOPs", "MB", "mIoU")]
     columns = [name for name in columns if any(name in row.cells for row in rows)]
-    notes = [heading(found[0]).partition(";")[0] + "; " + heading(found[0]).partition("; ")[2].partition("; ")[2]]
-    notes += [*missing, "GFLOPs are multiply-adds, as in the paper, of all views. Its latencies are of its own GPU."]
-    notes.append(PROTOCOLS)
+    notes = [heading(found[0], "one picture"), *missing]
+    notes += ["GFLOPs are multiply-adds, as in the paper, of all views. Its latencies are of its own GPU."]
+    notes.append(NOTE)
     if not scores:
         notes.append("Our mIoU is not measured here; --evaluation SYSTEM=evaluation.json adds it.")
     return Sheet("Table III: latency and multiply-adds", columns, rows, notes)

@@ -78,8 +78,8 @@ def contenders(request: Request) -> tuple[list[Contender], list[str]]:
         UsageError: there is none; or the runs of a system's seeds differ in more than the seed.
     """
     if request.checkpoints:
-        given = {name: [path] for name, path in request.checkpoints.items()}
-        return [Contender(name, tuple(runs), load_of(request, runs[0]).cfg) for name, runs in given.items()], []
+        given = request.checkpoints.items()
+        return [Contender(name, (path,), load_of(request, path).cfg) for name, path in given], []
     if not request.mini:
         raise UsageError(f"{request.command} needs weights; {WEIGHTS}.")
     found, notes = [], []

@@ -5,7 +5,6 @@
 """
 
 from .engine import Cluster, predict_with_ray, require_ray
-from .job import summary
 from .worker import ModelSpec
 
-__all__ = ["Cluster", "ModelSpec", "predict_with_ray", "require_ray", "summary"]
+__all__ = ["Cluster", "ModelSpec", "predict_with_ray", "require_ray"]

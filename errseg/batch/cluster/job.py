@@ -14,15 +14,15 @@ from errseg.atomic import replacing
 from errseg.errors import UsageError
 from errseg.ledger import Request
 
-from ..ledger import BatchLedger
+from ..ledger import PARQUET, BatchLedger
 from ..places import LEDGER, assign_places, outputs
 from ..run import Outcome, Settings
 from .inputs import Input, meta_of
 from .masks import reconcile, remove_orphans
 from .storage import Folder
-from .worker import PARQUET, Row
+from .worker import Row
 
-__all__ = ["FAILED", "Job", "ledger_of", "summary"]
+__all__ = ["FAILED", "Job", "ledger_of"]
 
 FAILED = "failed.csv"
 
@@ -96,7 +96,7 @@ class Job:
                 self.outcome.kept += 1
         for what, count in self.ledger.count_changes(again).items():
             print(f"{count} of {len(inputs)} inputs were done before with other {what}: they are done again.")
-        self.ledger.remove(again)
+        self.ledger.remove(again, self.parquet or self.settings.overwrite)
         return rows
 
     def _done_members(self) -> dict[tuple[str, tuple[int, ...]], list[str]]:
@@ -149,8 +149,7 @@ class Job:
             self.failed.append((row["path"], row["problem"]))
         else:
             entry = {"place": row["place"], "stamp": row["stamp"], "formats": list(self.settings.formats)}
-            self.ledger.add(row["key"], entry | ({"part": row["part"]} if "part" in row else {}))
-            self.ledger.write_soon()
+            self.ledger.add_done(row["key"], entry | ({"part": row["part"]} if "part" in row else {}))
             self.outcome.done += 1
         bar.update()
 
@@ -166,13 +165,3 @@ class Job:
             ):
                 csv.writer(file).writerows([("input", "reason"), *sorted(self.failed)])
             self.folder.put(scratch / FAILED, FAILED)
-
-
-def summary(outcome: Outcome, out: str) -> str:
-    """The number of inputs that are done, kept and failed, and the output folder."""
-    lines = [f"done    {outcome.done}"]
-    if outcome.kept:
-        lines.append(f"kept    {outcome.kept} (done before; --overwrite does them again)")
-    if outcome.problems:
-        lines.append(f"failed  {len(outcome.problems)} (listed in {FAILED})")
-    return "\n".join([*lines, f"folder  {out}"])

@@ -22,9 +22,8 @@ from .inputs import Input, members
 from .masks import PARTS, part_of, row_of, write_rows
 from .storage import Folder, read_file
 
-__all__ = ["PARQUET", "ModelSpec", "Row", "Task", "Worker", "from_line", "read_rows", "to_line"]
+__all__ = ["ModelSpec", "Row", "Task", "Worker", "from_line", "read_rows", "to_line"]
 
-PARQUET = "parquet"
 Row = dict[str, Any]
 
 

@@ -5,6 +5,7 @@ import json
 import pytest
 from PIL import Image
 
+from errseg.batch import Settings, find_sources, predict
 from errseg.errors import UsageError
 from tests.tiny import blobs, tiny_segmenter
 
@@ -32,7 +33,7 @@ def test_it_goes_on_where_it_was(drive, pictures, tmp_path):
     assert drive([pictures], out, model=other).done == 4
 
 
-def test_masks_are_there_once(drive, pictures, tmp_path):
+def test_masks_are_there_once(drive, model, pictures, tmp_path):
     pytest.importorskip("pyarrow")
     out, places = tmp_path / "out", ["a", "b", "deep/a", "deep/c"]
     assert drive([pictures], out, stop=3, formats=("parquet",)).done == 2
@@ -40,6 +41,11 @@ def test_masks_are_there_once(drive, pictures, tmp_path):
     assert (drive([pictures], out, formats=("parquet",)).kept, masks(out)) == (2, places)
     Image.fromarray(blobs(30, 30, 9)).save(pictures / "a.png")
     assert (drive([pictures], out, formats=("parquet",)).done, masks(out)) == (1, places)
+    outcome = drive([pictures], out, formats=("labels",))  # the masks stay
+    assert (outcome.done, masks(out)) == (4, places)
+    predict(model, find_sources([str(pictures)], out), Settings(out, ("overlay",)))  # so they do with the plain engine
+    outcome = drive([pictures], out, formats=("parquet",))
+    assert (outcome.kept, outcome.done, masks(out)) == (4, 0, places)
     next(out.glob("masks/*")).unlink()
     assert (drive([pictures], out, formats=("parquet",)).done, masks(out)) == (1, places)
 
