@@ -1,8 +1,9 @@
-"""The engine with Ray itself: two workers, one of which is killed."""
+"""The engine with Ray itself: a worker is killed, or the driver."""
 
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -69,6 +70,29 @@ def test_two_workers_one_of_them_killed(job, tmp_path):
     thread.join(10)
     assert killed and files(tmp_path / "ray") == files(tmp_path / "plain") != {}
     assert (tmp_path / "ray/failed.csv").read_text().startswith("input,reason\nin/broken.png,")
+
+
+def test_a_driver_is_killed_and_started_again(job, tmp_path, capfd):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    out = tmp_path / "out"
+    words = job("out", "labels,parquet", "--engine", "ray", "--workers", "2")
+    driver = subprocess.Popen([sys.executable, "-m", "errseg", *words], start_new_session=True)
+    deadline = time.monotonic() + 300
+    while len(list(out.glob("*_labels.png"))) < 8 and driver.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(driver.pid, signal.SIGKILL)
+    driver.wait(30)
+    written = len(list(out.glob("*_labels.png")))
+    assert 8 <= written < 24
+    assert main(words) == 1
+    lines = [line.split() for line in capfd.readouterr().out.splitlines()]
+    counts = {words[0]: int(words[1]) for words in lines if words and words[0] in ("done", "kept", "failed")}
+    assert counts["done"] + counts.get("kept", 0) == 24 and counts["failed"] == 1
+    places = [place for path in out.glob("masks/*") for place in parquet.read_table(path)["place"].to_pylist()]
+    assert sorted(places) == [f"{seed:02d}" for seed in range(24)]
+    assert main(job("plain", "labels")) == 1
+    labels = {path: content for path, content in files(out).items() if path.endswith(".png")}
+    assert labels == files(tmp_path / "plain")
 
 
 def test_workers_of_a_machine():
