@@ -6,12 +6,7 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def loggers_as_they_were():
-    """A trainer sets up loggers that nobody has set up; other tests read them without their handlers."""
-    loggers = [logging.getLogger(name) for name in ("detectron2", "errseg")]
-    before = [(logger.level, logger.propagate, list(logger.handlers)) for logger in loggers]
-    yield
-    for logger, (level, propagate, handlers) in zip(loggers, before, strict=True):
-        logger.setLevel(level)
-        logger.propagate = propagate
-        logger.handlers = handlers
+def loggers_of_a_program(caplog):
+    """A program has set up its loggers. Else the first trainer of the process does, and takes messages from caplog."""
+    for name in ("detectron2", "errseg"):
+        caplog.set_level(logging.INFO, logger=name)
