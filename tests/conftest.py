@@ -108,6 +108,12 @@ def command(capsys):
 
 
 @pytest.fixture(autouse=True)
+def no_text_cache(monkeypatch):
+    """Text embeddings are not kept on disk; a test of this sets the variable to a folder of its own."""
+    monkeypatch.setenv("ERRSEG_TEXT_CACHE", "off")
+
+
+@pytest.fixture(autouse=True)
 def silent_loggers():
     """The loggers that a run sets up, in this test or in a fixture of its module, are as before it again."""
     yield

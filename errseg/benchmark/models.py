@@ -33,6 +33,7 @@ def build(cfg: CfgNode, weights: str = "", precision: str = "fp32") -> nn.Module
     cfg.MODEL.PRECISION = "float32"
     torch.manual_seed(SEED)
     model = modeling.build(cfg, weights)
+    model.caches_text = False  # the encoding of names is measured
     if precision != "fp32":
         model.set_precision(PRECISIONS[precision])
     return model

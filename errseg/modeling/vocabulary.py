@@ -11,7 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UsageError, short
-from .clip.prompts import Prompter, TokenizedNames, check_names, embed_names
+from .clip.embedding import embed_names
+from .clip.encoder import CLIPEncoder
+from .clip.prompts import Prompter, TokenizedNames, check_names
+from .clip.text_cache import TextCache
 from .num_kept import AUTO, AutoKept, NumKept
 
 __all__ = ["EncodedNames", "TokenizedNames", "VocabularyHolder", "check_names", "embed_names"]
@@ -57,6 +60,7 @@ class VocabularyHolder(nn.Module):
     prompter: Prompter
     num_kept_test: NumKept = 0  # K at test where ``set_vocabulary`` gives none; 0 for all
     num_kept_train: NumKept = 0  # K in training; 0 for all
+    caches_text = True  # the text embeddings of many prompts are kept on disk, until the text tower is trained
     auto_kept: AutoKept | None = None  # K that fits the image; None: the model keeps every name
 
     def __init__(self) -> None:
@@ -86,12 +90,23 @@ class VocabularyHolder(nn.Module):
 
     def encode_names(self, tokenized: TokenizedNames) -> Tensor:
         """Text embeddings: (T, D) of unit length; with gradients, unless the caller disables them."""
-        return embed_names(tokenized, self.backbone.encode_text)
+        return embed_names(tokenized, self.backbone.encode_text, self.text_cache())
 
     @property
     def text_is_trained(self) -> bool:
         """Whether training changes the text embeddings."""
         return self.backbone.text_is_trained
+
+    def text_cache(self, *others: nn.Module) -> TextCache | None:
+        """The cache of text embeddings on disk, for ``embed_names``; None where embeddings are not kept.
+
+        Args:
+            others: further modules that the embeddings depend on, beside the text tower.
+        """
+        kind = self.device.type
+        if not self.caches_text or torch.is_grad_enabled() or kind == "meta" or torch.is_autocast_enabled(kind):
+            return None
+        return self.backbone.text_cache(*others) if isinstance(self.backbone, CLIPEncoder) else None
 
     # ---- the present vocabulary ----
 
@@ -111,6 +126,8 @@ class VocabularyHolder(nn.Module):
 
     def set_vocabulary(self, names: Sequence[str], num_classes: NumKept | str | None = None) -> None:
         """Choose the names to segment. They are encoded now, unless training changes the text tower at every step.
+
+        The embeddings of many prompts are also kept on disk (``clip/text_cache.py``), for the next time.
 
         The embeddings are kept until the vocabulary, the loaded weights or the mode changes. Call this again if you
         change the text tower's parameters directly. If this call fails, the earlier vocabulary stays. Calls that are
@@ -181,6 +198,8 @@ class VocabularyHolder(nn.Module):
         """See ``nn.Module.train``. Drops embeddings that training makes stale; encodes names again for tests."""
         trains = self.training or mode
         super().train(mode)
+        if mode and self.text_is_trained:
+            self.caches_text = False  # weights of the midst of a training are not used again
         if trains and self.text_is_trained:
             self._text_has_changed()
         return self

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from ..layers import call, recompute
 from .build import RANDOM, CLIPModel, build_clip, load_clip_weights
 from .policies import FROZEN, FinetunePolicy
-from .text_tower import encode_prompts
+from .text_cache import TextCache
+from .text_tower import encode_prompts, is_plain_causal, text_digest
 
 
 class CLIPEncoder(Backbone):
@@ -65,6 +66,15 @@ class CLIPEncoder(Backbone):
     def encode_text(self, tokens: Tensor) -> Tensor:
         """(N, L) token ids, best left on the CPU -> (N, D) embeddings of unit length."""
         return F.normalize(encode_prompts(self.clip, tokens, self.run).float(), dim=-1)
+
+    def text_cache(self, *others: nn.Module) -> TextCache | None:
+        """The cache of the text tower's embeddings; None for a tower of another design than CLIP's.
+
+        Args:
+            others: further modules that the embeddings depend on, such as a learned prompt.
+        """
+        known = type(self).encode_text is CLIPEncoder.encode_text and is_plain_causal(self.clip)
+        return TextCache(lambda: text_digest(self.clip, *others)) if known else None
 
 
 def clip_arguments(cfg, policy: FinetunePolicy) -> dict:

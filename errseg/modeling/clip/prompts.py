@@ -1,6 +1,6 @@
-"""Names -> prompts -> tokens -> text embeddings.
+"""Names -> prompts -> tokens.
 
-Shapes: T names, P templates, N prompts (one or several per name), L tokens per prompt, D text dimension.
+Shapes: T names, P templates, N prompts (one or several per name), L tokens per prompt.
 """
 
 import copy
@@ -14,17 +14,18 @@ from typing import Any
 
 import open_clip
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from tqdm import tqdm
 
 from ...errors import ArgumentError, UsageError
 from ..num_kept import AutoKept, NumKept, same_for_all
 from .config import model_config
 from .templates import templates_of
+from .text_cache import MANY, cached_tokens
 
 logger = logging.getLogger(__name__)
 
-CHUNK = 128  # prompts that the text tower encodes at once where no gradient is kept
+SLOW = 5000  # prompts whose tokens take about a second
 # Published label sets in which several classes have equal names. By the paper's rule, one of these classes wins every
 # pixel. The values are the number of names and a digest.
 PUBLISHED = {"A-847": (847, "ee311c5f3b780a16a58f40726927f6c4")}
@@ -119,16 +120,36 @@ class Prompter:
                 set).
         """
         num_kept = check_names(names, num_kept)
+        if len(names) < MANY or type(self.tokenizer) is not open_clip.SimpleTokenizer:
+            tokens, owner, _ = self._checked_tokens(names)
+        else:
+            others = (open_clip.__version__, self.synonyms, self.separator, str(self.reserved), *self.templates)
+            length = self.tokenizer.context_length
+            tokens, owner = cached_tokens(names, others, lambda: self._checked_tokens(names), length)
+        return TokenizedNames(tuple(names), num_kept, tokens, owner, len(self.templates), self.apart)
+
+    def _checked_tokens(self, names: Sequence[str]) -> tuple[Tensor, Tensor, bool]:
+        """(N, L) tokens, (N,) owner, and whether all names differ; raises what ``tokenize`` does."""
         prompts = [self.prompts(name) for name in names]
-        tokens = self.tokenizer([prompt for group in prompts for prompt in group])
+        tokens = self._tokens([prompt for group in prompts for prompt in group])
         owner = torch.tensor([i for i, group in enumerate(prompts) for _ in group])
         self._check_lengths(names, prompts, tokens, owner)
         ends = (tokens == tokens.max()).sum(dim=1)  # EOT has the highest id
         if (ends > 1).any():
             name = reprlib.repr(names[int(owner[ends.argmax()])])
             raise UsageError(f"The name {name} holds the token that ends a prompt; the rest would be lost: remove it.")
-        _check_different(names, tokens, owner, self.synonyms)
-        return TokenizedNames(tuple(names), num_kept, tokens, owner, len(self.templates), self.apart)
+        return tokens, owner, _check_different(names, tokens, owner, self.synonyms)
+
+    def _tokens(self, prompts: list[str]) -> Tensor:
+        """(N, L) tokens; a bar shows the progress of many prompts in a terminal."""
+        if len(prompts) < SLOW:
+            return self.tokenizer(prompts)
+        with tqdm(total=len(prompts), desc="Reading prompts", unit="prompt", disable=None) as bar:
+            parts = []
+            for start in range(0, len(prompts), SLOW):
+                parts.append(self.tokenizer(prompts[start : start + SLOW]))
+                bar.update(len(parts[-1]))
+        return torch.cat(parts)
 
     def _check_lengths(self, names: Sequence[str], prompts: list[list[str]], tokens: Tensor, owner: Tensor) -> None:
         """Raise UsageError if a prompt has more tokens than the text tower has positions for them."""
@@ -191,10 +212,13 @@ def _say_once(message: str, *values: object) -> None:
     logger.warning(message, *values)
 
 
-def _check_different(names: Sequence[str], tokens: Tensor, owner: Tensor, synonyms: str) -> None:
+def _check_different(names: Sequence[str], tokens: Tensor, owner: Tensor, synonyms: str) -> bool:
     """Refuse names with equal tokens: their embeddings are equal, so that only one of the names could win a pixel.
 
     Within a published label set, they give a warning.
+
+    Returns:
+        Whether all names differ.
 
     Raises:
         UsageError: there are such names outside a published label set.
@@ -208,7 +232,7 @@ def _check_different(names: Sequence[str], tokens: Tensor, owner: Tensor, synony
         equal.setdefault(tuple(sorted(numbers)), []).append(i)  # sorted: a mean does not depend on the order
     groups = [ids for ids in equal.values() if len(ids) > 1]
     if not groups:
-        return
+        return True
     published = _published(names)
     for ids in groups:
         first, later = ids[0], ids[-1]
@@ -224,6 +248,7 @@ def _check_different(names: Sequence[str], tokens: Tensor, owner: Tensor, synony
         sum(len(ids) - 1 for ids in groups),
         "; ".join(" = ".join(f"{i} ({names[i]})" for i in ids) for ids in groups),
     )
+    return False
 
 
 def _published(names: Sequence[str]) -> int:
@@ -237,33 +262,3 @@ def _published(names: Sequence[str]) -> int:
 def digest_of(names: Sequence[str]) -> str:
     """A digest of names in their order."""
     return hashlib.sha256("\n".join(names).encode("utf-8", "surrogatepass")).hexdigest()[:32]
-
-
-def embed_names(tokenized: TokenizedNames, encode_text: Callable[[Tensor], Tensor]) -> Tensor:
-    """The text embeddings of names: (T, D), of unit length; (T, P, D) where templates are kept apart.
-
-    The embeddings of several prompts of a name are averaged; where templates are kept apart, those of one template.
-    Equal prompts are encoded once. Without gradients, prompts are encoded in chunks of one template and similar
-    lengths, so that the memory of the text tower does not grow with T and the prompts of a chunk begin alike.
-
-    Args:
-        tokenized: the names.
-        encode_text: (N, L) ids -> (N, D) of unit length.
-    """
-    tokens, place = tokenized.tokens.unique(dim=0, return_inverse=True)
-    parts = [tokens]
-    if not torch.is_grad_enabled():
-        template = torch.zeros(len(tokens), dtype=torch.long).scatter_(0, place, tokenized.template)
-        length = tokens.argmax(dim=1)  # the position of EOT, which has the highest id
-        order = (template * tokens.shape[1] + length).argsort()
-        tokens, place = tokens[order], order.argsort()[place]
-        of_template = tokens.split(template.bincount().tolist())
-        parts = [part for group in of_template if len(group) for part in group.split(CHUNK)]
-    embeddings = torch.cat([encode_text(part) for part in parts])
-    embeddings = embeddings[place.to(embeddings.device)]
-    rows = tokenized.num_templates if tokenized.apart else 1  # of a name
-    row = tokenized.owner * rows + (tokenized.template if tokenized.apart else 0)
-    if len(embeddings) != len(tokenized.names) * rows:
-        total = embeddings.new_zeros(len(tokenized.names) * rows, embeddings.shape[1])
-        embeddings = F.normalize(total.index_add(0, row.to(embeddings.device), embeddings), dim=-1)
-    return embeddings.unflatten(0, (-1, rows)) if tokenized.apart else embeddings

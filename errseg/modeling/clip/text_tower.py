@@ -7,7 +7,7 @@ their keys and values.
 Shapes: N prompts, P shared first tokens, S tokens that follow them, D text dimension.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..layers import call
 from .build import CLIPModel
+from .text_cache import digest_of_parts
 
 
 def encode_prompts(clip: CLIPModel, tokens: Tensor, run: Callable = call) -> Tensor:
@@ -89,6 +90,28 @@ def is_plain_causal(clip: CLIPModel) -> bool:
         and clip.text_projection is not None
         and all(type(block) is ResidualAttentionBlock for block in blocks)
     )
+
+
+def text_digest(clip: CLIPModel, *others: nn.Module) -> str:
+    """A digest of everything but the tokens that a text embedding depends on.
+
+    Args:
+        clip: an open_clip model with CLIP's own text tower (``is_plain_causal``).
+        others: further modules, such as a learned prompt.
+    """
+    tower = {name: value for name, value in clip.state_dict().items() if not name.startswith(("visual.", "logit_"))}
+    states = [tower, *(module.state_dict() for module in others)]
+    heads = [block.attn.num_heads for block in clip.transformer.resblocks]
+    structure = (torch.__version__, clip.positional_embedding.device.type, clip.transformer, heads, *others)
+
+    def parts() -> Iterator[str | memoryview]:
+        yield "\n".join(map(str, structure))
+        for state in states:
+            for name, value in state.items():
+                yield f"{name} {value.dtype} {tuple(value.shape)}"
+                yield memoryview(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+
+    return digest_of_parts(parts())
 
 
 def _project(block: ResidualAttentionBlock, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import UsageError
-from ..clip.prompts import TokenizedNames, embed_names
+from ..clip.embedding import embed_names
+from ..clip.prompts import TokenizedNames
 from ..layers import resize
 from ..num_kept import NumKept
 from ..prediction import Prediction, image_size
@@ -36,7 +37,8 @@ class PromptedSegmenter(OpenVocabularySegmenter):
 
     def encode_names(self, tokenized: TokenizedNames) -> Tensor:
         """Text embeddings: (T, D) of unit length."""
-        return embed_names(tokenized, lambda tokens: self.prompt(self.backbone.clip, tokens, self.backbone.run))
+        backbone, cache = self.backbone, self.text_cache(self.prompt)
+        return embed_names(tokenized, lambda tokens: self.prompt(backbone.clip, tokens, backbone.run), cache)
 
     @property
     def text_is_trained(self) -> bool:

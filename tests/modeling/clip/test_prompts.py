@@ -4,7 +4,8 @@ import torch
 from errseg.data.vocabularies import load_vocabulary, vocabulary_names
 from errseg.errors import UsageError
 from errseg.modeling.clip import prompts
-from errseg.modeling.clip.prompts import Prompter, embed_names
+from errseg.modeling.clip.embedding import embed_names
+from errseg.modeling.clip.prompts import Prompter
 
 PROMPT = "A photo of a {} in the scene"
 NAME = "convnext_base_w_320"
