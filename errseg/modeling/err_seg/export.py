@@ -21,6 +21,8 @@ class TracedCRM(nn.Module):
         crm: the CRM that it replaces.
     """
 
+    takes_blocks = False  # the number of classes may be unknown
+
     def __init__(self, crm: CRM):
         super().__init__()
         self.crm = crm

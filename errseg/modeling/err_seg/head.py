@@ -4,6 +4,7 @@ Shapes: B images, T classes of the vocabulary, K classes kept, D text dimension,
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from detectron2.config import configurable
@@ -11,7 +12,7 @@ from detectron2.modeling import SEM_SEG_HEADS_REGISTRY, ShapeSpec
 from torch import Tensor, nn
 
 from ...errors import arguments_from
-from ..cost_map import cost_map
+from ..cost_map import BLOCK, CostBlocks, cost_map
 from ..layers import call, recompute, resize
 from ..num_kept import AutoKept, NumKept
 from .crm import CRM, KeepAll
@@ -62,7 +63,7 @@ class ERRSegHead(nn.Module):
         self.embeddings = embeddings
         self.fusion_maps = fusion_maps
         self.decoder_maps = decoder_maps
-        self.crm = crm
+        self.crm: Any = crm
         self.hsm = hsm
         self.escf = escf
         self.gud = gud
@@ -148,6 +149,12 @@ class ERRSegHead(nn.Module):
         x, kept = self.fuse(features, text, num_kept, present)
         return self.gud(x, [guide(features[name]) for name in self.decoder_maps]), kept
 
+    def costs(self, dense: Tensor, text: Tensor, size: tuple[int, int]) -> Tensor | CostBlocks:
+        """What CRM reads: the cost map of (B, D, h, w) and (T, D), as (B, T, *size), of many classes in blocks."""
+        if self.crm.takes_blocks and not torch.compiler.is_compiling() and text.shape[0] > BLOCK:
+            return CostBlocks(dense, text, size)
+        return resize(cost_map(dense, text), size)
+
     def fuse(
         self,
         features: dict[str, Tensor],
@@ -165,9 +172,9 @@ class ERRSegHead(nn.Module):
         Returns:
             The cost embedding (B, K, H, W, C), and the ids of the kept classes (B, K), ascending; see ``forward``.
         """
-        size = features["os16"].shape[-2:]
-        costs = resize(cost_map(features[self.embeddings[0]], text), size)  # (B, T, H, W)
-        kept = self.crm(costs, num_kept, present)  # (B, K)
+        os16 = features["os16"]
+        size = (os16.shape[-2], os16.shape[-1])
+        kept = self.crm(self.costs(features[self.embeddings[0]], text, size), num_kept, present)  # (B, K)
         named = slots_with_name(kept) if isinstance(num_kept, AutoKept) else None
         text = text[kept if named is None else kept.clamp(min=0)]  # (B, K, D)
         x = self.hsm(*(cost_map(features[name], text) for name in self.embeddings), size=size)  # (B, K, H, W, C)

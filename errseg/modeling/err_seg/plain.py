@@ -55,7 +55,9 @@ class PlainSingleScale(SingleScale):
 
 class PlainCRM(CRM):
     @torch.no_grad()
-    def forward(self, cost_map: Tensor, num_kept: NumKept, present: Tensor | None = None) -> Tensor:
+    def forward(  # type: ignore[override]
+        self, cost_map: Tensor, num_kept: NumKept, present: Tensor | None = None
+    ) -> Tensor:
         """(B, T, H, W) cosines -> (B, K) ids, ascending. Of equal scores, the lower id stays."""
         batch, num_names = cost_map.shape[:2]
         if not isinstance(num_kept, AutoKept) and num_kept >= num_names:

@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..taps import Tap, first_argument
+from ..cost_map import CostBlocks
+from ..taps import Tap
 from .crm import CRM
 from .escf import CFM, ESCF, SFM
 from .gud import GUD, Guidance
@@ -20,7 +21,7 @@ def taps(model: Any) -> dict[str, Tap]:
     head = model.sem_seg_head
     return {
         "encoder": Tap(model.backbone),  # the feature maps and dense embeddings, by name
-        "cost": Tap(head.crm, first_argument),  # (B, T, H, W) cosines
+        "cost": Tap(head.crm, _cost),  # (B, T, H, W) cosines
         "ranking": Tap(head.crm, _ranking),  # (B, T) points per location
         "kept": Tap(head.crm),  # (B, K) ids; -1: none
         "hsm": Tap(head.hsm),  # (B, K, H, W, C)
@@ -62,6 +63,12 @@ def _taps_of_gud(gud: Any) -> dict[str, Tap]:
         **{f"upsample{number}": Tap(stage) for number, stage in stages},
         **{f"decoder_guidance{number}": Tap(projection) for number, projection in guided},
     }
+
+
+def _cost(crm: nn.Module, arguments: tuple, output: Any) -> Tensor:
+    """The cost map that CRM ranks."""
+    costs = arguments[0]
+    return costs.whole() if isinstance(costs, CostBlocks) else costs
 
 
 def _ranking(crm: nn.Module, arguments: tuple, output: Any) -> Tensor:

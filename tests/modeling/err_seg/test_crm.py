@@ -5,10 +5,12 @@ import torch
 
 import errseg
 from errseg.errors import UsageError
-from errseg.modeling import system_of_model
-from errseg.modeling.err_seg.crm import CRM
+from errseg.modeling import cost_map, system_of_model
+from errseg.modeling.err_seg import head
+from errseg.modeling.err_seg.crm import CRM, best_of_blocks
 from errseg.modeling.err_seg.export import AnyNumberCRM, TracedCRM
 from errseg.modeling.num_kept import AutoKept
+from errseg.modeling.taps import watch
 from tests.conftest import NAMES
 
 AUTO = ("MODEL.CRM.NUM_CLASSES_TEST", "auto", "MODEL.CRM.AUTO_THRESHOLD", 0.15)
@@ -107,3 +109,36 @@ def test_what_is_no_k_ends_in_a_sentence(tiny_cfg, changes, message):
     with pytest.raises(UsageError, match=message):
         apply_overrides(tiny_cfg, changes)
         errseg.build_model(tiny_cfg)
+
+
+@pytest.mark.parametrize("num_kept", [5, AutoKept(0.02, most=9)])
+def test_blocks_of_names_rank_as_all_at_once(monkeypatch, num_kept):
+    """Also where cosines are equal: within a block, between blocks, and at the last rank that scores."""
+    monkeypatch.setattr(cost_map, "BLOCK", 7)
+    generator = torch.Generator().manual_seed(0)
+    dense = torch.randint(-1, 2, (2, 4, 6, 6), generator=generator).float()
+    text = torch.randint(-1, 2, (60, 4), generator=generator).float()  # few values: many cosines are equal
+    blocks, crm = cost_map.CostBlocks(dense, text, (9, 9)), CRM()
+    whole = blocks.whole()
+    in_order = whole.flatten(2).sort(dim=1, descending=True, stable=True).indices
+    assert torch.equal(best_of_blocks(blocks, 3), in_order[:, :3])
+    blocks = cost_map.CostBlocks(dense, text, (6, 6))
+    untied = blocks.whole() + torch.linspace(0, -1e-3, 60).view(-1, 1, 1)  # topk of all at once takes the lower id too
+    assert torch.equal(crm.scores(blocks), crm.scores(untied))
+    present = torch.arange(60).expand(2, -1) == 33
+    for known in (None, present):
+        assert torch.equal(crm(blocks, num_kept, known), crm(untied, num_kept, known))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("num_kept", [4, AutoKept(0.1)])
+def test_a_model_labels_in_blocks_as_at_once(build, monkeypatch, num_kept):
+    model = build().eval()
+    text = torch.nn.functional.normalize(torch.randn(50, model.encoded().text.shape[1]), dim=-1)
+    whole = model.segment(images(2), text, num_kept, show=True)
+    for module in (cost_map, head):
+        monkeypatch.setattr(module, "BLOCK", 8)
+    with watch(model, ["cost"]) as seen:
+        blocks = model.segment(images(2), text, num_kept, show=True)
+    assert torch.equal(blocks.kept, whole.kept) and torch.equal(blocks.scores, whole.scores)
+    assert torch.equal(blocks.shown["ranking"], whole.shown["ranking"]) and seen["cost"][0].shape[:2] == (2, 50)
