@@ -132,3 +132,24 @@ def test_names_with_errors_are_not_kept(folder, build):
     for _ in range(2):
         with pytest.raises(UsageError, match="the same to the model"):
             model.set_vocabulary(["bag", "Bag"])
+
+
+def test_an_encoding_that_was_stopped_goes_on(folder, encoded, build, monkeypatch):
+    monkeypatch.setattr(embedding, "CHUNK", 2)
+    monkeypatch.setenv("ERRSEG_TEXT_CACHE", "off")
+    model = build().eval()
+    expected, encode = model.text_embeddings, type(model.backbone).encode_text
+    monkeypatch.setenv("ERRSEG_TEXT_CACHE", str(folder))
+    encoded.clear()
+
+    def stop(tokens):
+        if sum(encoded) == 6:
+            raise KeyboardInterrupt
+        return encode(model.backbone, tokens)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(model.backbone, "encode_text", stop)
+        model.set_vocabulary(NAMES)
+    encoded.clear()
+    torch.testing.assert_close(text_of(model, NAMES), expected)
+    assert sum(encoded) == 4  # 4 of the 8 prompts were in a file, 2 were waiting for more
