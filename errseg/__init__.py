@@ -1,4 +1,4 @@
-"""errseg: open-vocabulary semantic segmentation by published systems, ERR-Seg and DeOP.
+"""errseg: open-vocabulary semantic segmentation by published systems: ERR-Seg, DeOP, SED, CAT-Seg.
 
 Importing errseg makes ``detectron2`` importable: the installed one, or else the small one in ``errseg/compat``. It also
 registers the models and the data sets. The command ``errseg`` registers them only when it needs them, so that its help
@@ -11,8 +11,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.2.0"
-__all__ = ["Result", "Segmenter", "build_model", "checkpoint", "config", "get_cfg", "load"]
+from .version import __version__
+
+__all__ = ["Result", "Segmenter", "__version__", "build_model", "checkpoint", "config", "get_cfg", "load"]
 
 SHIMS = (  # the scripts of tools/ that run a command of errseg
     *("benchmark", "check_datasets", "check_parity", "compare_runs", "doctor", "export", "fuzz", "predict"),

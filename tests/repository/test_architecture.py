@@ -13,7 +13,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 # A module imports those of its own line and of the lines above it.
 LAYERS = {
-    "helpers": "agreement atomic colors errors failures fonts locking pickled safe_files unpickle visualization",
+    "helpers": (
+        "agreement atomic colors errors failures fonts locking pickled safe_files unpickle version visualization"
+    ),
     "config": "config hub ledger weight_files",
     "modeling": "modeling",
     "data": "data checkpoint",

@@ -1,8 +1,9 @@
 """The text embeddings of many prompts, and the tokens of many names, kept on disk (``text_files``).
 
 A file of embeddings holds up to ``ROWS`` prompts. Its name begins with the digest of everything but the tokens that an
-embedding depends on: the weights and the structure of the text tower, the kind of device, and the version of torch. The
-key of a prompt is made of its tokens. So vocabularies share prompts, whatever their order and templates are.
+embedding depends on: the weights and the structure of the text tower, the kind of device, and the versions of torch and
+errseg. The key of a prompt is a digest of its tokens. So vocabularies share prompts, whatever their order and templates
+are.
 
 Shapes: N prompts, L tokens per prompt, D text dimension.
 """
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...version import __version__
 from .text_files import TextFiles, text_files
 
 __all__ = ["MANY", "TextCache", "cached_tokens", "digest_of_parts", "keys_of"]
@@ -34,15 +36,10 @@ def digest_of_parts(parts: Iterable[str | bytes | memoryview]) -> str:
 
 
 def keys_of(tokens: Tensor) -> Tensor:
-    """The keys of prompts: (N, L) ids on the CPU -> (N, 2) int64.
-
-    A key has two sums, modulo 2^64, of the ids times odd random factors of their positions. Ids of padding are 0, and
-    add nothing. Two different prompts have equal keys with a probability of less than 2^-90.
-    """
-    length = int(tokens.argmax(dim=1).max()) + 1  # EOT has the highest id; what follows it is padding
-    digests = b"".join(hashlib.blake2b(str(place).encode(), digest_size=16).digest() for place in range(length))
-    factors = np.frombuffer(digests, dtype=np.int64).reshape(-1, 2) | 1
-    return tokens[:, :length] @ torch.from_numpy(factors)
+    """The keys of prompts, digests of their tokens: (N, L) ids on the CPU -> (N, 2) int64."""
+    rows = np.ascontiguousarray(tokens.numpy(), dtype="<i4")
+    digests = b"".join(hashlib.blake2b(row, digest_size=16).digest() for row in rows)
+    return torch.from_numpy(np.frombuffer(bytearray(digests), dtype="<i8").reshape(-1, 2).astype(np.int64))
 
 
 def cached_tokens(
@@ -63,8 +60,8 @@ def cached_tokens(
     if files is None:
         return make()[:2]
     lengths = np.array([len(name) for name in names]).tobytes()
-    name = f"tokens-{digest_of_parts(['1', str(context_length), *others, lengths, ''.join(names)])}"
-    for path in files.named(name):
+    name = f"tokens-{digest_of_parts([__version__, str(context_length), *others, lengths, ''.join(names)])}"
+    for path in files.named(f"{name}-*"):
         arrays = files.read(path, ("tokens", "owner"))
         if arrays is not None:
             files.keep(path)
@@ -74,7 +71,8 @@ def cached_tokens(
     tokens, owner, keep = make()
     if keep:
         length = int(tokens.argmax(dim=1).max()) + 1
-        files.write(name, {"tokens": tokens[:, :length].to(torch.int32), "owner": owner.to(torch.int32)})
+        arrays = {"tokens": tokens[:, :length].to(torch.int32), "owner": owner.to(torch.int32)}
+        files.write(f"{name}-{secrets.token_hex(6)}", arrays)
     return tokens, owner
 
 

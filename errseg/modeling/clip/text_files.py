@@ -32,7 +32,9 @@ CHECKSUM = "checksum"
 
 
 def text_files() -> "TextFiles | None":
-    """The folder $ERRSEG_TEXT_CACHE, or ``errseg/text`` in the user's cache folder; None where the variable is "off".
+    """The folder $ERRSEG_TEXT_CACHE, or ``errseg/text`` in the user's cache folder.
+
+    None where the variable is "off", and where the user has no home folder.
 
     Raises:
         UsageError: $ERRSEG_TEXT_CACHE_GB is no positive number.
@@ -40,8 +42,12 @@ def text_files() -> "TextFiles | None":
     chosen = os.environ.get(VARIABLE, "").strip()
     if chosen.lower() in OFF:
         return None
-    own = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "errseg" / "text"
-    return TextFiles(Path(chosen).expanduser() if chosen else own, _limit())
+    limit = _limit()
+    try:
+        own = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "errseg" / "text"
+        return TextFiles(Path(chosen).expanduser() if chosen else own, limit)
+    except RuntimeError:  # the user has no home folder
+        return None
 
 
 def _limit() -> int:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 
+from ...version import __version__
 from ..layers import call
 from .build import CLIPModel
 from .text_cache import digest_of_parts
@@ -102,7 +103,8 @@ def text_digest(clip: CLIPModel, *others: nn.Module) -> str:
     tower = {name: value for name, value in clip.state_dict().items() if not name.startswith(("visual.", "logit_"))}
     states = [tower, *(module.state_dict() for module in others)]
     heads = [block.attn.num_heads for block in clip.transformer.resblocks]
-    structure = (torch.__version__, clip.positional_embedding.device.type, clip.transformer, heads, *others)
+    device = clip.positional_embedding.device.type
+    structure = (__version__, torch.__version__, device, clip.transformer, heads, *others)
 
     def parts() -> Iterator[str | memoryview]:
         yield "\n".join(map(str, structure))

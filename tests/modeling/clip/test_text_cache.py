@@ -153,3 +153,32 @@ def test_an_encoding_that_was_stopped_goes_on(folder, encoded, build, monkeypatc
     encoded.clear()
     torch.testing.assert_close(text_of(model, NAMES), expected)
     assert sum(encoded) == 4  # 4 of the 8 prompts were in a file, 2 were waiting for more
+
+
+def test_two_processes_may_write_the_same_names_at_once(folder, build, monkeypatch):
+    from errseg.modeling.clip.text_files import TextFiles
+
+    model, write = build().eval(), TextFiles.write
+    other = build().eval()
+
+    def meanwhile(files, name, arrays):
+        monkeypatch.setattr(TextFiles, "write", write)
+        other.set_vocabulary(OTHERS)  # between the reading and the writing of this one
+        write(files, name, arrays)
+
+    monkeypatch.setattr(TextFiles, "write", meanwhile)
+    assert torch.equal(text_of(model, OTHERS), other.text_embeddings)
+    assert torch.equal(text_of(build().eval(), OTHERS), other.text_embeddings)
+    assert not list(folder.glob("*.tmp"))
+
+
+def test_a_user_without_a_home_has_no_cache(monkeypatch):
+    from errseg.modeling.clip import text_files
+
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    for variable in (text_files.VARIABLE, "XDG_CACHE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(text_files.Path, "home", no_home)
+    assert text_files.text_files() is None
