@@ -5,8 +5,9 @@
 The threshold is the number of CRM points per location from which a name is
 kept: one for all vocabularies, with the best mIoU, the mean over the data sets
 (and over the models, of several --weights). Of equal ones, that of fewer names
-is taken. The encoder sees each image once. Writes to --out: tune_k.md and
-tune_k.json, and auto_k.yaml, the configuration with this threshold.
+is taken. With --hold-out, every second image chooses it, and the table is of
+the other images. The encoder sees each image once. Writes to --out: tune_k.md
+and tune_k.json, and auto_k.yaml, the configuration with this threshold.
 """
 
 import argparse
@@ -34,6 +35,7 @@ def add_arguments(parser: Parser) -> None:
     add("--dataset", nargs="+", metavar="SET", help="validation data (default: DATASETS.TEST)")
     add("--thresholds", type=_numbers, metavar="X,…", help="points per location (default: 0.001 to 0.03)")
     add("--fixed", type=_whole_numbers, default=(), metavar="K,…", help="fixed K to compare with")
+    add("--hold-out", action="store_true", help="choose by every second image, and measure on the others")
     add("--limit", type=positive, metavar="N", help="images of each data set (default: all)")
     add_device(parser)
     add_precision(parser)
@@ -47,12 +49,14 @@ def run(args: argparse.Namespace) -> int:
     from errseg.api import load
     from errseg.atomic import replacing
     from errseg.evaluation.report import write_json
-    from errseg.evaluation.tune_kept import THRESHOLDS, best_threshold, choices_of, measure_kept
+    from errseg.evaluation.tune_kept import THRESHOLDS, best_threshold, choices_of, halves, measure_kept
     from errseg.failures import explained
     from errseg.modeling.num_kept import AUTO, AutoKept, as_plain
 
     logging.basicConfig(format="%(message)s", level=logging.ERROR)  # to stderr
-    choices, runs, cfg = [], [], None
+    parts = halves(args.limit) if args.hold_out else (slice(args.limit),)
+    choices, cfg = [], None
+    runs: list[list[dict]] = [[] for _ in parts]  # of each part, for each model, the outcomes by data set
     for weights in args.weights or [None]:
         config, file = model_of(weights, args.config)
         segmenter = load(config, file, args.device, args.precision, args.opts, verbose=False)
@@ -63,18 +67,22 @@ def run(args: argparse.Namespace) -> int:
         names = args.dataset or list(segmenter.cfg.DATASETS.TEST)
         if not names:
             raise UsageError("DATASETS.TEST names no data set; give --dataset SET.")
-        runs.append({each: measure_kept(segmenter.cfg, segmenter.model, each, choices, args.limit) for each in names})
-    best = best_threshold(choices, runs)
-    text = table(choices, runs)
-    sentence = f"AUTO_THRESHOLD = {best.threshold:g} is the best of {len(args.thresholds or THRESHOLDS)} thresholds"
-    print(f"{text}\n\n{sentence}.")
+        for part, some in zip(parts, runs, strict=True):
+            some.append({each: measure_kept(segmenter.cfg, segmenter.model, each, choices, part) for each in names})
+    best = best_threshold(choices, runs[0])
+    text = f"{table(choices, runs[-1])}\n\n{summary(choices, runs, best)}"
+    print(text)
     with explained(args.out):
         rows = [
             {"choice": choice.label, "K": None if choice.num_kept is None else as_plain(choice.num_kept)}
-            | {"runs": [{name: outcomes[i].as_data() for name, outcomes in sets.items()} for sets in runs]}
+            | {
+                key: [{name: outcomes[i].as_data() for name, outcomes in sets.items()} for sets in part]
+                for key, part in zip(("runs",) if len(runs) == 1 else ("chosen_by", "runs"), runs, strict=True)
+            }
             for i, choice in enumerate(choices)
         ]
-        write_json(args.out / "tune_k.json", {"weights": args.weights, "best": as_plain(best), "rows": rows})
+        about = {"weights": args.weights, "best": as_plain(best), "held_out": args.hold_out}
+        write_json(args.out / "tune_k.json", {**about, "rows": rows})
         for file, content in (("tune_k.md", text + "\n"), ("auto_k.yaml", _with_threshold(cfg, best.threshold))):
             with replacing(args.out / file) as temporary:
                 temporary.write_text(content, encoding="utf-8")
@@ -105,6 +113,35 @@ def table(choices: "Sequence[Choice]", runs: "Sequence[Mapping[str, Sequence[Out
     header += [title for title, _ in FIGURES.values()]
     align = ["left"] + ["right"] * (len(header) - 1)
     return tabulate(cells, header, tablefmt="pipe", colalign=align, disable_numparse=True)
+
+
+def summary(choices: "Sequence[Choice]", runs: "Sequence[Sequence[Mapping[str, Sequence[Outcome]]]]", best: Any) -> str:
+    """Sentences about the best threshold, and the best fixed K of each data set, chosen by the same images.
+
+    Args:
+        choices: the rows.
+        runs: of the images that choose, and of the held-out images where there are any: see ``table``.
+        best: the ``AutoKept`` with the threshold.
+    """
+    from errseg.modeling.num_kept import AutoKept
+    from errseg.paper.request import title_of
+
+    def score(part: "Sequence[Mapping[str, Sequence[Outcome]]]", name: str, place: int) -> float:
+        return mean(sets[name][place].mIoU for sets in part)
+
+    count = sum(isinstance(choice.num_kept, AutoKept) for choice in choices)
+    where = "every second image, and the table is of the others" if len(runs) > 1 else "the images of the table"
+    text = f"AUTO_THRESHOLD = {best.threshold:g} is the best of {count} thresholds by {where}."
+    fixed = [place for place, choice in enumerate(choices) if isinstance(choice.num_kept, int)]
+    chosen = next(place for place, choice in enumerate(choices) if choice.num_kept == best)
+    if fixed:
+        parts = []
+        for name in runs[0][0]:
+            place = max(fixed, key=lambda place: score(runs[0], name, place))
+            difference = score(runs[-1], name, chosen) - score(runs[-1], name, place)
+            parts.append(f"{title_of(name)} {difference:+.2f} ({choices[place].label})")
+        text += f"\nIts mIoU against the best fixed K of each data set: {', '.join(parts)}."
+    return text
 
 
 def _cell(values: Sequence[float], digits: int) -> str:

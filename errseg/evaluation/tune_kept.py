@@ -20,6 +20,7 @@ from detectron2.data import MetadataCatalog
 from torch import Tensor
 
 from errseg.data import build_test_loader, require_dataset
+from errseg.errors import UsageError
 from errseg.modeling import OpenVocabularySegmenter, system_of
 from errseg.modeling.num_kept import AutoKept, NumKept, most_kept
 from errseg.modeling.prediction import ViewPrediction, image_size, label_map, picture_size
@@ -28,10 +29,11 @@ from errseg.modeling.taps import watch
 from .evaluator import VocabularyEvaluator
 from .metrics import scores_by_name
 
-__all__ = ["OWN", "THRESHOLDS", "Choice", "Outcome", "best_threshold", "choices_of", "measure_kept"]
+__all__ = ["OWN", "THRESHOLDS", "Choice", "Outcome", "best_threshold", "choices_of", "halves", "measure_kept"]
 
 THRESHOLDS = (0.001, 0.002, 0.003, 0.005, 0.007, 0.01, 0.015, 0.02, 0.03)  # points per location
 OWN = "the data set's K"
+EVERY = slice(None)
 
 
 class Choice(NamedTuple):
@@ -79,13 +81,18 @@ def choices_of(auto: AutoKept, thresholds: Sequence[float] = THRESHOLDS, fixed: 
     return [Choice(OWN, None), *numbers, *fitting]
 
 
+def halves(limit: int | None) -> tuple[slice, slice]:
+    """Every second image of the first ``limit`` (None: of all), from the first and from the second one on."""
+    return slice(0, limit, 2), slice(1, limit, 2)
+
+
 @torch.inference_mode()
 def measure_kept(
     cfg: CfgNode,
     model: OpenVocabularySegmenter,
     name: str,
     choices: Sequence[Choice],
-    limit: int | None = None,
+    part: slice = EVERY,
     images: Iterable[list[dict[str, Any]]] | None = None,
 ) -> list[Outcome]:
     """Segment the images of a data set with each choice of K.
@@ -95,11 +102,11 @@ def measure_kept(
         model: a model whose system shows a ranking; its vocabulary becomes that of the data set.
         name: of a registered data set.
         choices: of K.
-        limit: number of images, from the first one on; None for all.
+        part: which of the images, by their place.
         images: batches of the data set's images; None: those of its test loader.
 
     Raises:
-        UsageError: the data set is missing, or a file of it is invalid.
+        UsageError: the data set is missing, a file of it is invalid, or ``part`` has no image.
     """
     require_dataset(name)
     metadata = MetadataCatalog.get(name)
@@ -109,7 +116,7 @@ def measure_kept(
     evaluator = VocabularyEvaluator(name, distributed=False, mean_over=cfg.TEST.MEAN_OVER)
     outcomes = [Outcome(np.zeros_like(evaluator.matrix)) for _ in choices]
     loader = build_test_loader(cfg, name) if images is None else images
-    for inputs in islice(chain.from_iterable(loader), limit):
+    for inputs in islice(chain.from_iterable(loader), part.start, part.stop, part.step):
         truth, confusions = evaluator.truth(inputs, picture_size(inputs)), {}
         present = np.setdiff1d(truth, [evaluator.read_label.ignore_label])
         decoded = _Decoded(model, inputs)
@@ -126,6 +133,8 @@ def measure_kept(
             kept = evaluator.prompt_classes.to(names.device)[names].cpu().numpy()
             outcome.present += len(present)
             outcome.found += int(np.isin(present, kept).sum())
+    if not outcomes[0].kept:
+        raise UsageError(f"{name} has no image for this measurement; give more than one to --hold-out.")
     for outcome in outcomes:
         outcome.mIoU = scores_by_name(outcome.matrix, evaluator.unseen, cfg.TEST.MEAN_OVER)["mIoU"]
     return outcomes

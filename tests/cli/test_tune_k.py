@@ -8,6 +8,7 @@ from errseg.config import load_config
 from tests.tiny import write_run
 
 SET = "coco_2017_test_stuff_all_sem_seg"
+MOST = ("MODEL.CRM.AUTO_MAX", 171)
 
 
 def test_the_table_and_a_configuration_with_the_threshold(command, tiny_datasets, tmp_path):
@@ -24,6 +25,23 @@ def test_the_table_and_a_configuration_with_the_threshold(command, tiny_datasets
     cfg = load_config(str(out / "auto_k.yaml"))
     assert (cfg.MODEL.CRM.NUM_CLASSES_TEST, cfg.MODEL.CRM.AUTO_MAX) == ("auto", 8)
     assert cfg.MODEL.CRM.AUTO_THRESHOLD == said["best"]["threshold"] in (0.2, 0.3)
+
+
+def test_the_threshold_is_chosen_by_other_images_than_those_of_the_table(command, tiny_datasets, tmp_path):
+    run, outs = write_run(tmp_path / "run", "ERRSeg", "DATALOADER.NUM_WORKERS", 0), [tmp_path / "a", tmp_path / "b"]
+    options = ["--dataset", SET, "--thresholds", "0.002,0.02", "--fixed", "40,80"]
+    status, text, _ = command("tune-k", "--weights", run, *options, "--hold-out", "--limit", 2, "--out", outs[0], *MOST)
+    assert status == 0 and "is the best of 2 thresholds by every second image, and the table is of the others." in text
+    assert "mIoU against the best fixed K of each data set: COCO-Stuff " in text
+    assert command("tune-k", "--weights", run, *options, "--limit", 1, "--out", outs[1], *MOST)[0] == 0
+    halves, first = (json.loads((out / "tune_k.json").read_text()) for out in outs)
+
+    def figures(said, key):
+        return [[row[key][0][SET][figure] for figure in ("mIoU", "recall", "kept")] for row in said["rows"]]
+
+    assert figures(halves, "chosen_by") == figures(first, "runs") != figures(halves, "runs")
+    status, _, err = command("tune-k", "--weights", run, *options, "--hold-out", "--limit", 1)
+    assert status == 2 and f"{SET} has no image for this measurement" in err
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def test_each_choice_counts_what_an_evaluation_with_it_counts(build, tiny_cfg, t
     tiny_cfg.merge_from_list(["MODEL.CRM.AUTO_MAX", 8, "DATALOADER.NUM_WORKERS", 0, "TEST.FLIP", True])
     model = build().eval()
     choices = choices_of(AUTO, (0.1, 0.2), (2,))
-    outcomes = measure_kept(tiny_cfg, model, SET, choices, limit=4)
+    outcomes = measure_kept(tiny_cfg, model, SET, choices, slice(4))
     assert [choice.label for choice in choices] == [OWN, "K = 2", "auto 0.1", "auto 0.2"]
     assert [set(outcome.kept) for outcome in outcomes[:2]] == [{32}, {2}]
     assert len(set(outcomes[2].kept)) > 1 and np.mean(outcomes[3].kept) < np.mean(outcomes[2].kept)
