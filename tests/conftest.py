@@ -3,6 +3,7 @@
 Its imports are in its functions: the process that hands out the tests to others reads this file too.
 """
 
+import gc
 import importlib
 import itertools
 import json
@@ -89,6 +90,8 @@ def pytest_configure(config):
     """Import errseg, which makes detectron2 importable; not where pytest-xdist only hands out tests to others."""
     if hasattr(config, "workerinput") or getattr(config.option, "dist", "no") == "no":
         importlib.import_module("errseg")
+        gc.freeze()  # what is imported stays: a collection need not look at its half a million objects again
+        gc.set_threshold(20_000, 10, 10)
     for logger in map(logging.getLogger, ("detectron2", "errseg", "fvcore")):
         LOGGERS[logger] = (logger.level, logger.propagate, list(logger.handlers))
 

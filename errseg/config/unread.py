@@ -1,5 +1,7 @@
 """Keys of one system in the configuration of another: they have no effect."""
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from detectron2.config import CfgNode
@@ -16,7 +18,7 @@ def unread_keys(cfg: CfgNode) -> dict[str, Any]:
     Nothing is found for a system without keys of its own, such as a stage of another system's training: it may read
     that system's keys.
     """
-    declared = {system: _keys_of(system) for system in declarations()}
+    declared = {system: _keys_of(declare) for system, declare in declarations().items()}
     own = declared.get(cfg.MODEL.META_ARCHITECTURE)
     if not own:
         return {}
@@ -25,12 +27,13 @@ def unread_keys(cfg: CfgNode) -> dict[str, Any]:
     return {key: leaves[key] for key, value in foreign.items() if _plain(leaves[key]) != _plain(value)}
 
 
-def _keys_of(system: str) -> dict[str, Any]:
+@cache  # every model that is built asks again
+def _keys_of(declare: Callable[[CfgNode], None]) -> dict[str, Any]:
     """The keys that a system declares, with their defaults."""
     cfg = get_detectron2_cfg()
     add_shared_keys(cfg)
     before = _leaves(cfg)
-    declarations()[system](cfg)
+    declare(cfg)
     return {key: value for key, value in _leaves(cfg).items() if key not in before}
 
 
