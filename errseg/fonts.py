@@ -10,15 +10,11 @@ from functools import cache
 from itertools import groupby
 from pathlib import Path
 
-import matplotlib
 import numpy as np
-from matplotlib import font_manager
-from matplotlib.ft2font import FT2Font
 from PIL import ImageDraw, ImageFont
 
-__all__ = ["OWN", "font_of", "letters_of_no_font", "plain_font", "shorten", "text_width", "write"]
+__all__ = ["font_of", "letters_of_no_font", "own", "plain_font", "shorten", "text_width", "write"]
 
-OWN = str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf")
 PLACEHOLDERS = "lastresort"  # fonts of this name have a box for every letter
 UNUSUAL = ("bold", "italic", "oblique", "light", "thin", "black", "condensed", "mono", "serif")  # in a font's file name
 ELLIPSIS = "…"
@@ -39,7 +35,7 @@ def write(
         anchor: Pillow's: "l" or "r" (left, right), then "a" or "m" (top, middle).
     """
     x, y = position
-    ascent, descent = _font(OWN, size).getmetrics()
+    ascent, descent = _font(own(), size).getmetrics()
     baseline = y + (ascent if anchor[1] == "a" else round((ascent - descent) / 2))
     if anchor[0] == "r":
         x -= text_width(text, size)
@@ -67,9 +63,17 @@ def shorten(text: str, size: int, space: float) -> str:
     return text[:fits].rstrip() + ELLIPSIS
 
 
+@cache
+def own() -> str:
+    """The path of DejaVu Sans, which comes with matplotlib."""
+    import matplotlib  # here: it is slow to import
+
+    return str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf")
+
+
 def plain_font(size: int) -> ImageFont.FreeTypeFont:
     """DejaVu Sans."""
-    return _font(OWN, size)
+    return _font(own(), size)
 
 
 def letters_of_no_font(texts: Iterable[str]) -> str:
@@ -81,7 +85,7 @@ def letters_of_no_font(texts: Iterable[str]) -> str:
 def _runs(text: str) -> list[tuple[str, str]]:
     """The text, split into runs of one font, each with the path of its font."""
     fonts = [(font_of(letter), letter) for letter in " ".join(text.split()) if not _is_hidden(letter)]
-    parts = [(path or OWN, letter if path else _escape(letter)) for path, letter in fonts]
+    parts = [(path or own(), letter if path else _escape(letter)) for path, letter in fonts]
     return [(path, "".join(part for _, part in run)) for path, run in groupby(parts, key=lambda part: part[0])]
 
 
@@ -99,14 +103,16 @@ def _escape(letter: str) -> str:
 @cache
 def font_of(letter: str) -> str | None:
     """The path of a font that has a letter; None where there is none."""
-    if _has(OWN, letter):
-        return OWN
+    if _has(own(), letter):
+        return own()
     return next((path for path in _installed() if _has(path, letter)), None)
 
 
 @cache
 def _installed() -> list[str]:
     """The fonts of this machine, the plain ones first."""
+    from matplotlib import font_manager
+
     paths = [path for path in font_manager.findSystemFonts() if PLACEHOLDERS not in Path(path).name.lower()]
     return sorted(paths, key=lambda path: (sum(word in Path(path).name.lower() for word in UNUSUAL), path))
 
@@ -120,6 +126,8 @@ def _has(path: str, letter: str) -> bool:
 @cache
 def _letters(path: str) -> np.ndarray:
     """The code points of a font, in order; empty where the font cannot be used, such as a font of coloured pictures."""
+    from matplotlib.ft2font import FT2Font
+
     try:
         ImageFont.truetype(path, 12)
         return np.array(sorted(FT2Font(path).get_charmap()), np.int64)

@@ -11,7 +11,7 @@ from matplotlib.ft2font import FT2Font
 from errseg import fonts
 from errseg.visualization import draw_text, legend
 
-OWN = FT2Font(fonts.OWN).get_charmap()
+OWN = FT2Font(fonts.own()).get_charmap()
 OTHER = str(Path(matplotlib.get_data_path()) / "fonts/ttf/STIXGeneral.ttf")  # has letters that DejaVu Sans lacks
 STIX = "".join(
     chr(code) for code in sorted(FT2Font(OTHER).get_charmap()) if code not in OWN and chr(code).isprintable()
@@ -45,7 +45,7 @@ def test_letters_come_from_a_font_that_has_them(installed, tmp_path):
     placeholder = Path(matplotlib.get_data_path()) / "fonts/ttf/LastResortHE-Regular.ttf"
     installed(tmp_path / "broken.ttf", placeholder, OTHER)
     letter = STIX[0]
-    assert [path for path, _ in fonts._runs(f"a{letter}b")] == [fonts.OWN, OTHER, fonts.OWN]
+    assert [path for path, _ in fonts._runs(f"a{letter}b")] == [fonts.own(), OTHER, fonts.own()]
     assert fonts.letters_of_no_font([f"cat {letter}", f"{NOWHERE} cat"]) == NOWHERE
     found = ink(letter)
     installed()
@@ -55,7 +55,7 @@ def test_letters_come_from_a_font_that_has_them(installed, tmp_path):
 
 def test_letters_of_no_font_are_told_apart(installed):
     installed()
-    assert fonts._runs("a 猫") == [(fonts.OWN, "a \\u732b")]
+    assert fonts._runs("a 猫") == [(fonts.own(), "a \\u732b")]
     assert fonts._runs("\U0001f9f8 x")[0][1].startswith("[")  # a symbol, by its name
     assert not np.array_equal(ink("猫"), ink("犬"))
     assert np.array_equal(ink("heart \ufe0f\u200d"), ink("heart"))  # joiners and the like show nothing

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -50,3 +51,12 @@ def test_an_installed_detectron2_is_preferred(choice, is_installed, is_real, cho
 def test_a_choice_that_cannot_be_is_an_error(choice, message, chosen):
     with pytest.raises(ImportError, match=f"ERRSEG_DETECTRON2=.*{choice}.*{message}"):
         chosen(choice, is_installed=False)
+
+
+def test_importing_errseg_waits_for_nothing_that_only_some_uses_need():
+    """Together these libraries take as long to import as errseg itself, in every command and every process."""
+    late = ["gradio", "matplotlib", "onnx", "open_clip", "scipy", "sympy", "tensorboard", "timm", "torchvision"]
+    program = f"import sys, errseg; print(sorted(set({late}) & set(sys.modules)))"
+    environment = {**os.environ, "ERRSEG_DETECTRON2": "compat"}  # Detectron2 itself imports some of them
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr

@@ -24,7 +24,8 @@ from errseg.data import register_all
 from errseg.locking import locked
 
 ROOT = Path(__file__).parents[1]
-PRELOAD = ["errseg.everything", "errseg.cli.training", "errseg.evaluation", "detectron2.engine"]
+LIBRARIES = ["open_clip", "matplotlib.figure"]  # what errseg imports at their first use
+PRELOAD = ["errseg.everything", "errseg.cli.training", "errseg.evaluation", "detectron2.engine", *LIBRARIES]
 
 
 @functools.cache

@@ -8,12 +8,14 @@ import base64
 import binascii
 import zlib
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_matrix
 
 from errseg.errors import UsageError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 __all__ = ["ImageConfusions", "ImageCounts", "cells_of", "unpack"]
 
@@ -24,9 +26,9 @@ Cells = tuple[bytes, np.ndarray, np.ndarray]  # of an image: its digest, codes a
 class ImageCounts(NamedTuple):
     """Pixels of each class in each image that are not ignored. Each is a sparse matrix (n, N) of float64."""
 
-    hits: csr_matrix  # true and predicted
-    true: csr_matrix
-    predicted: csr_matrix
+    hits: "csr_matrix"  # true and predicted
+    true: "csr_matrix"
+    predicted: "csr_matrix"
 
 
 class ImageConfusions:
@@ -85,6 +87,8 @@ def unpack(packed: Any, num_classes: int) -> ImageCounts:
     Raises:
         UsageError: it is something else.
     """
+    from scipy.sparse import csr_matrix  # here: it is slow to import
+
     rows, codes, pixels = cells_of(packed, num_classes)
     predicted, true = np.divmod(codes, num_classes)
     shape = (packed["images"], num_classes)

@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from errseg.atomic import replacing
 
 from .metrics import Confusion, worst_confusions
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["draw_confusions"]
 
@@ -31,6 +32,9 @@ def draw_confusions(path: Path, matrix: np.ndarray, classes: Sequence[str], titl
         title: the title of the picture.
         unit: what the matrix counts.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # here: it is slow to import
+    from matplotlib.figure import Figure
+
     by_pixels = worst_confusions(matrix, PAIRS)
     by_share = worst_confusions(matrix, PAIRS, by_share=True)
     counted = matrix[:-1, :-1]
@@ -64,7 +68,7 @@ def short_names(classes: Sequence[str]) -> list[str]:
 
 
 def _bars(
-    axes: Axes, pairs: Sequence[Confusion], labels: list[str], widths: list[float], notes: list[str], colour: str
+    axes: "Axes", pairs: Sequence[Confusion], labels: list[str], widths: list[float], notes: list[str], colour: str
 ) -> None:
     """One bar for each pair, the worst on top, named "true class → predicted class"."""
     places = np.arange(len(pairs))

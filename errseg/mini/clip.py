@@ -1,18 +1,13 @@
 """The mini CLIPs, by image tower: a small ConvNeXt (clip.json), or a small ViT of OpenAI's design (clip_vit.json).
 
-The ConvNeXt is registered in timm as ``errseg_convnext_mini``. The ViT is open_clip's own.
+Importing this registers the ConvNeXt in timm as ``errseg_convnext_mini``. The ViT is open_clip's own.
 """
-
-from pathlib import Path
 
 from timm.models import build_model_with_cfg, register_model
 from timm.models.convnext import ConvNeXt
 from torch import nn
 
-__all__ = ["CLIP_CONFIG", "CLIP_CONFIGS", "errseg_convnext_mini"]
-
-CLIP_CONFIG = Path(__file__).with_name("clip.json")
-CLIP_CONFIGS = {"convnext": CLIP_CONFIG, "vit": Path(__file__).with_name("clip_vit.json")}
+__all__ = ["errseg_convnext_mini"]
 
 
 @register_model

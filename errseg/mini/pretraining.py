@@ -11,7 +11,7 @@ from errseg.atomic import replacing
 from errseg.modeling.clip.build import build_clip
 from errseg.modeling.clip.prompts import tokenizer_of
 
-from .clip import CLIP_CONFIGS
+from . import CLIP_CONFIGS
 from .crops import load_scenes
 from .datasets import NUM_CLASSES_TEST
 from .pretrain import Phase, train_contrastive, train_dense

@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from errseg.atomic import replacing
 from errseg.errors import UsageError
-from errseg.fonts import OWN, font_of, letters_of_no_font
+from errseg.fonts import font_of, letters_of_no_font, own
 
 __all__ = [
     "FORMATS",
@@ -70,7 +70,7 @@ def plain_style(texts: Iterable[str] = ()) -> Iterator[None]:
     Args:
         texts: names that may have letters that DejaVu Sans lacks.
     """
-    paths = sorted({font_of(letter) for letter in set("".join(texts)) if letter.isprintable()} - {OWN, None})
+    paths = sorted({font_of(letter) for letter in set("".join(texts)) if letter.isprintable()} - {own(), None})
     with matplotlib.rc_context({**STYLE, "font.family": ["DejaVu Sans", *map(_family, paths)]}):
         yield
 

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from detectron2.config import configurable
 from detectron2.modeling import BACKBONE_REGISTRY, ShapeSpec
-from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 
 from ...errors import ArgumentError
 from ..clip.build import CLIPModel
 from ..clip.encoder import clip_arguments
+from ..clip.libraries import open_clip
 from ..clip.policies import FinetunePolicy, attention_weights, nothing, of_blocks
 from ..clip.split import SplitAttention, split_attentions
 from ..clip.vit import ViTEncoder
@@ -78,7 +78,8 @@ class SplitViTCLIP(ViTEncoder):
     ):
         policy = FinetunePolicy(trained(trained_image, "trained_image"), trained(trained_text, "trained_text"))
         towers = [getattr(tower, "transformer", None) for tower in (clip.visual, clip)]
-        if any(type(block) is not ResidualAttentionBlock for tower in towers if tower for block in tower.resblocks):
+        own = open_clip.transformer.ResidualAttentionBlock
+        if any(type(block) is not own for tower in towers if tower for block in tower.resblocks):
             raise ArgumentError("{clip} has blocks of its own kind; it needs OpenAI's, as in ViT-B-16-quickgelu.")
         if None not in towers:
             split_attentions(clip)

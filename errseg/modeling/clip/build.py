@@ -4,18 +4,14 @@ import logging
 import os
 from typing import Any
 
-import open_clip
 from huggingface_hub import constants as hub
-from open_clip.convert import convert_state_dict
-from open_clip.model import resize_pos_embed, resize_text_pos_embed
-from open_clip.pretrained import download_pretrained, get_pretrained_cfg, list_pretrained_tags_by_model
-from open_clip.transformer import QuickGELU
 from torch import nn
 
 from ...errors import UsageError, short
 from ...hub import hub_reachable
 from ...weight_files import check_fit, read_weight_file, unwrap
 from .config import model_config
+from .libraries import open_clip
 
 logger = logging.getLogger(__name__)
 
@@ -78,14 +74,14 @@ def load_clip_weights(clip: CLIPModel, name: str, pretrained: str) -> str:
 
 def has_quick_gelu(module: nn.Module) -> bool:
     """Whether a model computes with QuickGELU, as OpenAI's do, and not with GELU. Its weights do not show it."""
-    return any(isinstance(each, QuickGELU) for each in module.modules())
+    return any(isinstance(each, open_clip.transformer.QuickGELU) for each in module.modules())
 
 
 def _check_activation(name: str, tag: str) -> None:
     """Refuse the weights of a tag that were trained with another activation than the model's."""
-    if tag not in list_pretrained_tags_by_model(name):
+    if tag not in open_clip.pretrained.list_pretrained_tags_by_model(name):
         return
-    quick = bool(get_pretrained_cfg(name, tag).get("quick_gelu"))
+    quick = bool(open_clip.pretrained.get_pretrained_cfg(name, tag).get("quick_gelu"))
     if quick != bool(model_config(name).get("quick_gelu")):
         other = f"{name}-quickgelu" if quick else name.removesuffix("-quickgelu")
         raise UsageError(
@@ -99,11 +95,11 @@ def _load_weights(clip: CLIPModel, path: str, what: str) -> None:
     own = clip.state_dict()
     weights = unwrap(read_weight_file(path), path, own.keys())["model"]
     try:
-        weights = convert_state_dict(clip, dict(weights))
+        weights = open_clip.convert.convert_state_dict(clip, dict(weights))
         if "logit_scale" in weights:  # a scalar, or a vector of one
             weights["logit_scale"] = weights["logit_scale"].reshape(own["logit_scale"].shape)
-        resize_pos_embed(weights, clip)
-        resize_text_pos_embed(weights, clip)
+        open_clip.model.resize_pos_embed(weights, clip)
+        open_clip.model.resize_text_pos_embed(weights, clip)
     except Exception as error:  # the shapes of another model
         reason = " ".join(str(error).split())[:200]
         raise UsageError(f"{what} does not fit the model ({reason}); choose the model it was made for.") from error
@@ -113,7 +109,7 @@ def _load_weights(clip: CLIPModel, path: str, what: str) -> None:
 
 def _download(name: str, tag: str) -> str | None:
     """The local path of a tag's weights, downloaded if necessary; None where the hub cannot be reached."""
-    tags = list_pretrained_tags_by_model(name)
+    tags = open_clip.pretrained.list_pretrained_tags_by_model(name)
     if tag not in tags:
         known = f"one of its tags ({', '.join(tags)})" if tags else "a file, because the model has no tags"
         raise UsageError(f"MODEL.CLIP.PRETRAINED = {tag!r} is neither a file nor a tag of {name}; give {known}.")
@@ -124,7 +120,7 @@ def _download(name: str, tag: str) -> str | None:
     for mode in dict.fromkeys((offline or not hub_reachable(), True)):
         try:
             hub.HF_HUB_OFFLINE = mode
-            return download_pretrained(get_pretrained_cfg(name, tag))
+            return open_clip.pretrained.download_pretrained(open_clip.pretrained.get_pretrained_cfg(name, tag))
         except Exception as error:  # the hub's library raises many types
             reasons.append(short(error, 200).rstrip(".") or type(error).__name__)
         finally:

@@ -12,18 +12,16 @@ import typing
 from pathlib import Path
 from typing import Any
 
-import open_clip
-import timm
-
 from ...errors import UsageError
 from ...safe_files import read_json
+from .libraries import open_clip, timm
 
 __all__ = ["model_config"]
 
 CHECKOUT = Path(__file__).parents[3]
 MAX_BYTES = 1 << 20
 TOKENS = 49408  # number of tokens of open_clip's own tokenizer
-TOWERS = {"vision_cfg": open_clip.CLIPVisionCfg, "text_cfg": open_clip.CLIPTextCfg}
+TOWERS = {"vision_cfg": "CLIPVisionCfg", "text_cfg": "CLIPTextCfg"}  # with their types in open_clip
 BOUNDS = {  # least and largest values of the numbers that decide the size of a model
     "embed_dim": (1, 16384),
     "layers": (1, 256),
@@ -83,12 +81,17 @@ def _from_file(name: str) -> Config:
         raise UsageError(f"MODEL.CLIP.NAME = {name!r} lacks {', '.join(missing)}; {_keys_wanted()}.")
     known = inspect.signature(open_clip.CLIP).parameters
     _check(name, "", content, typing.get_type_hints(open_clip.CLIP.__init__), known)
-    for tower, kind in TOWERS.items():
+    for tower in TOWERS:
+        kind = _type_of(tower)
         fields = [field.name for field in dataclasses.fields(kind)]
         _check(name, f"{tower}.", content[tower], typing.get_type_hints(kind), fields)
     _check_trunk(name, content["vision_cfg"])
     _check_size(name, content)
     return content
+
+
+def _type_of(tower: str) -> Any:
+    return getattr(open_clip, TOWERS[tower])
 
 
 def _keys_wanted() -> str:
@@ -146,8 +149,8 @@ def _check_trunk(name: str, vision: Config) -> None:
 def _check_size(name: str, config: Config) -> None:
     """Refuse a model that is too large for any memory."""
     parameters = 0.0
-    for tower, kind in TOWERS.items():
-        size = dataclasses.asdict(kind()) | config[tower]
+    for tower in TOWERS:
+        size = dataclasses.asdict(_type_of(tower)()) | config[tower]
         layers = sum(size["layers"]) if isinstance(size["layers"], list) else size["layers"]
         parameters += layers * size["width"] ** 2 * (4 + 2 * size["mlp_ratio"]) + size["width"] * config["embed_dim"]
         parameters += size.get("vocab_size", 0) * size["width"]

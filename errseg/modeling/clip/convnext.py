@@ -4,12 +4,12 @@ Shapes: B images of R x R pixels, D the dimension that image and text share, C_i
 """
 
 from detectron2.modeling import ShapeSpec
-from timm.models.convnext import ConvNeXt
 from torch import Tensor, nn
 
 from ...errors import UsageError
 from .build import CLIPModel
 from .encoder import CLIPEncoder, wrong_tower
+from .libraries import timm
 
 
 class ConvNeXtEncoder(CLIPEncoder):
@@ -24,7 +24,7 @@ class ConvNeXtEncoder(CLIPEncoder):
     """
 
     def __init__(self, clip: CLIPModel, **arguments):
-        if not isinstance(getattr(clip.visual, "trunk", None), ConvNeXt):
+        if not isinstance(getattr(clip.visual, "trunk", None), timm.models.convnext.ConvNeXt):
             raise UsageError(wrong_tower(type(self).__name__, clip, "a ConvNeXt, such as convnext_base_w_320"))
         super().__init__(clip, **arguments)
 

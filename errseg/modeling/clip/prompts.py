@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import open_clip
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -20,6 +19,7 @@ from tqdm import tqdm
 from ...errors import ArgumentError, UsageError
 from ..num_kept import AutoKept, NumKept, same_for_all
 from .config import model_config
+from .libraries import open_clip
 from .templates import templates_of
 from .text_cache import MANY, cached_tokens
 

@@ -8,16 +8,19 @@ Shapes: N prompts, P shared first tokens, S tokens that follow them, D text dime
 """
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 
 from ...version import __version__
 from ..layers import call
 from .build import CLIPModel
+from .libraries import open_clip
 from .text_cache import digest_of_parts
+
+CLIPBlock = Any  # open_clip's ResidualAttentionBlock
 
 
 def encode_prompts(clip: CLIPModel, tokens: Tensor, run: Callable = call) -> Tensor:
@@ -65,7 +68,7 @@ def encode_embedded(clip: CLIPModel, first: Tensor, rest: Tensor, ends: Tensor, 
     return clip.text_projection(x) if isinstance(clip.text_projection, nn.Linear) else x @ clip.text_projection
 
 
-def _through(block: ResidualAttentionBlock, first: Tensor, x: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+def _through(block: CLIPBlock, first: Tensor, x: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
     """One block. The shared tokens (1, P, width) attend to themselves; the others (N, S, width) attend to both."""
     q, k, v = _project(block, x)
     if first.shape[1]:
@@ -89,7 +92,7 @@ def is_plain_causal(clip: CLIPModel) -> bool:
         getattr(clip, "text_pool_type", "argmax") == "argmax"
         and clip.attn_mask is not None
         and clip.text_projection is not None
-        and all(type(block) is ResidualAttentionBlock for block in blocks)
+        and all(type(block) is open_clip.transformer.ResidualAttentionBlock for block in blocks)
     )
 
 
@@ -116,7 +119,7 @@ def text_digest(clip: CLIPModel, *others: nn.Module) -> str:
     return digest_of_parts(parts())
 
 
-def _project(block: ResidualAttentionBlock, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _project(block: CLIPBlock, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Queries, keys and values: (N, L, width) -> three times (N, heads, L, width / heads)."""
     attention = block.attn
     qkv = F.linear(block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)
@@ -124,7 +127,7 @@ def _project(block: ResidualAttentionBlock, x: Tensor) -> tuple[Tensor, Tensor, 
     return q, k, v
 
 
-def _finish(block: ResidualAttentionBlock, x: Tensor, attended: Tensor) -> Tensor:
+def _finish(block: CLIPBlock, x: Tensor, attended: Tensor) -> Tensor:
     """The rest of a block, after its attention: (N, L, width), (N, heads, L, width / heads) -> (N, L, width)."""
     x = x + block.ls_1(block.attn.out_proj(attended.transpose(1, 2).flatten(2)))
     return x + block.ls_2(block.mlp(block.ln_2(x)))

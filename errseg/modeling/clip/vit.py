@@ -7,12 +7,12 @@ from collections.abc import Collection, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
-from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ...errors import ArgumentError, UsageError
 from .build import CLIPModel
 from .encoder import CLIPEncoder, wrong_tower
+from .libraries import open_clip
 
 
 class ViTEncoder(CLIPEncoder):
@@ -30,7 +30,7 @@ class ViTEncoder(CLIPEncoder):
     patch_sizes: tuple[int, ...] = (8, 16, 32)  # they divide the multiple to which images are padded
 
     def __init__(self, clip: CLIPModel, **arguments):
-        if not isinstance(clip.visual, VisionTransformer):
+        if not isinstance(clip.visual, open_clip.transformer.VisionTransformer):
             raise UsageError(wrong_tower(type(self).__name__, clip, "a ViT, such as ViT-B-16"))
         height, width = clip.visual.patch_size
         if height != width or height not in self.patch_sizes:

@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from detectron2.config import configurable
 from detectron2.modeling import BACKBONE_REGISTRY, ShapeSpec
-from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 
 from ...errors import ArgumentError
 from ..clip.build import CLIPModel
 from ..clip.encoder import clip_arguments
+from ..clip.libraries import open_clip
 from ..clip.policies import FinetunePolicy, everything, used_in_text
 from ..clip.vit import ViTEncoder
 from .positions import LearnedPositions, NoPositions, resize_table
@@ -56,7 +56,7 @@ class SeveredViTCLIP(ViTEncoder):
     ):
         super().__init__(clip, **arguments)
         blocks_of_clip, grid_of_clip = clip.visual.transformer.resblocks, tuple(clip.visual.grid_size)
-        if any(type(block) is not ResidualAttentionBlock for block in blocks_of_clip):
+        if any(type(block) is not open_clip.transformer.ResidualAttentionBlock for block in blocks_of_clip):
             raise ArgumentError("{clip} has blocks of its own kind; it needs OpenAI's, as in ViT-B-16-quickgelu.")
         if grid_of_clip[0] != grid_of_clip[1]:
             raise ArgumentError("{clip} has positions for %s x %s patches; it needs a square.", *grid_of_clip)

@@ -9,10 +9,10 @@ numbers of classes, ``named`` (B, K) bool is False for slots without a class: no
 from collections.abc import Callable
 
 import torch
-from timm.layers import DropPath
 from torch import Tensor, nn
 
 from ...errors import ArgumentError
+from ..clip.libraries import timm
 from ..guidance import guidance_share, with_share
 from ..layers import ReLU6, call, in_parts, relu6, resize
 from .layers import MLP, Attention, StarMLP, init_transformer_weights
@@ -72,7 +72,7 @@ class SFM(nn.Module):
         self.norm2 = nn.LayerNorm(dim)
         self.mlp = _mlp(dim, star)
         self.dwconv = nn.Conv2d(dim, dim, kernel_size=7, padding=3, groups=dim)
-        self.drop_path = DropPath(drop_path)
+        self.drop_path = timm.layers.DropPath(drop_path)
         self.apply(init_transformer_weights)
 
     def forward(self, x: Tensor, image_guidance: Tensor, text_guidance: Tensor, named: Tensor | None = None) -> Tensor:
@@ -105,7 +105,7 @@ class CFM(nn.Module):
         self.attention = Attention(dim, 2 * dim, num_heads)
         self.norm2 = nn.LayerNorm(dim)
         self.mlp = _mlp(dim, star)
-        self.drop_path = DropPath(drop_path)
+        self.drop_path = timm.layers.DropPath(drop_path)
         self.apply(init_transformer_weights)
 
     def forward(self, x: Tensor, image_guidance: Tensor, text_guidance: Tensor, named: Tensor | None = None) -> Tensor:

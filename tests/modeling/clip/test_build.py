@@ -16,7 +16,7 @@ def test_a_cached_file_of_a_read_only_cache_loads(monkeypatch, reachable):
             raise PermissionError("Read-only file system: refs/main")
         return "cached.safetensors"
 
-    monkeypatch.setattr(clip, "download_pretrained", download)
+    monkeypatch.setattr("open_clip.pretrained.download_pretrained", download)
     monkeypatch.setattr(clip, "hub_reachable", lambda: reachable)
     before = clip.hub.HF_HUB_OFFLINE
     assert clip._download("ViT-B-32", "openai") == "cached.safetensors"
@@ -27,7 +27,7 @@ def test_what_is_not_cached_is_one_warning(monkeypatch, caplog):
     def download(config):
         raise FileNotFoundError("nothing\nhere")
 
-    monkeypatch.setattr(clip, "download_pretrained", download)
+    monkeypatch.setattr("open_clip.pretrained.download_pretrained", download)
     monkeypatch.setattr(clip, "hub_reachable", lambda: True)
     assert clip._download("ViT-B-32", "openai") is None
     assert len(caplog.records) == 1 and "\n" not in caplog.text.strip() and "give a local file" in caplog.text
