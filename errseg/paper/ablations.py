@@ -7,7 +7,7 @@ from typing import Any
 from errseg.errors import UsageError
 from errseg.evaluation.compare import Run
 from errseg.evaluation.paper import CONTENT
-from errseg.inspection.figures import new_figure, plain_style, save_figure
+from errseg.inspection.figures import add_caption, new_figure, plain_style, save_figure
 from errseg.mini.ablate import FULL, PAPER
 
 from .request import Request, title_of
@@ -53,7 +53,12 @@ def curve(prefix: str, key: str, title: str) -> Callable[[Request], Sheet]:
             for value, row, runs in points
         ]
         notes.append(f"Rows: {key}. errseg lacks the values of the paper's figure.")
-        return Sheet(title, columns, rows, notes, lambda path: draw_curve(path, rows, columns, key, title))
+        full = [f"{value:g}" for value, row, _ in points if row == FULL]
+        about = [*notes[:-1], f"Rings: the value of {FULL} ({', '.join(full)})." if full else ""]
+        caption = " ".join(
+            [*filter(None, about), "Values are in order, not to scale; each panel has its own mIoU axis."]
+        )
+        return Sheet(title, columns, rows, notes, lambda path: draw_curve(path, rows, columns, full, title, caption))
 
     return make
 
@@ -75,7 +80,7 @@ def found_rows(request: Request, prefix: str) -> tuple[list[tuple[str, list[Run]
     if request.seeds > 1:
         notes.append(f"Mean ± standard deviation of {request.seeds} seeds of the training.")
     else:
-        notes.append("One seed of the training; in brackets: the 95 % interval over images, which has no seeds in it.")
+        notes.append("One seed of the training, with the 95 % interval over images, which has no seeds in it.")
     return rows, notes
 
 
@@ -90,8 +95,19 @@ def cells_of(request: Request, row: str, runs: Sequence[Run]) -> dict[str, Cell]
     return cells | (of_paper(CONTENT["data sets"], figures) if figures else {})
 
 
-def draw_curve(path: Path, rows: Sequence[Row], columns: Sequence[str], key: str, title: str) -> None:
-    """Write a PNG: mIoU over the rows' labels, a panel for each data set, with the deviation or the interval."""
+def draw_curve(
+    path: Path, rows: Sequence[Row], columns: Sequence[str], full: Sequence[str], title: str, caption: str
+) -> None:
+    """Write a PNG: mIoU over the rows' labels, a panel for each data set, with the deviation or the interval.
+
+    Args:
+        path: of the file.
+        rows: a point each.
+        columns: the data sets.
+        full: the labels of the full model, which get a ring.
+        title: "Fig. 6: …", whose last words are those of the axis.
+        caption: what the points and bars are.
+    """
     with plain_style():
         figure = new_figure(2.1, 1.5 + 1.9 * len(columns))
         for axes, name in zip(figure.subplots(1, len(columns), squeeze=False)[0], columns, strict=True):
@@ -101,12 +117,15 @@ def draw_curve(path: Path, rows: Sequence[Row], columns: Sequence[str], key: str
             axes.errorbar(
                 range(len(points)), values, list(zip(*spread, strict=True)) or None, marker="o", ms=3, lw=1, capsize=2
             )
+            rings = [i for i, (label, _) in enumerate(points) if label in full]
+            axes.plot(rings, [values[i] for i in rings], "o", ms=8, mfc="none", mec="0.2", mew=0.8)
             axes.set_xticks(range(len(points)), [label for label, _ in points])
-            axes.set(title=name, xlabel=key.rpartition(".")[2].lower().replace("_", " "))
+            axes.set(title=name, xlabel=title.partition(": ")[2])
             axes.grid(alpha=0.3)
             axes.spines[["top", "right"]].set_visible(False)
         figure.axes[0].set_ylabel("mIoU (%)")
         figure.suptitle(title, fontsize=8)
+        add_caption(figure, caption)
         save_figure(figure, path)
 
 

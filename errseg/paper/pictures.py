@@ -1,5 +1,6 @@
 """Fig. 2, and Figs. 8 to 10: attention with and without CRM, and pictures segmented by several models side by side."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from errseg.colors import colors_of
 from errseg.data import LabelReader, dataset_vocabulary
 from errseg.errors import UsageError
 from errseg.inspection import attention_measures, inspect
-from errseg.inspection.figures import new_figure, plain_style, save_figure
+from errseg.inspection.figures import add_caption, close_gaps, new_figure, plain_style, save_figure
 from errseg.inspection.files import figures_of
 from errseg.mini.datasets import DATASET_NAMES
 from errseg.mini.world import GROUNDS
@@ -65,7 +66,8 @@ def _inspected(request: Request, panel: str, title: str) -> Sheet:
         columns = {"reach of SFM (pixels)": "reach", "attention of CFM inside (%)": "inside"}
         values = {k: [each[key + suffix] for each in found if key + suffix in each] for k, key in columns.items()}
         rows += [Row(label, {k: Cell(float(np.mean(v))) for k, v in values.items() if v})] if found else []
-    notes = [f"Model: {name}. Figures: means of {len(measures)} pictures; the picture is of the first."] if rows else []
+    figures = f" Figures: means of {len(measures)} pictures." if rows else ""
+    notes = [f"Model: {name}.{figures} The picture is of {Path(scenes[0].path).name}."]
 
     def draw(path: Path) -> None:
         with plain_style(first.names):
@@ -96,8 +98,9 @@ def panels(number: int, title: str, sets: Sequence[int], picked: Picked | None =
             raise UsageError(f"{request.command} needs pictures: --images FILE… --classes NAMES.")
         models = side_by_side(request)
         shown = [_row(scene, models, request.kept) for scene in scenes[: request.limit]]
-        notes = [f"Models: {', '.join(models)}."]
-        return Sheet(f"Fig. {number}: {title}", [], [], notes, lambda path: _draw(path, shown, list(models)))
+        caption = _caption(shown, picked if request.mini and not request.images else None)
+        notes = [f"Models: {', '.join(models)}.", caption]
+        return Sheet(f"Fig. {number}: {title}", [], [], notes, lambda path: _draw(path, shown, list(models), caption))
 
     return make
 
@@ -134,6 +137,12 @@ def _of_set(request: Request, name: str, picked: Picked | None = None) -> list[S
     return found
 
 
+STAND_INS = {  # what the scenes that take the place of the paper's pictures show
+    few_things: "one or two never-seen things, in place of the paper's rare animal",
+    alike_things: "two things of one shape, in place of the paper's animals that differ in an attribute",
+}
+
+
 class Shown(NamedTuple):
     """A row, as it is drawn."""
 
@@ -152,30 +161,79 @@ def _row(scene: Scene, models: dict[str, Segmenter], kept: int | str | None) -> 
     return Shown(image, labels + ([("truth", scene.truth)] if scene.truth is not None else []), names, scene.ignored)
 
 
-def _draw(path: Path, rows: Sequence[Shown], models: Iterable[str]) -> None:
+def _caption(rows: Sequence[Shown], picked: Picked | None) -> str:
+    """What the figure shows, in sentences."""
+    numbers = " or ".join(str(number) for number in sorted({len(row.names) for row in rows}))
+    text = (
+        f"A pixel has the colour of the name with its highest score, of {numbers} names, over the picture in grey; "
+        "white lines are borders. Legend: the largest names of a row, over all of its label maps. A name has one "
+        "colour in all rows."
+    )
+    return f"{text} Scenes of the mini world with {STAND_INS[picked]}." if picked in STAND_INS else text
+
+
+def _draw(path: Path, rows: Sequence[Shown], models: Iterable[str], caption: str) -> None:
     has_truth = any(row.labels[-1][0] == "truth" for row in rows)
     titles = ["image", *models, *(["truth"] if has_truth else [])]
+    names, rows = _one_list(rows)
     width = 1.75 * (len(titles) + 1)
     height = sum(1.75 * min(row.image.shape[0] / row.image.shape[1], 1.5) + 0.12 for row in rows)
-    with plain_style({name for row in rows for name in row.names}):
+    with plain_style(names):
         figure = new_figure(height + 0.3, width)
         grid = figure.subplots(len(rows), len(titles) + 1, squeeze=False)
         for axes, row in zip(grid, rows, strict=True):
             axes[0].imshow(row.image)
             for panel, (_, ids) in zip(axes[1:], row.labels, strict=False):
-                panel.imshow(overlay(row.image, ids, row.names, row.ignored))
+                panel.imshow(overlay(row.image, ids, names))
             axes[-1].legend(handles=_legend(row), loc="center left", frameon=False, fontsize=6, borderaxespad=0)
             for panel in axes:
                 panel.axis("off")
         for panel, title in zip(grid[0], titles, strict=False):
             panel.set_title(title)
+        add_caption(figure, caption)
+        close_gaps(figure, [panel for axes in grid for panel in axes if panel.images])
         save_figure(figure, path)
 
 
+def _one_list(rows: Sequence[Shown]) -> tuple[tuple[str, ...], list[Shown]]:
+    """The names of a figure in one list, those with the most pixels first, and the rows with ids into it.
+
+    The first names of a list get the colours that differ most. A name of several vocabularies has one colour. Ids
+    without a name and ignored pixels become the length of the list.
+    """
+    sizes: Counter[str] = Counter()
+    first: dict[str, str] = {}
+    for row in rows:
+        for name in row.names:
+            first.setdefault(_key(name), name)
+        for _, ids in row.labels:
+            found, counts = np.unique(ids[(ids != row.ignored) & (ids < len(row.names))], return_counts=True)
+            for i, count in zip(found, counts, strict=True):
+                sizes[_key(row.names[i])] += int(count)
+    order = sorted(first, key=lambda key: -sizes[key])
+    place, changed = {key: i for i, key in enumerate(order)}, []
+    for row in rows:
+        to = np.array([place[_key(name)] for name in row.names])
+        labels = []
+        for title, ids in row.labels:
+            counts = (ids != row.ignored) & (ids < len(to))
+            labels.append((title, np.where(counts, to[np.where(counts, ids, 0)], len(order))))
+        changed.append(row._replace(labels=labels, names=tuple(first[key] for key in order), ignored=len(order)))
+    return tuple(first[key] for key in order), changed
+
+
+def _key(name: str) -> str:
+    """What makes a name's colour: its first synonym."""
+    return name.split(",")[0].strip().lower()
+
+
 def _legend(row: Shown) -> list[Patch]:
-    """The largest names of a row, of all its label maps."""
-    colours, size = colors_of(tuple(row.names)), row.image.shape[0] * row.image.shape[1]
+    """The largest names of a row, of all its label maps, how many more there are, and ignored pixels."""
+    colours, size = colors_of(row.names), row.image.shape[0] * row.image.shape[1]
     ids, counts = np.unique(np.concatenate([ids.ravel() for _, ids in row.labels]), return_counts=True)
-    order = [i for i, n in sorted(zip(ids, counts, strict=True), key=lambda x: -x[1]) if n >= LEAST * size]
-    known = [i for i in order if i < len(row.names)][:SHOWN]
-    return [Patch(color=np.array(colours[i]) / 255, label=row.names[i].split(",")[0]) for i in known]
+    order = [(i, n) for i, n in sorted(zip(ids, counts, strict=True), key=lambda x: -x[1]) if i != row.ignored]
+    known = [i for i, n in order if n >= LEAST * size][:SHOWN]
+    patches = [Patch(color=np.array(colours[i]) / 255, label=row.names[i].split(",")[0]) for i in known]
+    if len(order) > len(known):
+        patches.append(Patch(color="none", label=f"and {len(order) - len(known)} smaller"))
+    return patches + ([Patch(color="0.27", label="ignored")] if row.ignored in ids else [])

@@ -15,6 +15,7 @@ from errseg.benchmark.rows import make_rows
 from errseg.benchmark.systems import compare, configurations
 from errseg.benchmark.tables import heading
 from errseg.config import load_config
+from errseg.config.settings import flatten
 from errseg.data.benchmarks import BENCHMARKS
 from errseg.errors import UsageError, short
 from errseg.evaluation.compare import load_run
@@ -28,7 +29,7 @@ from .ablations import cells_of
 from .request import MINI, REAL, Request, title_of
 from .runs import label_of, results_of
 from .sheet import PAPER, Cell, Row, Sheet, cell_of
-from .systems import contenders, score_of, scored
+from .systems import OF_FILES, contenders, score_of, scored
 
 __all__ = ["latency", "over_latency", "reductions"]
 
@@ -54,7 +55,8 @@ def latency(request: Request) -> Sheet:
         cfgs = configurations(given, request.opts, device)
     for cfg in cfgs.values():
         cfg.defrost()
-        cfg.MODEL.DEVICE, cfg.MODEL.WEIGHTS, cfg.MODEL.CLIP.PRETRAINED = device, "", ""
+        cfg.MODEL.DEVICE = device
+        cfg.merge_from_list([x for key in flatten(cfg) if key.endswith(OF_FILES) for x in (key, "")])
     found = compare(cfgs, vocabularies, REPEATS[device])
     scores: dict[str, dict[str, Cell]] = {}
     if request.mini:

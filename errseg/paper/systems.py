@@ -23,6 +23,7 @@ from .request import WEIGHTS, Request
 from .sheet import Cell, cell_of
 
 __all__ = [
+    "OF_FILES",
     "Contender",
     "Scored",
     "contenders",

@@ -7,7 +7,9 @@ from PIL import Image
 
 from errseg.config import as_data, load_config
 from errseg.errors import UsageError
+from errseg.inspection.figures import save_figure
 from errseg.mini import ablate
+from errseg.paper import ablations
 from errseg.paper.ablations import ablation, curve
 from errseg.paper.registry import find
 
@@ -61,8 +63,17 @@ def test_on_the_papers_data_runs_are_trained_where_gpus_are_given(ask, trained, 
     assert "A-847" not in partly.rows[1].cells and partly.rows[1].cells["A-847 (paper)"].value == 14.1
 
 
-def test_a_curve_is_sorted_by_its_values_and_drawn(ask, trained, tmp_path):
-    sheet = curve("fig6", "MODEL.CRM.SCORE_COEFFICIENT", "Fig. 6")(ask(runs=tmp_path / "runs"))
+def test_a_curve_is_sorted_by_its_values_and_drawn(ask, trained, monkeypatch, tmp_path):
+    sheet = curve("fig6", "MODEL.CRM.SCORE_COEFFICIENT", "Fig. 6: score")(ask(runs=tmp_path / "runs"))
     assert [row.label for row in sheet.rows] == ["0.01", "0.05", "0.1", "0.2", "0.5"]
+    drawn = []
+    monkeypatch.setattr(
+        ablations, "save_figure", lambda figure, path: drawn.append(figure) or save_figure(figure, path)
+    )
     sheet.write(tmp_path, "figure_6")
+    [figure] = drawn
+    assert {axes.get_xlabel() for axes in figure.axes} == {"score"} and list(figure.axes[0].lines[-1].get_xdata()) == [
+        2
+    ]
+    assert "95 % interval over images" in " ".join(figure.get_supxlabel().split())
     assert Image.open(tmp_path / "figure_6.png").size[0] > 800

@@ -9,10 +9,12 @@ from .guidance import draw_guidance
 from .heatmaps import draw_heatmaps
 from .proposals import draw_proposals
 from .severance import draw_severance
-from .style import FORMATS, new_figure, plain_style, save_figure
+from .style import FORMATS, add_caption, close_gaps, new_figure, plain_style, save_figure
 
 __all__ = [
     "FORMATS",
+    "add_caption",
+    "close_gaps",
     "draw_class_attention",
     "draw_cost",
     "draw_crm",

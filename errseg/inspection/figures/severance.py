@@ -9,9 +9,9 @@ from .style import (
     add_caption,
     close_gaps,
     grid_height,
+    in_two_lines,
     mark,
     new_figure,
-    short,
     show_map,
     show_picture,
 )
@@ -19,13 +19,14 @@ from .style import (
 __all__ = ["draw_severance"]
 
 MOST = 4  # names beside the picture
+LETTERS = 13  # of a line of a title, above the narrowest panels
 OFF = "none"
 
 
 def draw_severance(inspection: Inspection) -> Figure:
     """Draw a row for each mode: the picture, the cosines with the location of the point, and those with names."""
     severance, picture, shown = inspection.severance, inspection.image, inspection.shown[:MOST]
-    modes, labels = list(severance.names), short(inspection.names, 18)
+    modes, labels = list(severance.names), in_two_lines(inspection.names, LETTERS)
     columns = 2 + len(shown)
     figure = new_figure(grid_height(picture, len(modes), columns, extra=0.35))
     axes = figure.subplots(len(modes), columns, squeeze=False)

@@ -28,6 +28,7 @@ __all__ = [
     "close_gaps",
     "counted",
     "grid_height",
+    "in_two_lines",
     "mark",
     "new_figure",
     "plain_numbers",
@@ -138,6 +139,12 @@ def short(names: Sequence[str], length: int = LONGEST_NAME) -> list[str]:
     codes = {ord(letter): letter.encode("ascii", "backslashreplace").decode() for letter in letters_of_no_font(names)}
     lines = [" ".join(name.split()).translate(codes) for name in names]
     return [line if len(line) <= length else f"{line[: length - 1].rstrip()}…" for line in lines]
+
+
+def in_two_lines(names: Sequence[str], length: int) -> list[str]:
+    """Names as titles of narrow panels: at most two lines of ``length`` letters, and the rest cut."""
+    plain = short(names, 2 * length + 8)
+    return ["\n".join(textwrap.wrap(name, length, max_lines=2, placeholder="…")) for name in plain]
 
 
 def show_picture(axes: Axes, picture: np.ndarray, title: str = "") -> None:
