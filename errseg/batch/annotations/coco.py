@@ -13,6 +13,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from errseg.atomic import replacing
+from errseg.colors import colors_of
 
 from .segments import Head, Labelled, Target, opened, write_list
 
@@ -79,9 +80,9 @@ def _write(path: Path, head: Head, annotations: Iterable[dict[str, Any]]) -> Non
         {"id": number, "file_name": file, "height": head.sizes[place][0], "width": head.sizes[place][1]}
         for number, (place, file) in enumerate(head.files.items(), 1)
     ]
-    categories = [
-        {"id": index + 1, "name": name, "supercategory": "stuff", "isthing": 0} for index, name in enumerate(head.names)
-    ]
+    kind = {"supercategory": "stuff", "isthing": 0}
+    named = enumerate(zip(head.names, colors_of(head.names), strict=True), 1)
+    categories = [{"id": index, "name": name, "color": [*color], **kind} for index, (name, color) in named]
     with opened(path) as file:
         file.write('{"info": {"description": "Predictions of errseg"},\n"images": ')
         write_list(file, images)
