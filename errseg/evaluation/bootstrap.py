@@ -15,7 +15,16 @@ import numpy as np
 from .metrics import Counts, means_of
 from .per_image import ImageCounts
 
-__all__ = ["BOOTSTRAP", "LEVEL", "Interval", "difference_intervals", "intervals", "mean_intervals", "resampled_scores"]
+__all__ = [
+    "BOOTSTRAP",
+    "LEVEL",
+    "Interval",
+    "Measured",
+    "difference_intervals",
+    "intervals",
+    "mean_intervals",
+    "resampled_scores",
+]
 
 LEVEL = 95  # percent
 RESAMPLES, SEED = 1000, 0
@@ -30,50 +39,62 @@ class Interval(NamedTuple):
     high: float
 
 
-def intervals(images: ImageCounts, unseen: Sequence[int], mean_over: str) -> dict[str, Interval | None]:
-    """The interval of each score of a data set; None where the score or its spread is not defined.
+class Measured(NamedTuple):
+    """An evaluation of a data set, and what its means are over.
 
-    Args:
+    Attributes:
         images: the counts of each image.
         unseen: ids of the classes that training did not use.
         mean_over: TEST.MEAN_OVER.
+        interest: ids of the classes of interest.
     """
-    scores, drawn = _scores(images, unseen, mean_over), resampled_scores(images, unseen, mean_over)
+
+    images: ImageCounts
+    unseen: Sequence[int]
+    mean_over: str
+    interest: Sequence[int] = ()
+
+    def means(self, counts: Counts) -> dict[str, np.ndarray]:
+        """The scores of counts (…, N): see ``means_of``."""
+        return means_of(counts, self.unseen, self.mean_over, self.interest)
+
+
+def intervals(measured: Measured) -> dict[str, Interval | None]:
+    """The interval of each score of a data set; None where the score or its spread is not defined."""
+    scores, drawn = _scores(measured), resampled_scores(measured)
     found = {score: _interval(scores[score], values) for score, values in drawn.items()}
     return {score: x and Interval(max(x.low, 0.0), min(x.high, 100.0)) for score, x in found.items()}
 
 
-def difference_intervals(
-    a: tuple[ImageCounts, Sequence[int], str], b: tuple[ImageCounts, Sequence[int], str]
-) -> dict[str, Interval | None]:
+def difference_intervals(a: Measured, b: Measured) -> dict[str, Interval | None]:
     """The interval of each score of B minus that of A: both are computed from the same draws (a paired bootstrap).
 
     Args:
-        a, b: the arguments of ``intervals``, of two evaluations of the same images in the same order.
+        a, b: two evaluations of the same images in the same order.
     """
-    scores, drawn = [_scores(*each) for each in (a, b)], [resampled_scores(*each) for each in (a, b)]
+    scores, drawn = [_scores(each) for each in (a, b)], [resampled_scores(each) for each in (a, b)]
     both = [score for score in drawn[0] if score in drawn[1]]
     return {score: _interval(scores[1][score] - scores[0][score], drawn[1][score] - drawn[0][score]) for score in both}
 
 
-def mean_intervals(runs: Sequence[tuple[ImageCounts, Sequence[int], str]]) -> dict[str, Interval | None]:
+def mean_intervals(runs: Sequence[Measured]) -> dict[str, Interval | None]:
     """The interval of the mean of each score over several runs, such as seeds: all are computed from the same draws.
 
     Args:
-        runs: the arguments of ``intervals``, of evaluations of the same images in the same order.
+        runs: evaluations of the same images in the same order.
     """
-    scores, drawn = [_scores(*each) for each in runs], [resampled_scores(*each) for each in runs]
+    scores, drawn = [_scores(each) for each in runs], [resampled_scores(each) for each in runs]
     shared = [score for score in drawn[0] if all(score in each for each in drawn)]
     means = {s: [np.mean([each[s] for each in some], axis=0) for some in (scores, drawn)] for s in shared}
     found = {score: _interval(np.asarray(mean), values) for score, (mean, values) in means.items()}
     return {score: x and Interval(max(x.low, 0.0), min(x.high, 100.0)) for score, x in found.items()}
 
 
-def resampled_scores(images: ImageCounts, unseen: Sequence[int], mean_over: str) -> dict[str, np.ndarray]:
+def resampled_scores(measured: Measured) -> dict[str, np.ndarray]:
     """Each score of each resample, (RESAMPLES,) in percent; the draws depend on the number of images alone."""
-    if images.true.shape[0] < 2:  # one image has no spread
-        return {score: np.full(RESAMPLES, np.nan) for score in _scores(images, unseen, mean_over)}
-    parts = [means_of(counts, unseen, mean_over) for counts in _resampled(images)]
+    if measured.images.true.shape[0] < 2:  # one image has no spread
+        return {score: np.full(RESAMPLES, np.nan) for score in _scores(measured)}
+    parts = [measured.means(counts) for counts in _resampled(measured.images)]
     return {score: np.concatenate([part[score] for part in parts]) for score in parts[0]}
 
 
@@ -86,8 +107,8 @@ def _resampled(images: ImageCounts) -> Iterator[Counts]:
         yield Counts(*(np.asarray((each.T @ times.T).T) for each in images))
 
 
-def _scores(images: ImageCounts, unseen: Sequence[int], mean_over: str) -> dict[str, np.ndarray]:
-    return means_of(Counts(*(np.asarray(each.sum(axis=0)).ravel() for each in images)), unseen, mean_over)
+def _scores(measured: Measured) -> dict[str, np.ndarray]:
+    return measured.means(Counts(*(np.asarray(each.sum(axis=0)).ravel() for each in measured.images)))
 
 
 def _interval(score: np.ndarray, values: np.ndarray) -> Interval | None:

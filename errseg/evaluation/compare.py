@@ -206,6 +206,8 @@ def _data_warnings(a: Result, b: Result) -> list[str]:
     if a.get("unseen") != b.get("unseen"):
         counts = [len(x["unseen"]) if isinstance(x.get("unseen"), list) else "no" for x in (a, b)]
         found.append(f"{name}: the unseen classes differ ({counts[0]} classes in A, {counts[1]} in B).")
+    if (a.get("classes_of_interest") or []) != (b.get("classes_of_interest") or []):
+        found.append(f"{name}: the classes of interest differ, and so CoI-mIoU and CoI-mACC are over other classes.")
     if "checksum" not in a or "checksum" not in b:
         found.append(f"{name}: a file without checksum cannot tell whether the data are the same.")
     elif a["checksum"] != b["checksum"]:

@@ -15,7 +15,7 @@ from torch import nn
 from errseg.data.checksum import DataChecksum
 from errseg.data.labels import LabelReader
 
-from .bootstrap import BOOTSTRAP, intervals
+from .bootstrap import BOOTSTRAP, Measured, intervals
 from .interest import classes_of_interest, interest_scores
 from .metrics import GROUND_TRUTH, scores_by_name, scores_of
 from .per_image import ImageConfusions, unpack
@@ -160,7 +160,8 @@ class VocabularyEvaluator(DatasetEvaluator):
             the confusions of each image.
         """
         packed = self.images.pack()
-        found = intervals(unpack(packed, self.num_classes), self.unseen, self.mean_over)
+        images = unpack(packed, self.num_classes)
+        found = intervals(Measured(images, self.unseen, self.mean_over, self.interest))
         return {
             "intervals": {score: each and list(each) for score, each in found.items()},
             "bootstrap": BOOTSTRAP,

@@ -11,7 +11,7 @@ from detectron2.data import MetadataCatalog
 
 from errseg.errors import UsageError, short
 
-from .metrics import GROUND_TRUTH, INTEREST_SCORES, scores_of
+from .metrics import GROUND_TRUTH, INTEREST_SCORES, counts_of, means_of
 
 __all__ = ["classes_of_interest", "interest_scores"]
 
@@ -46,18 +46,5 @@ def interest_scores(matrix: np.ndarray, classes: Sequence[int], mean_over: str =
         classes: ids of the classes of interest.
         mean_over: as for :func:`errseg.evaluation.metrics.scores_of`.
     """
-    if not len(classes):
-        return {}
-    scores, counted = scores_of(matrix), matrix[:-1, :-1]
-    part = np.zeros(len(counted), bool)
-    part[list(classes)] = True
-    present = counted.sum(axis=0) > 0
-    averaged = present if mean_over == GROUND_TRUTH else present | (counted.sum(axis=1) > 0)
-    return dict(
-        zip(INTEREST_SCORES, (_mean(scores.iou, part & averaged), _mean(scores.acc, part & present)), strict=True)
-    )
-
-
-def _mean(values: np.ndarray, classes: np.ndarray) -> float:
-    """The mean of ``values`` (N,) over ``classes`` (N,) bool, nan counting as 0; nan where there is no class."""
-    return float(np.nansum(values[classes]) / classes.sum()) if classes.any() else np.nan
+    means = means_of(counts_of(matrix), (), mean_over, classes)
+    return {score: float(means[score]) for score in INTEREST_SCORES if score in means}

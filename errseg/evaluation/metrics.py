@@ -35,7 +35,7 @@ __all__ = [
 SCORES = ("mIoU", "fwIoU", "mACC", "pACC")  # percent
 SPLIT_SCORES = ("mIoU_seen", "mIoU_unseen", "hIoU")  # percent, of a test set of a zero-shot split
 INTEREST_SCORES = ("CoI-mIoU", "CoI-mACC")  # percent, of a test set with classes of interest
-MEAN_IOUS = ("mIoU", *SPLIT_SCORES)  # those whose intervals tables show
+MEAN_IOUS = ("mIoU", *SPLIT_SCORES, INTEREST_SCORES[0])  # those whose intervals tables show
 REGION_SCORES = ("top1", "top5", "mean_top1", "mean_top5")  # percent: of all regions, and the mean of the classes
 REGION_SPLIT_SCORES = ("mean_top1_seen", "mean_top1_unseen")  # percent, of a test set of a zero-shot split
 GROUND_TRUTH, GROUND_TRUTH_OR_PREDICTION = "ground_truth", "ground_truth_or_prediction"  # TEST.MEAN_OVER
@@ -120,13 +120,18 @@ def counts_of(matrix: np.ndarray) -> Counts:
     return Counts(*(each.astype(float) for each in counts))
 
 
-def means_of(counts: Counts, unseen: Sequence[int], mean_over: str) -> dict[str, np.ndarray]:
-    """SCORES, and SPLIT_SCORES if there are ``unseen`` classes, in percent; nan for a mean of nothing.
+def means_of(
+    counts: Counts, unseen: Sequence[int], mean_over: str, interest: Sequence[int] = ()
+) -> dict[str, np.ndarray]:
+    """SCORES, SPLIT_SCORES if there are ``unseen`` classes, and INTEREST_SCORES if there are classes of ``interest``.
+
+    They are in percent; nan for a mean of nothing.
 
     Args:
         counts: (…, N), of one or several sets of images.
         unseen: ids of the classes that training did not use.
         mean_over: as for :func:`scores_of`.
+        interest: ids of the classes of interest.
 
     Returns:
         Each (…,).
@@ -150,6 +155,12 @@ def means_of(counts: Counts, unseen: Sequence[int], mean_over: str) -> dict[str,
         with np.errstate(invalid="ignore"):
             harmonic = np.where(total == 0, 0.0, 2 * seen_mean * unseen_mean / total)
         means |= dict(zip(SPLIT_SCORES, (seen_mean, unseen_mean, harmonic), strict=True))
+    if len(interest):
+        part = np.zeros(iou.shape[-1], bool)
+        part[list(interest)] = True
+        with np.errstate(invalid="ignore"):
+            both = _mean_over(iou, averaged & part), _mean_over(hits / true, present & part)
+        means |= dict(zip(INTEREST_SCORES, both, strict=True))
     return {score: 100 * mean for score, mean in means.items()}
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from errseg.errors import UsageError
 
-from .bootstrap import Interval, difference_intervals, mean_intervals
+from .bootstrap import Interval, Measured, difference_intervals, mean_intervals
 from .metrics import GROUND_TRUTH, GROUND_TRUTH_OR_PREDICTION, MEAN_IOUS
-from .per_image import ImageCounts, unpack
+from .per_image import unpack
 
 __all__ = ["Spread", "are_intervals", "averaged", "paired", "span", "verdict"]
 
@@ -27,10 +27,10 @@ def paired(a: Result, b: Result) -> Spread:
     """
     if "per_image" not in a or "per_image" not in b or not a.get("checksum") or a["checksum"] != b.get("checksum"):
         return {}
-    (counts_a, *rest_a), (counts_b, *rest_b) = _read(a), _read(b)
-    if counts_a.true.shape[0] != counts_b.true.shape[0]:
+    both = _read(a), _read(b)
+    if both[0].images.true.shape[0] != both[1].images.true.shape[0]:
         raise UsageError(f"{a['paper_name']}: the evaluations of equal data have unequal images; evaluate again.")
-    found = difference_intervals((counts_a, *rest_a), (counts_b, *rest_b))
+    found = difference_intervals(*both)
     return {score: found[score] for score in MEAN_IOUS if score in found}
 
 
@@ -50,20 +50,22 @@ def averaged(results: Sequence[Result]) -> Spread:
     return {score: found[score] for score in MEAN_IOUS if score in found}
 
 
-def _read(result: Result) -> tuple[ImageCounts, list[int], str]:
-    """The counts of each image, the unseen classes and TEST.MEAN_OVER of a result.
+def _read(result: Result) -> Measured:
+    """The counts of each image of a result, and what its means are over.
 
     Raises:
         UsageError: one of them is damaged.
     """
-    count, unseen = len(result["classes"]), result.get("unseen") or []
+    count = len(result["classes"])
+    parts = {key: result.get(key) or [] for key in ("unseen", "classes_of_interest")}
     try:
-        if not isinstance(unseen, list) or not all(type(i) is int and 0 <= i < count for i in unseen):
-            raise UsageError("its unseen classes are no ids of classes")
+        for key, ids in parts.items():
+            if not isinstance(ids, list) or not all(type(i) is int and 0 <= i < count for i in ids):
+                raise UsageError(f"its {key.replace('unseen', 'unseen classes')} are no ids of classes")
         mean_over = result.get("mean_over", GROUND_TRUTH)
         if mean_over not in MEANS:
             raise UsageError(f"its mean_over is none of {', '.join(MEANS)}")
-        return unpack(result["per_image"], count), unseen, mean_over
+        return Measured(unpack(result["per_image"], count), parts["unseen"], mean_over, parts["classes_of_interest"])
     except UsageError as error:
         raise UsageError(f"The results of {result['paper_name']} are damaged ({error}); evaluate again.") from error
 

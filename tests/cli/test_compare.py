@@ -8,6 +8,7 @@ import pytest
 from errseg.config import get_cfg
 from errseg.config.settings import flatten
 from errseg.evaluation import SCORES
+from errseg.evaluation.interest import interest_scores
 from tests.evaluation.test_bootstrap import CLASSES, confusions, packed
 
 
@@ -124,6 +125,26 @@ def test_a_difference_is_judged_by_its_interval_over_images(compare, run):
     moved["results"]["a150"] |= {"per_image": {**packed(a), "data": "AA=="}, "paper_name": "A-150"}
     status, _, err = compare(with_images(a), moved)
     assert status == 2 and "The results of A-150 are damaged (the confusions of its images have another length" in err
+
+
+def test_the_interval_of_a_difference_over_classes_of_interest_is_over_these(compare, run):
+    def of_interest(matrices, ids):
+        content, score = copy.deepcopy(run), interest_scores(matrices.sum(0), ids)
+        spread = {"per_image": packed(matrices), "classes_of_interest": ids}
+        content["results"] = {"a150": result("A-150", [30.0] * CLASSES, **spread) | score}
+        return content
+
+    better = (a := confusions(30)).copy()
+    better[:, 0, 0] += 5  # of a class that is not of interest
+    rows = cells(compare(of_interest(a, [2, 3]), of_interest(better, [2, 3]))[1])
+    place = [row[0] for row in rows].index("CoI-mIoU A")
+    assert rows[place + 2][1] == "+0.00" and rows[place + 3] == ["95 % interval", "+0.00 to +0.00"]
+    _, out, _ = compare(of_interest(a, [2, 3]), of_interest(better, [0]))
+    assert any("A-150: the classes of interest differ" in line for line in warnings(out))
+    damaged = of_interest(better, [2, 3])
+    damaged["results"]["a150"]["classes_of_interest"] = [CLASSES]
+    status, _, err = compare(of_interest(a, [2, 3]), damaged)
+    assert status == 2 and "its classes_of_interest are no ids of classes" in err
 
 
 def test_other_data_k_or_names_are_warned_of(compare, run):

@@ -5,11 +5,12 @@ import pytest
 
 from errseg.errors import UsageError
 from errseg.evaluation import bootstrap
-from errseg.evaluation.bootstrap import Interval, difference_intervals, intervals, resampled_scores
-from errseg.evaluation.metrics import SCORES, SPLIT_SCORES, scores_by_name
+from errseg.evaluation.bootstrap import Interval, Measured, difference_intervals, intervals, resampled_scores
+from errseg.evaluation.interest import interest_scores
+from errseg.evaluation.metrics import INTEREST_SCORES, SCORES, SPLIT_SCORES, scores_by_name
 from errseg.evaluation.per_image import ImageConfusions, unpack
 
-CLASSES, UNSEEN = 7, [2, 5]
+CLASSES, UNSEEN, INTEREST = 7, [2, 5], [1, 2, 6]
 
 
 def confusions(images, seed=0, hits=6):
@@ -32,19 +33,24 @@ def packed(matrices, order=None):
 def test_a_resample_has_the_scores_of_a_set_of_its_images(mean_over):
     matrices = confusions(12)
     counts = unpack(packed(matrices), CLASSES)
-    drawn = resampled_scores(counts, UNSEEN, mean_over)
-    assert tuple(drawn) == SCORES + SPLIT_SCORES
+    measured = Measured(counts, UNSEEN, mean_over, INTEREST)
+    drawn = resampled_scores(measured)
+    assert tuple(drawn) == SCORES + SPLIT_SCORES + INTEREST_SCORES
+
+    def printed(matrix):
+        return scores_by_name(matrix, UNSEEN, mean_over) | interest_scores(matrix, INTEREST, mean_over)
+
     draws = np.random.default_rng(bootstrap.SEED).integers(12, size=(bootstrap.BLOCK, 12))
     for i in (0, 1, 2):  # the first resamples, image by image
-        expected = scores_by_name(matrices[draws[i]].sum(0), UNSEEN, mean_over)
+        expected = printed(matrices[draws[i]].sum(0))
         assert {score: values[i] for score, values in drawn.items()} == pytest.approx(expected, nan_ok=True)
-    found = intervals(counts, UNSEEN, mean_over)
-    scores = scores_by_name(matrices.sum(0), UNSEEN, mean_over)
+    found = intervals(measured)
+    scores = printed(matrices.sum(0))
     for score, interval in found.items():
         low, high = np.percentile(drawn[score] - np.median(drawn[score]), [2.5, 97.5])
         assert interval == pytest.approx((scores[score] + low, scores[score] + high))
         assert interval.low < scores[score] < interval.high
-    assert found == intervals(counts, UNSEEN, mean_over)  # a fixed seed
+    assert found == intervals(measured)  # a fixed seed
 
 
 def test_the_order_of_the_images_changes_nothing():
@@ -64,9 +70,9 @@ def test_a_difference_of_equal_images_is_narrower_than_the_scores():
     a = confusions(40, hits=60)
     b = a.copy()
     b[:, range(CLASSES - 1), range(CLASSES - 1)] += 2  # a few more hits in each image
-    both = [(unpack(packed(each), CLASSES), [], "ground_truth") for each in (a, b)]
+    both = [Measured(unpack(packed(each), CLASSES), [], "ground_truth") for each in (a, b)]
     found = difference_intervals(*both)["mIoU"]
-    alone = [intervals(*each)["mIoU"] for each in both]
+    alone = [intervals(each)["mIoU"] for each in both]
     assert 0 < found.low < found.high and found.high - found.low < (alone[0].high - alone[0].low) / 2
     assert alone[0].high > alone[1].low  # the intervals of the two scores overlap
     assert difference_intervals(both[0], both[0])["mIoU"] == Interval(0, 0)
@@ -76,9 +82,10 @@ def test_a_difference_of_equal_images_is_narrower_than_the_scores():
 
 def test_one_image_and_no_pixel_have_no_interval():
     for matrices in (confusions(1), np.zeros((3, CLASSES + 1, CLASSES + 1), int), confusions(0)):
-        assert set(intervals(unpack(packed(matrices), CLASSES), UNSEEN, "ground_truth").values()) == {None}
+        measured = Measured(unpack(packed(matrices), CLASSES), UNSEEN, "ground_truth", INTEREST)
+        assert set(intervals(measured).values()) == {None}
     perfect = np.stack([np.diag([5] * CLASSES + [0])] * 3)
-    assert intervals(unpack(packed(perfect), CLASSES), [], "ground_truth")["mIoU"] == (100, 100)
+    assert intervals(Measured(unpack(packed(perfect), CLASSES), [], "ground_truth"))["mIoU"] == (100, 100)
 
 
 @pytest.mark.parametrize(

@@ -58,9 +58,10 @@ def test_a_foreign_registration_is_evaluated(cfg, tmp_path, foreign_set):
     assert result["mIoU"] == pytest.approx(100 * (3 / 6 + 3 / 4 + 2 / 3) / 4)
     written = json.loads((tmp_path / "output/evaluation.json").read_text())["results"][foreign_set]
     assert written["CoI-mIoU"] == result["CoI-mIoU"]
+    assert written["intervals"]["CoI-mIoU"] == pytest.approx([result["CoI-mIoU"]] * 2)  # the images are equal
     table = results_table({foreign_set: result})
     rows = [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("|")]
-    assert [row for row in rows[1:] if row != "95 % interval"][:4][-3:] == ["mIoU", "CoI-mIoU", "CoI-mACC"]
+    assert rows[2:7] == ["mIoU", "95 % interval", "CoI-mIoU", "95 % interval", "CoI-mACC"]
 
 
 def test_classes_that_are_predicted_only_and_means_over_no_class():
