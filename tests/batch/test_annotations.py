@@ -13,6 +13,7 @@ from errseg.api import Result
 from errseg.batch import Source
 from errseg.batch.annotations import FORMATS, picture_formats, write_annotations
 from errseg.batch.annotations.polygons import polygons_of
+from errseg.colors import colors_of
 from errseg.data.importing import Options, import_data
 from errseg.data.importing.shapes import Polygons
 from errseg.errors import UsageError
@@ -93,6 +94,7 @@ def test_coco_panoptic(job, tmp_path):
     write_annotations(out, ["coco-panoptic"], places)
     content = json.loads((out / "coco_panoptic.json").read_text())
     assert {each["isthing"] for each in content["categories"]} == {0}
+    assert [each["color"] for each in content["categories"]] == [list(each) for each in colors_of(NAMES)]
     for entry in content["annotations"]:  # as the panoptic API reads them
         png = np.asarray(Image.open(out / "coco_panoptic" / entry["file_name"])).astype(int)
         ids = png[..., 0] + 256 * png[..., 1] + 256**2 * png[..., 2]
