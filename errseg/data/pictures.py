@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
-from PIL import Image, features
+from PIL import Image, UnidentifiedImageError, features
 from PIL.ExifTags import Base
 
 from errseg.config import MAX_PIXELS
@@ -97,6 +97,8 @@ def open_image(
         raise
     except Exception as error:  # Pillow's readers raise all kinds of errors on damaged bytes
         reason = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, UnidentifiedImageError):  # its own message has the path again, or an object of Python
+            reason = "its format is unknown"
         if not HAS_HEIF and path.lower().endswith(HEIF):
             reason, remedy = "HEIC and HEIF need the package pillow-heif", "install it, or convert the file to JPEG"
         raise UsageError(f"The {kind} {path} cannot be read ({reason}); {remedy}.") from error

@@ -13,6 +13,7 @@ from errseg.api.images import read_image
 from errseg.config import get_cfg
 from errseg.data import SemSegMapper
 from errseg.data.files import read_image_size, read_label, read_rgb
+from errseg.data.pictures import open_image
 from errseg.errors import UsageError
 from errseg.web.service import open_picture
 
@@ -213,3 +214,12 @@ def test_heic_without_its_decoder_is_named(tmp_path, monkeypatch):
     (tmp_path / "a.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
     with pytest.raises(UsageError, match=r"a.HEIC cannot be read \(HEIC and HEIF need .*pillow-heif\); install it"):
         read_image(tmp_path / "a.HEIC")
+
+
+@pytest.mark.parametrize("content", [None, b"no picture"])
+def test_a_file_of_another_kind_is_named_once(content, tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(b"no picture")
+    with pytest.raises(UsageError) as caught, open_image(str(path), "image", "restore it", 100, content=content):
+        pass
+    assert str(caught.value) == f"The image {path} cannot be read (its format is unknown); restore it."

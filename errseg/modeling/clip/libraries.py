@@ -18,8 +18,8 @@ class _Library:
 
     def __getattr__(self, attribute: str) -> Any:
         library = importlib.import_module(self._name)
-        while self._additions:
-            importlib.import_module(self._additions.pop())
+        for module in self._additions:
+            importlib.import_module(module)
         return getattr(library, attribute)
 
 
