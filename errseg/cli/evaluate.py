@@ -60,8 +60,6 @@ def run(args: argparse.Namespace) -> int:
 
     if args.merge:
         return _merge(args)
-    if args.shard and args.save_predictions:
-        raise UsageError("--shard and --save-predictions exclude each other; leave one of them out.")
     shard = shard_of(args.shard) if args.shard else None
     args.config, args.weights = _model(args)
     keys = [*keys_of(args), "DATASETS.TEST", str(tuple(_sets(args))), *args.opts]

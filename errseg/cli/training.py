@@ -119,6 +119,6 @@ def evaluate_only(cfg: CfgNode, args: argparse.Namespace) -> None:
     """Evaluate the last checkpoint if --resume is given and there is one; otherwise evaluate MODEL.WEIGHTS."""
     weights = (last_checkpoint(cfg.OUTPUT_DIR) if args.resume else "") or cfg.MODEL.WEIGHTS
     if getattr(args, "shard", None):
-        evaluate_shard(cfg, build(cfg, weights), cfg.DATASETS.TEST, weights, args.shard)
+        evaluate_shard(cfg, build(cfg, weights), cfg.DATASETS.TEST, weights, args.shard, args.save_predictions)
         return
     evaluate(cfg, build(cfg, weights), cfg.DATASETS.TEST, weights=weights, save_predictions=args.save_predictions)

@@ -88,7 +88,7 @@ def evaluate(
         require_dataset(name)
     check_names(model, names)
     check_split(cfg, names)
-    held = _held(save_predictions, cfg, model, names) if save_predictions and names else nullcontext()
+    held = held_predictions(save_predictions, cfg, model, names) if save_predictions and names else nullcontext()
     with explained(cfg.OUTPUT_DIR), explained(save_predictions or cfg.OUTPUT_DIR), held:
         return _evaluate(cfg, model, names, weights, save_predictions, build_loader)
 
@@ -184,7 +184,7 @@ def evaluate_with(
 
 
 @contextmanager
-def _held(folder: str | Path, cfg: CfgNode, model: nn.Module, names: Sequence[str]) -> Iterator[None]:
+def held_predictions(folder: str | Path, cfg: CfgNode, model: nn.Module, names: Sequence[str]) -> Iterator[None]:
     """Lock a folder of predictions. All its predictions are of one model: every process checks that.
 
     The main process writes the ledger of the folder.
@@ -219,7 +219,7 @@ def _run(
     store = PredictionStore(save_predictions, name) if save_predictions else None
     evaluator = build_evaluator(cfg, name, store)
     predictor = LabelMaps(model) if isinstance(evaluator, VocabularyEvaluator) else model
-    loader = _loader(cfg, name, store) if store else build_loader(cfg, name)
+    loader = reusing_loader(cfg, name, store) if store else build_loader(cfg, name)
     inference_on_dataset(predictor, loader, evaluator)
     if comm.is_main_process():
         warn_of_missing(name, _images(name, evaluator))
@@ -240,10 +240,10 @@ def build_evaluator(cfg: CfgNode, name: str, store: PredictionStore | None = Non
     return VocabularyEvaluator(name, distributed, store, cfg.TEST.MEAN_OVER)
 
 
-def _loader(cfg: CfgNode, name: str, store: PredictionStore) -> DataLoader:
+def reusing_loader(cfg: CfgNode, name: str, store: PredictionStore, share: slice = slice(None)) -> DataLoader:
     """The loader of this process's share of a data set, in order; stored predictions stand in for their images."""
     store.check(DatasetCatalog.get(name))
-    return build_test_loader(cfg, name, ReusingMapper(SemSegMapper(cfg, is_train=False), store))
+    return build_test_loader(cfg, name, ReusingMapper(SemSegMapper(cfg, is_train=False), store), share)
 
 
 def _images(name: str, evaluator: Evaluator) -> int:

@@ -8,6 +8,7 @@ import hashlib
 import logging
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,11 +29,19 @@ from errseg.modeling import system_of
 from errseg.modeling.num_kept import AUTO, AutoKept
 from errseg.safe_files import read_json
 
-from .evaluate import build_evaluator, check_names, result_of, set_dataset_vocabulary, write_result
+from .evaluate import (
+    build_evaluator,
+    check_names,
+    held_predictions,
+    result_of,
+    reusing_loader,
+    set_dataset_vocabulary,
+    write_result,
+)
 from .evaluator import LabelMaps, VocabularyEvaluator
 from .paper import paper_row
 from .per_image import Cells, cells_of
-from .predictions import place_of_image
+from .predictions import PredictionStore, place_of_image
 from .provenance import provenance
 from .report import file_stems, results_table, warn_of_missing, write_json
 from .split import check_split
@@ -74,12 +83,21 @@ def shard_of(text: str) -> Shard:
     return shard
 
 
-def evaluate_shard(cfg: CfgNode, model: nn.Module, names: Sequence[str], weights: str | None, shard: Shard) -> None:
+def evaluate_shard(
+    cfg: CfgNode,
+    model: nn.Module,
+    names: Sequence[str],
+    weights: str | None,
+    shard: Shard,
+    save_predictions: str | Path | None = None,
+) -> None:
     """Evaluate a part of registered data sets, and write what it counts to OUTPUT_DIR/shard.json.
 
     Args:
         cfg, model, names, weights: as for ``errseg.evaluation.evaluate``.
         shard: which pictures.
+        save_predictions: a folder; the predictions are in its ``shard.folder``. Those that are there are counted, not
+            made again.
 
     Raises:
         UsageError: as ``evaluate``; the system does not segment; or a data set has fewer pictures than shards.
@@ -95,11 +113,15 @@ def evaluate_shard(cfg: CfgNode, model: nn.Module, names: Sequence[str], weights
     check_split(cfg, names)
     content = provenance(cfg, model, weights) if comm.is_main_process() else {}
     sets: dict[str, Any] = {}
-    with explained(cfg.OUTPUT_DIR):
+    folder = Path(save_predictions) / shard.folder if save_predictions else None
+    held = held_predictions(folder, cfg, model, names) if folder else nullcontext()
+    with explained(cfg.OUTPUT_DIR), explained(folder or cfg.OUTPUT_DIR), held:
         for name in names:
             kept = set_dataset_vocabulary(cfg, model, name)
-            evaluator = build_evaluator(cfg, name)
-            inference_on_dataset(LabelMaps(model), build_test_loader(cfg, name, share=shard.share), evaluator)
+            store = PredictionStore(folder, name) if folder else None
+            evaluator, share = build_evaluator(cfg, name, store), shard.share
+            loader = reusing_loader(cfg, name, store, share) if store else build_test_loader(cfg, name, share=share)
+            inference_on_dataset(LabelMaps(model), loader, evaluator)
             if comm.is_main_process():
                 sets[name] = _counted(name, evaluator) | {"k": AUTO if isinstance(kept, AutoKept) else kept}
         if comm.is_main_process():

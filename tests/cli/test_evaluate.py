@@ -67,7 +67,6 @@ def test_a_shard_has_a_folder_of_its_own(command, started, run_folder, tmp_path)
     assert cfg.OUTPUT_DIR == str(tmp_path / "e/shard_2_of_3") and args.shard == (2, 3)
     for more, words in (
         (["--shard", "3/2"], "--shard is 3/2; give I/N with I from 1 to N"),
-        (["--shard", "1/2", "--save-predictions", tmp_path / "saved"], "exclude each other"),
         (["--merge", tmp_path], "leave out --weights"),
     ):
         status, _, err = command("evaluate", *options, *more)

@@ -43,6 +43,20 @@ def test_three_shards_give_the_file_of_one_run(cfg, shards, tmp_path):
     assert csv[0] == csv[1]
 
 
+def test_a_shard_goes_on_from_the_predictions_that_it_saved(cfg, shards, tmp_path):
+    cfg.OUTPUT_DIR, saved, shard = str(tmp_path / "again"), tmp_path / "saved", Shard(2, 3)
+    for predicted in (3, 1, 0):
+        model = LabelOracle().eval()
+        evaluate_shard(cfg, model, SETS, None, shard, saved)
+        assert len(model.predicted) == predicted
+        files = sorted((saved / shard.folder).rglob("*.png"))
+        assert len(files) == 3
+        if predicted == 3:
+            files[1].unlink()
+    found, expected = (json.loads((folder / FILE).read_text()) for folder in (tmp_path / "again", shards[1]))
+    assert found["sets"] == expected["sets"]
+
+
 def _changed(folder, change):
     content = json.loads((folder / FILE).read_text())
     change(content)
