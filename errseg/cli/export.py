@@ -37,6 +37,8 @@ def add_arguments(parser: Parser) -> None:
     add_names(parser, required=False)
     add("--open-vocabulary", action="store_true", help="make the embeddings an input; the names are an example")
     add("--resolution", type=int, metavar="R", help="side of the images in pixels (default: INPUT.RESOLUTION_TEST)")
+    add("--size", metavar="H,W", help="a rectangle, or dynamic: any multiples of 32, an image at a time")
+    add("--native-size", action="store_true", help="take the picture's size too; the label map has that size")
     add_model(parser, device=False)
     add_out(parser, None, "the folder (default: output/export/FORMAT)", metavar="DIR")
     add("--overwrite", action="store_true", help="write into a folder that holds other files too; they stay")
@@ -63,7 +65,16 @@ def run(args: argparse.Namespace) -> int:
     pictures, calibrate = pictures_of("--compare", args.compare, out), pictures_of("--calibrate", args.calibrate, out)
     segmenter = make_segmenter(args)
     done = export_model(
-        segmenter, out, args.format, args.open_vocabulary, args.num_classes, args.overwrite, calibrate, say=print
+        segmenter,
+        out,
+        args.format,
+        args.open_vocabulary,
+        args.num_classes,
+        args.overwrite,
+        calibrate,
+        say=print,
+        size=args.size,
+        native_size=args.native_size,
     )
     of = "in float32, " if done.int8 else ""
     print(
@@ -77,7 +88,10 @@ def run(args: argparse.Namespace) -> int:
         if done.num_classes != segmenter.encoded.num_kept:
             segmenter.set_vocabulary(names_of(args) or EXAMPLE_VOCABULARY, done.num_classes)
         runner = runner_of(done.file, torch.get_num_threads())
-        print(agreement_on_pictures(runner, segmenter, pictures, args.open_vocabulary))
+        compared = agreement_on_pictures(
+            runner, segmenter, pictures, args.open_vocabulary, done.takes, args.native_size
+        )
+        print(compared)
     return 0
 
 

@@ -23,6 +23,7 @@ from .formats import FORMATS, check_packages, runner_of, write_program
 from .graph import TEXT, ExportModule, trace
 from .int8 import Int8Report, compare, quantize, split
 from .pictures import as_input
+from .sizes import InputSize, input_size
 
 __all__ = ["Exported", "export_model"]
 
@@ -39,6 +40,7 @@ class Exported(NamedTuple):
     seconds: float
     num_classes: NumKept  # K
     int8: Int8Report | None = None  # of a file in eight bits, beside the float32 file that it was made from
+    takes: InputSize | None = None  # the images that the file takes; None: squares of the configuration
 
 
 def export_model(
@@ -50,6 +52,8 @@ def export_model(
     overwrite: bool = False,
     calibrate: Sequence[Any] = (),
     say: Callable[[str], None] = lambda line: None,
+    size: str | tuple[int, int] | None = None,
+    native_size: bool = False,
 ) -> Exported:
     """Write a model into a folder that runs without errseg. Input: uint8 images. Output: label map and confidences.
 
@@ -58,7 +62,7 @@ def export_model(
     is written completely or not at all.
 
     Args:
-        segmenter: on the CPU, its vocabulary set; ``INPUT.RESOLUTION_TEST`` is the side of the images.
+        segmenter: on the CPU, its vocabulary set.
         folder: a new folder, or one with an earlier export, whose files are replaced.
         format: "onnx" or "torch_export".
         open_vocabulary: the text embeddings are an input, and labels are their rows. False: the vocabulary is part of
@@ -68,15 +72,21 @@ def export_model(
         calibrate: two or more pictures, in a form that ``Segmenter`` accepts: the ONNX file is quantised to eight bits.
             Every second one calibrates; the others are compared on. Empty: the file has the model's precision.
         say: is called with a line of text at every step.
+        size: of the images: height and width (also as "H,W"), multiples of 32; or "dynamic", any such multiples, for an
+            image at a time. None: squares of ``INPUT.RESOLUTION_TEST``.
+        native_size: height and width of the pictures are one more input, and the label map has that size.
 
     Raises:
-        UsageError: the system cannot be exported, the format cannot hold this model, the folder holds other files, or
-            the labels of the file differ from the model's; or a picture to calibrate on cannot be read, or is the only
-            one, or the format is not ONNX.
+        UsageError: the size is not one of these, the system cannot be exported, the format cannot hold this model, the
+            folder holds other files, or the labels of the file differ from the model's; or a picture to calibrate on
+            cannot be read, or is the only one, or the format is not ONNX.
     """
     folder, start = Path(folder), time.perf_counter()
     model, vocabulary = segmenter.model, segmenter.vocabulary
     system_of_model(model).require("export")
+    takes = input_size(size, model.views.resolution)
+    if takes.is_dynamic:
+        system_of_model(model).require("export --size dynamic")
     check_packages(format)
     check_folder(folder, overwrite)
     _check_model(model, format)
@@ -97,44 +107,52 @@ def export_model(
     else:
         num_kept = encoded.num_kept if len(text) > 1 else 1
     with new_folder(folder) as temporary:
-        say(f"Tracing the model at {model.views.resolution} x {model.views.resolution} …")
-        module = ExportModule(model, num_kept, None if open_vocabulary else text, classes)
-        program = trace(module, model.views.resolution)
+        say(f"Tracing the model at {takes} …")
+        module = ExportModule(model, num_kept, None if open_vocabulary else text, classes, native_size)
+        program = trace(module, takes)
         say(f"Writing {FORMATS[format]} …")
         opset = write_program(program, format, temporary)
         del program
         file = temporary / FORMATS[format]
         say("Comparing it with the model …")
         share = agreement_on_drawings(
-            runner_of(file, torch.get_num_threads()), model, text, num_kept, classes, model.views.resolution
+            runner_of(file, torch.get_num_threads()), model, text, num_kept, classes, takes, native_size
         )
         report = None
         if halves:
             say(f"Quantising it, with {len(halves[0])} pictures …")
-            report = _to_int8(file, segmenter, halves, text.numpy(), open_vocabulary)
-        size = sum(path.stat().st_size for path in temporary.iterdir())
+            report = _to_int8(file, segmenter, halves, text.numpy(), open_vocabulary, takes, native_size)
+        num_bytes = sum(path.stat().st_size for path in temporary.iterdir())
         known = {"format": format, "file": file.name, "opset": opset, "sha256": file_digest(file), "agreement": share}
         if report:
             known["int8"] = report.described()
         if open_vocabulary:
             np.save(temporary / f"{TEXT}.npy", text.numpy())
         write_json(temporary / "names.json", names)
-        source = example(format, model.views.resolution, open_vocabulary)
+        source = example(format, takes, open_vocabulary, native_size)
         (temporary / "example.py").write_text(source, encoding="utf-8")
-        write_json(temporary / DESCRIPTION, describe(model, segmenter.cfg, module, len(names), known))
-    return Exported(folder, folder / FORMATS[format], size, share, time.perf_counter() - start, num_kept, report)
+        write_json(temporary / DESCRIPTION, describe(model, segmenter.cfg, module, len(names), known, takes))
+    seconds = time.perf_counter() - start
+    return Exported(folder, folder / FORMATS[format], num_bytes, share, seconds, num_kept, report, takes)
 
 
 def _to_int8(
-    file: Path, segmenter: Segmenter, halves: tuple[list[Any], list[Any]], text: np.ndarray, is_open: bool
+    file: Path,
+    segmenter: Segmenter,
+    halves: tuple[list[Any], list[Any]],
+    text: np.ndarray,
+    is_open: bool,
+    takes: InputSize,
+    native_size: bool,
 ) -> Int8Report:
     """Replace an ONNX file by one in eight bits, and compare the two on pictures that it was not calibrated on."""
-    side = segmenter.model.views.resolution
-    seen, unseen = ([as_input(segmenter.read(each), side) for each in half] for half in halves)
+    seen, unseen = ([as_input(segmenter.read(each), takes) for each in half] for half in halves)
     quantized = file.with_name("int8.tmp")
-    quantize(file, quantized, seen, text, is_open)
+    quantize(file, quantized, seen, text, is_open, native_size)
     before, after = (runner_of(path, torch.get_num_threads()) for path in (file, quantized))
-    report = compare((before, after), (file, quantized), unseen, len(seen), *([text] if is_open else []))
+    size = np.array([takes.height, takes.width])
+    more = [*([text] if is_open else []), *([size] if native_size else [])]
+    report = compare((before, after), (file, quantized), unseen, len(seen), *more)
     quantized.replace(file)
     return report
 
@@ -158,4 +176,6 @@ def _check_model(model: OpenVocabularySegmenter, format: str) -> None:
     }
     if any(changed.values()):
         keys = ", ".join(key for key, is_changed in changed.items() if is_changed)
-        raise UsageError(f"{keys}: an exported model sees one square of each image; leave them at their defaults.")
+        raise UsageError(
+            f"{keys}: an exported model sees one view of each image, such as one square; leave them at their defaults."
+        )

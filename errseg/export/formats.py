@@ -14,15 +14,16 @@ from torch.export import ExportedProgram
 
 from errseg.errors import UsageError
 
-from .graph import IMAGES, LABELS, SCORES, TEXT
+from .graph import IMAGES, LABELS, PICTURE_SIZE, SCORES, TEXT
 
 __all__ = ["FORMATS", "Runner", "check_packages", "runner_of", "write_program"]
 
 FORMATS = {"onnx": "model.onnx", "torch_export": "model.pt2"}  # format: name of the file
+INPUTS = {torch.uint8: IMAGES, torch.float32: TEXT, torch.int64: PICTURE_SIZE}
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 ONE_FILE = 1_900_000_000  # most bytes of weights in one ONNX file; the limit of the file is 2 GiB
 
-# (B, 3, R, R) uint8, and (T, D) float32 of an open vocabulary -> (B, R, R) labels and scores
+# (B, 3, H, W) uint8, (T, D) float32 of an open vocabulary, (2,) int64 of a native size -> labels and scores
 Runner = Callable[..., list[np.ndarray]]
 
 
@@ -56,16 +57,15 @@ def write_program(program: ExportedProgram, format: str, folder: Path) -> int | 
             raise OSError(" ".join(str(error).split())[:200]) from error
         return None
     size = sum(tensor.nbytes for tensor in (*program.state_dict.values(), *program.constants.values()))
-    names = {"input_names": [IMAGES, TEXT][: len(program.graph_signature.user_inputs)]}
     try:
         with _quiet():
             converted = torch.onnx.export(
                 program,
                 dynamo=True,
                 verbose=False,
+                input_names=_inputs(program),
                 output_names=[LABELS, SCORES],
                 custom_translation_table={torch.ops.aten.sort.stable: _stable_sort},
-                **names,
             )
     except Exception as error:  # the converter raises many types
         reason = " ".join(str(error).split())[:300]
@@ -78,6 +78,12 @@ def write_program(program: ExportedProgram, format: str, folder: Path) -> int | 
         part.metadata_props.clear()  # notes of the exporter on the source code
     converted.save(path, external_data=size > ONE_FILE)
     return converted.model.opset_imports[""]
+
+
+def _inputs(program: ExportedProgram) -> list[str]:
+    """The names of a program's inputs; each has a type of its own."""
+    values = {node.name: node.meta["val"] for node in program.graph.nodes if node.op == "placeholder"}
+    return [INPUTS[values[name].dtype] for name in program.graph_signature.user_inputs]
 
 
 def runner_of(path: Path, threads: int) -> Runner:
@@ -97,7 +103,8 @@ def runner_of(path: Path, threads: int) -> Runner:
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return lambda *arrays: session.run(None, dict(zip((IMAGES, TEXT), arrays, strict=False)))
+    names = [each.name for each in session.get_inputs()]
+    return lambda *arrays: session.run(None, dict(zip(names, arrays, strict=True)))
 
 
 def _stable_sort(x: Any, *, stable: bool | None = None, dim: int = -1, descending: bool = False) -> tuple[Any, Any]:

@@ -21,7 +21,7 @@ from errseg.agreement import share_of_equal_pixels
 from errseg.errors import UsageError
 
 from .formats import Runner
-from .graph import IMAGES, TEXT
+from .graph import IMAGES, PICTURE_SIZE, TEXT
 
 __all__ = ["Int8Report", "compare", "quantize", "split"]
 
@@ -73,7 +73,9 @@ def split(pictures: Sequence[Any]) -> tuple[list[Any], list[Any]]:
     return list(pictures[::2][:MOST]), list(pictures[1::2][:MOST])
 
 
-def quantize(source: Path, target: Path, images: Sequence[np.ndarray], text: np.ndarray, is_open: bool) -> None:
+def quantize(
+    source: Path, target: Path, images: Sequence[np.ndarray], text: np.ndarray, is_open: bool, native_size: bool = False
+) -> None:
     """Quantise the products of activations and weights in an ONNX file.
 
     Weights have seven of the eight bits: processors without VNNI add pairs of products in 16 bits, which eight bits
@@ -85,6 +87,7 @@ def quantize(source: Path, target: Path, images: Sequence[np.ndarray], text: np.
         images: each (1, 3, R, R) uint8.
         text: (T, D) embeddings of the vocabulary.
         is_open: they are an input of the file.
+        native_size: the pictures' size is an input of the file.
 
     Raises:
         UsageError: the weights are in a file of their own, or the quantiser cannot quantise the file.
@@ -104,7 +107,8 @@ def quantize(source: Path, target: Path, images: Sequence[np.ndarray], text: np.
             image = next(self.rest, None)
             if image is None:
                 return None
-            return {IMAGES: image, TEXT: text} if is_open else {IMAGES: image}
+            more = {TEXT: text} if is_open else {}
+            return {IMAGES: image} | more | ({PICTURE_SIZE: np.array(image.shape[-2:])} if native_size else {})
 
     folded = target.with_name(f"{target.name}.folded")
     try:
@@ -144,7 +148,7 @@ def compare(
     files: tuple[Path, Path],
     images: Sequence[np.ndarray],
     calibrated_on: int,
-    *text: Any,
+    *more: Any,
 ) -> Int8Report:
     """Run both files, float32 and int8, on the same images: see ``Int8Report``.
 
@@ -153,16 +157,16 @@ def compare(
         files: their paths.
         images: each (1, 3, R, R) uint8.
         calibrated_on: number of pictures.
-        text: (T, D) of an open vocabulary.
+        more: further inputs of the files.
     """
     report = Int8Report(calibrated_on, (files[0].stat().st_size, files[1].stat().st_size), [], ([], []))
     for run in runners:
-        run(images[0], *text)
+        run(images[0], *more)
     for image in images:
         labels = []
         for run, seconds in zip(runners, report.seconds, strict=True):
             start = time.perf_counter()
-            labels.append(run(image, *text)[0])
+            labels.append(run(image, *more)[0])
             seconds.append(time.perf_counter() - start)
         report.agreement.append(share_of_equal_pixels(labels[:1], labels[1:]))
     return report

@@ -12,6 +12,7 @@ from errseg.agreement import share_of_equal_pixels
 from errseg.api import Segmenter
 
 from .formats import Runner
+from .sizes import InputSize, input_size, views_of
 
 __all__ = ["PictureAgreement", "agreement_on_pictures", "as_input"]
 
@@ -36,47 +37,63 @@ class PictureAgreement(NamedTuple):
 
 
 def agreement_on_pictures(
-    run: Runner, segmenter: Segmenter, pictures: Iterable[Any], open_vocabulary: bool = False
+    run: Runner,
+    segmenter: Segmenter,
+    pictures: Iterable[Any],
+    open_vocabulary: bool = False,
+    size: InputSize | None = None,
+    native_size: bool = False,
 ) -> PictureAgreement:
     """Label pictures with a written file, used as in its example.py, and with the model that it was made from.
 
-    The file gets the picture resized to R x R, and its labels are resized by nearest neighbour. The segmenter resizes
-    as in an evaluation, and it resizes scores, not labels. Both label the first picture once more before it is timed.
+    The file gets the picture resized to its size, and its labels are resized by nearest neighbour, unless it gives them
+    at the picture's size. The segmenter resizes as in an evaluation, but to the size that the file sees, and it resizes
+    scores, not labels. Both label the first picture once more before it is timed.
 
     Args:
         run: the written file.
         segmenter: has the vocabulary and the K of the file.
         pictures: at least one, in a form that ``Segmenter`` accepts.
         open_vocabulary: the file takes the embeddings of the segmenter's vocabulary as a second input.
+        size: of the images that the file takes; None: squares of the configuration.
+        native_size: the file takes the size of the picture as its last input, and gives the label map at that size.
 
     Raises:
         UsageError: a picture cannot be read.
     """
-    side = segmenter.model.views.resolution
+    views = segmenter.model.views
+    size = size or input_size(None, views.resolution)
     text = (segmenter.encoded.text.numpy(),) if open_vocabulary else ()
     classes = np.asarray(segmenter.vocabulary.prompt_classes)
 
     def by_file(picture: np.ndarray) -> np.ndarray:
-        photo = Image.fromarray(picture)
-        labels = Image.fromarray(run(as_input(picture, side), *text)[0][0].astype(np.int32))
-        labels = np.asarray(labels.resize(photo.size, Image.NEAREST))
+        height, width = picture.shape[:2]
+        more = (*text, np.array([height, width])) if native_size else text
+        labels = run(as_input(picture, size), *more)[0][0].astype(np.int32)
+        if not native_size:
+            labels = np.asarray(Image.fromarray(labels).resize((width, height), Image.NEAREST))
         return classes[labels] if open_vocabulary else labels
 
     done = PictureAgreement([], [], [])
-    for picture in map(segmenter.read, pictures):
-        if not done.agreement:
-            by_file(picture), segmenter(picture)
-        labels, seconds = _timed(by_file, picture)
-        result, own_seconds = _timed(segmenter, picture)
-        done.agreement.append(share_of_equal_pixels([labels], [result.labels]))
-        done.file_seconds.append(seconds)
-        done.own_seconds.append(own_seconds)
+    try:
+        segmenter.model.views = views_of(views, size)
+        for picture in map(segmenter.read, pictures):
+            if not done.agreement:
+                by_file(picture), segmenter(picture)
+            labels, seconds = _timed(by_file, picture)
+            result, own_seconds = _timed(segmenter, picture)
+            done.agreement.append(share_of_equal_pixels([labels], [result.labels]))
+            done.file_seconds.append(seconds)
+            done.own_seconds.append(own_seconds)
+    finally:
+        segmenter.model.views = views
     return done
 
 
-def as_input(picture: np.ndarray, side: int) -> np.ndarray:
-    """A picture (H, W, 3) uint8 as the input of a written file, resized as in its example.py: (1, 3, R, R) uint8."""
-    resized = Image.fromarray(picture).resize((side, side), Image.BILINEAR)
+def as_input(picture: np.ndarray, size: InputSize) -> np.ndarray:
+    """A picture (H, W, 3) uint8 as the input of a written file, resized as in its example.py: (1, 3, h, w) uint8."""
+    height, width = size.of(*picture.shape[:2])
+    resized = Image.fromarray(picture).resize((width, height), Image.BILINEAR)
     return np.asarray(resized).transpose(2, 0, 1)[None].copy()
 
 

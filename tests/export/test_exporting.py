@@ -15,6 +15,7 @@ from errseg.export import FORMATS
 from errseg.export.check import labels_of_model
 from errseg.export.example import example
 from errseg.export.graph import ExportModule
+from errseg.export.sizes import InputSize
 
 from .conftest import NAMES, NUM_CLASSES, ROWS, SIDE
 
@@ -152,7 +153,7 @@ def test_example_runs_without_errseg(exported, segmenter, pictures, tmp_path, fo
 @formats
 @pytest.mark.parametrize(("open_vocabulary", "most"), [(False, 10), (True, 12)])
 def test_example_is_short(format, open_vocabulary, most):
-    source = example(format, SIDE, open_vocabulary)
+    source = example(format, InputSize(SIDE, SIDE), open_vocabulary)
     code = source.split("\n\n")[-1].strip().splitlines()  # below the imports
     assert code[0].startswith("folder = ") and len(code) <= most + (format == "torch_export")
     assert max(map(len, code)) <= 120

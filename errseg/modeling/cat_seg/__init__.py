@@ -76,6 +76,9 @@ CAT_SEG = register(
         exportable=exportable,
         learning_rates=lambda cfg: {"backbone.clip.": cfg.SOLVER.CLIP_MULTIPLIER},
         mini=Mini("cat_seg", "mini/cat_seg_mini", "vit"),
-        cannot={"inspect": "errseg draws nothing of its aggregation; errseg.modeling.taps has its values"},
+        cannot={
+            "inspect": "errseg draws nothing of its aggregation; errseg.modeling.taps has its values",
+            "export --size dynamic": "its traced graph excludes the size of its image tower; give --size H,W",
+        },
     )
 )

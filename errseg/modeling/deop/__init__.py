@@ -111,6 +111,7 @@ DEOP = register(
         exportable=exportable,
         measures=MEASURES,
         mini=MINI,
+        cannot={"export --size dynamic": "its traced graph excludes single sizes of images; give --size H,W"},
     )
 )
 
