@@ -81,6 +81,16 @@ def in_parts(function: Callable[..., Tensor], x: Tensor, *shared: Tensor | None)
     return torch.cat(parts)
 
 
+def infers_on_cpu(x: Tensor) -> bool:
+    """Whether a CPU computes x without gradients, and nothing is compiled or traced.
+
+    Forms that are quicker there need not have a gradient, nor a counterpart in an exported file.
+    """
+    if torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return False
+    return x.device.type == "cpu"
+
+
 def copy_on_same_weights(model: nn.Module) -> nn.Module:
     """A copy of a model's modules on the same parameters and buffers; the prompter, which never changes, is shared."""
     shared = (*model.parameters(), *model.buffers(), getattr(model, "prompter", None))

@@ -1,7 +1,8 @@
 """Parts of decoders that double the size of a map: a transposed 2x2 convolution of stride 2, then two 3x3 convolutions.
 
 The transposed convolution and the 3x3 convolution of its output, with nothing between, are one convolution with 2x2
-taps for each of the four positions that an input location becomes.
+taps for each of the four positions that an input location becomes. Equally, they are one transposed convolution of
+stride 2 with 4x4 taps. A CPU that predicts uses this form, which need not interleave the four positions.
 
 Shapes: n maps, C, m and o channels, h x w locations.
 """
@@ -13,7 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-__all__ = ["double_conv", "norm_groups", "subpixel_conv", "subpixel_weight"]
+from .layers import infers_on_cpu
+
+__all__ = ["double_conv", "merged_conv", "merged_weight", "norm_groups", "subpixel_conv", "subpixel_weight"]
 
 
 def norm_groups(channels: int) -> int:
@@ -28,6 +31,39 @@ def double_conv(in_dim: int, out_dim: int) -> nn.Sequential:
         conv = nn.Conv2d(width, out_dim, kernel_size=3, padding=1, bias=False)
         layers += [conv, nn.GroupNorm(norm_groups(out_dim), out_dim), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
+
+
+def merged_weight(up: Tensor, conv: Tensor) -> Tensor:
+    """The weight of a convolution that replaces a transposed convolution and the 3x3 convolution of its output.
+
+    Args:
+        up: (C, m, 2, 2), of the transposed convolution of stride 2.
+        conv: (o, m, 3, 3), of the convolution with padding 1.
+
+    Returns:
+        For ``merged_conv``: (C, o, 4, 4) on a CPU that predicts, and else that of ``subpixel_weight``.
+    """
+    return transposed_weight(up, conv) if infers_on_cpu(up) else subpixel_weight(up, conv)
+
+
+def merged_conv(x: Tensor, weight: Tensor) -> Tensor:
+    """Upsample with a weight of ``merged_weight``: (n, C, h, w) -> (n, o, 2 h, 2 w)."""
+    if weight.shape[-1] == 4:
+        return F.conv_transpose2d(x, weight, stride=2, padding=1)
+    return subpixel_conv(x, weight)
+
+
+def transposed_weight(up: Tensor, conv: Tensor) -> Tensor:
+    """The weight of a transposed 4x4 convolution of stride 2 and padding 1 that replaces the two of ``merged_weight``.
+
+    Tap s of the input position j is the upsampled position 2 j + s. Tap k = -1, 0, 1 carries it to the output position
+    2 j + s - k, which is tap s - k + 1 of the transposed convolution.
+    """
+    taps = up.new_zeros(2, 3, 4)  # s, k + 1, s - k + 1
+    for s in (0, 1):
+        for k in (-1, 0, 1):
+            taps[s, k + 1, s - k + 1] = 1
+    return torch.einsum("omkl,cmuv,uka,vlb->coab", conv, up, taps, taps)
 
 
 def subpixel_weight(up: Tensor, conv: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from errseg.modeling.upsampling import subpixel_conv, subpixel_weight
+from errseg.modeling.upsampling import merged_conv, merged_weight, subpixel_conv, subpixel_weight
 
 
 def rand(*shape):
@@ -17,6 +17,11 @@ def test_a_transposed_convolution_and_a_convolution_are_one(height, width):
     x, up, conv = rand(2, 5, height, width), rand(5, 3, 2, 2), rand(4, 3, 3, 3)
     expected = F.conv2d(F.conv_transpose2d(x, up, stride=2), conv, padding=1)
     torch.testing.assert_close(subpixel_conv(x, subpixel_weight(up, conv)), expected, atol=1e-5, rtol=1e-4)
+    with torch.no_grad():
+        weight = merged_weight(up, conv)
+        assert weight.shape == (5, 4, 4, 4)  # of a transposed convolution; with gradients, of a convolution
+        torch.testing.assert_close(merged_conv(x, weight), expected, atol=1e-5, rtol=1e-4)
+    assert torch.equal(merged_weight(up, conv), subpixel_weight(up, conv))
 
 
 def test_the_gradient_of_the_merged_convolution():

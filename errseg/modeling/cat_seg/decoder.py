@@ -1,7 +1,7 @@
 """The decoder (section 6): from the aggregated map of each class to logits at four times its size.
 
 A transposed 2 x 2 convolution of stride 2 and the 3 x 3 convolution after it, with nothing between, are one
-convolution with 2 x 2 taps for each of the four positions in a cell. The guidance is the same for every class: its
+convolution; see ``upsampling``. The guidance is the same for every class: its
 share of the 3 x 3 convolution is computed once for an image, together with that of the transposed convolution's bias.
 
 Shapes: N maps of single classes, B images, h x w locations, G channels of the guidance.
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ...errors import ArgumentError
 from ..guidance import add_share
 from ..layers import call, in_parts
-from ..upsampling import double_conv, norm_groups, subpixel_conv, subpixel_weight
+from ..upsampling import double_conv, merged_conv, merged_weight, norm_groups
 
 __all__ = ["Decoder", "UpsampleStage"]
 
@@ -46,8 +46,8 @@ class UpsampleStage(nn.Module):
         self.refine: Any = double_conv(in_dim, out_dim)
 
     def kernel(self) -> Tensor:
-        """The merged kernel: (4 out_dim, in_dim, 2, 2)."""
-        return subpixel_weight(self.up.weight, self.refine[0].weight[:, : self.up.out_channels])
+        """The merged kernel; see ``merged_weight``."""
+        return merged_weight(self.up.weight, self.refine[0].weight[:, : self.up.out_channels])
 
     def share(self, guidance: Tensor | None, size: tuple[int, int]) -> Tensor:
         """The share of the guidance and of the transposed convolution's bias.
@@ -69,7 +69,7 @@ class UpsampleStage(nn.Module):
 
     def forward(self, x: Tensor, share: Tensor, kernel: Tensor) -> Tensor:
         """(N, in_dim, h, w), the share and the merged kernel -> (N, out_dim, 2 h, 2 w)."""
-        return self.refine[1:](add_share(subpixel_conv(x, kernel), share))
+        return self.refine[1:](add_share(merged_conv(x, kernel), share))
 
 
 class Decoder(nn.Module):

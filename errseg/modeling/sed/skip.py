@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import ArgumentError
-from ..upsampling import double_conv, norm_groups, subpixel_conv, subpixel_weight
+from ..upsampling import double_conv, merged_conv, merged_weight, norm_groups
 from .cost import CostGuidance, FeatureGuidance, Unguided
 from .parts import over_names
 
@@ -62,10 +62,10 @@ class SkipFusion(nn.Module):
             (N, o, 2 h, 2 w), or what ``then`` makes of it.
         """
         share = self.share(self.features(image))
-        weight = subpixel_weight(self.up.weight, self.refine[0].weight[:, : self.up.out_channels])
+        weight = merged_weight(self.up.weight, self.refine[0].weight[:, : self.up.out_channels])
 
         def fuse(x: Tensor, costs: Tensor, share: Tensor) -> Tensor:
-            y = subpixel_conv(x, weight).unflatten(0, (len(share), -1)).add_(share.unsqueeze(1)).flatten(0, 1)
+            y = merged_conv(x, weight).unflatten(0, (len(share), -1)).add_(share.unsqueeze(1)).flatten(0, 1)
             y = self.refine[1:](self.add_guidance(y, self.costs(costs)))
             return y if then is None else then(y)
 
@@ -91,7 +91,8 @@ class SkipFusion(nn.Module):
         bias: Any = self.up.bias
         bias = bias.view(1, -1, 1, 1).expand(len(guidance), -1, *guidance.shape[-2:])
         known = torch.cat([bias, guidance], dim=1)
-        return F.conv2d(known, self.refine[0].weight[:, : known.shape[1]], padding=1)
+        share = F.conv2d(known, self.refine[0].weight[:, : known.shape[1]], padding=1)
+        return share.contiguous(memory_format=torch.channels_last)  # as the maps to which it is added
 
     def add_guidance(self, y: Tensor, guidance: Tensor) -> Tensor:
         """Add what the first convolution makes of the cost guidance, in place: (n, o, H, W), (n, ., H, W)."""
