@@ -8,6 +8,8 @@ once, and ``with_share`` adds the summand of x.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .layers import infers_on_cpu
+
 Layer = nn.Linear | nn.Conv2d
 
 
@@ -37,6 +39,8 @@ def with_share(layer: Layer, x: Tensor, share: Tensor | None) -> Tensor:
 
 def add_share(y: Tensor, share: Tensor) -> Tensor:
     """Add a share (B, 1, ...) to y (N, ...), seen as (B, N / B, ...); y may be changed."""
+    if infers_on_cpu(y) and share.shape[0] == 1:  # a view of one map would lose its layout (channels last)
+        return y.add_(share.squeeze(0))
     return y.unflatten(0, (share.shape[0], -1)).add_(share).flatten(0, 1)
 
 

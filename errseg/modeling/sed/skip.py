@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import ArgumentError
+from ..guidance import add_share
 from ..upsampling import double_conv, merged_conv, merged_weight, norm_groups
 from .cost import CostGuidance, FeatureGuidance, Unguided
 from .parts import over_names
@@ -65,7 +66,7 @@ class SkipFusion(nn.Module):
         weight = merged_weight(self.up.weight, self.refine[0].weight[:, : self.up.out_channels])
 
         def fuse(x: Tensor, costs: Tensor, share: Tensor) -> Tensor:
-            y = merged_conv(x, weight).unflatten(0, (len(share), -1)).add_(share.unsqueeze(1)).flatten(0, 1)
+            y = add_share(merged_conv(x, weight), share.unsqueeze(1))
             y = self.refine[1:](self.add_guidance(y, self.costs(costs)))
             return y if then is None else then(y)
 

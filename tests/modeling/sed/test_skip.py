@@ -41,6 +41,18 @@ def test_skip_fusion_is_its_plain_form(features, costs, grad):
     close(then, skip(x, guidance, image).sum(1, keepdim=True))
 
 
+def test_the_maps_of_a_part_of_one_name_keep_their_layout(monkeypatch):
+    """Else every layer behind would copy them, and be slower."""
+    monkeypatch.setattr(parts, "CACHED", 1)
+    skip, layouts = SkipFusion(32, 16, FeatureGuidance(6, 8), CostGuidance(5, 8)), []
+    skip.refine[1].register_forward_hook(
+        lambda norm, args, y: layouts.append(y.is_contiguous(memory_format=torch.channels_last))
+    )
+    with torch.no_grad():
+        skip(rand(2, 32, 4, 3).contiguous(memory_format=torch.channels_last), rand(2, 5, 4, 3), rand(1, 6, 8, 6))
+    assert layouts == [True, True]
+
+
 @pytest.mark.parametrize("attention", ["linear", "softmax"])
 @pytest.mark.parametrize("pooling", [1, 2])
 def test_class_attention_is_its_plain_form(attention, pooling, grad):
