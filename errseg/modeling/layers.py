@@ -91,6 +91,18 @@ def infers_on_cpu(x: Tensor) -> bool:
     return x.device.type == "cpu"
 
 
+def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """``F.linear``: (..., C), (o, C), (o,) -> (..., o). A CPU is slow to fill a wide output with the bias first."""
+    if infers_on_cpu(x) and x.dtype == torch.float32 and weight.shape[0] > weight.shape[1]:
+        return F.linear(x, weight).add_(bias)
+    return F.linear(x, weight, bias)
+
+
+def add_to(y: Tensor, x: Tensor) -> Tensor:
+    """y + x, which takes the place of y where no gradient is kept."""
+    return y + x if torch.is_grad_enabled() else y.add_(x)
+
+
 def copy_on_same_weights(model: nn.Module) -> nn.Module:
     """A copy of a model's modules on the same parameters and buffers; the prompter, which never changes, is shared."""
     shared = (*model.parameters(), *model.buffers(), getattr(model, "prompter", None))

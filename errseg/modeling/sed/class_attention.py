@@ -4,14 +4,15 @@ Shapes: B images, T names, C channels, h x w locations, L of them in a row, N se
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import ArgumentError
-from ..layers import attend, resize
-from ..linear_attention import linear_attention
+from ..layers import add_to, attend, infers_on_cpu, linear, resize
+from ..linear_attention import linear_attention, linear_attention_of_rows
 from .parts import over_locations
 
 __all__ = ["ATTENTIONS", "ClassAttention", "NoClassAttention"]
@@ -48,7 +49,7 @@ class ClassAttention(nn.Module):
         self.norm1 = nn.LayerNorm(dim)
         self.q, self.k, self.v = (nn.Linear(dim, dim) for _ in range(3))
         self.norm2 = nn.LayerNorm(dim)
-        self.mlp = nn.Sequential(nn.Linear(dim, 4 * dim), nn.ReLU(), nn.Linear(4 * dim, dim))
+        self.mlp: Any = nn.Sequential(nn.Linear(dim, 4 * dim), nn.ReLU(), nn.Linear(4 * dim, dim))
 
     def forward(self, x: Tensor, batch: int = 1) -> Tensor:
         """(B T, C, h, w), and B -> (B T, C, h, w)."""
@@ -62,13 +63,19 @@ class ClassAttention(nn.Module):
         z = self.norm1(x)
         layers = (self.q, self.k, self.v)
         weight, bias = torch.cat([each.weight for each in layers]), torch.cat([each.bias for each in layers])
-        qkv = F.linear(z, weight, bias).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        x = x + self.attend(*qkv).transpose(1, 2).flatten(2)
-        return x + self.mlp(self.norm2(x))
+        qkv = linear(z, weight, bias)
+        if self.attend is linear_attention and infers_on_cpu(x):
+            attended = linear_attention_of_rows(qkv, self.num_heads)
+        else:
+            q, k, v = qkv.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+            attended = self.attend(q, k, v).transpose(1, 2).flatten(2)
+        x = add_to(attended, x)
+        hidden = F.relu_(linear(self.norm2(x), self.mlp[0].weight, self.mlp[0].bias))
+        return add_to(self.mlp[2](hidden), x)
 
     def fuse_and_add(self, x: Tensor) -> Tensor:
         """As ``fuse``, plus the input: all of the block, where nothing is pooled."""
-        return self.fuse(x) + x
+        return add_to(self.fuse(x), x)
 
 
 class NoClassAttention(nn.Module):

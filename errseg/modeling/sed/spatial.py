@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import ArgumentError
+from ..layers import add_to, linear
 from .parts import over_names
 
 __all__ = ["ConvNeXtBlock", "LayerNorm"]
@@ -58,7 +59,6 @@ class ConvNeXtBlock(nn.Module):
     def block(self, x: Tensor) -> Tensor:
         """As ``forward``, all at once. Gamma is multiplied into the second layer's weights."""
         y = self.norm(self.dwconv(x).permute(0, 2, 3, 1))
-        y = F.linear(
-            F.gelu(self.pwconv1(y)), self.gamma.unsqueeze(1) * self.pwconv2.weight, self.gamma * self.pwconv2.bias
-        )
-        return x + y.permute(0, 3, 1, 2)
+        y = F.gelu(linear(y, self.pwconv1.weight, self.pwconv1.bias))
+        y = F.linear(y, self.gamma.unsqueeze(1) * self.pwconv2.weight, self.gamma * self.pwconv2.bias)
+        return add_to(y.permute(0, 3, 1, 2), x)
