@@ -5,13 +5,17 @@ Shapes: B images, N maps of single names, P templates, C channels, n the side of
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..layers import StopGradient
+from ..layers import StopGradient, infers_on_cpu
+from ..spectrum import conv_by_spectrum
 from .parts import over_names
 
 __all__ = ["CostEmbedding", "CostGuidance", "FeatureGuidance", "Unguided"]
+
+MANY = 32  # names from which on a CPU makes the cost embedding by spectra; that of its weights takes time, too
 
 
 class CostEmbedding(nn.Module):
@@ -28,6 +32,8 @@ class CostEmbedding(nn.Module):
 
     def forward(self, costs: Tensor) -> Tensor:
         """(N, P, n, n) cosines -> (N, dim, n, n)."""
+        if infers_on_cpu(costs) and costs.dtype == torch.float32 and len(costs) >= MANY:
+            return conv_by_spectrum(costs, self.conv.weight, self.conv.bias)
         return over_names(self.embed, costs, elements=self.conv.out_channels * costs[0, 0].numel())
 
     def embed(self, costs: Tensor) -> Tensor:
