@@ -22,8 +22,24 @@ LONG = "sed_base_ade150_256x288"  # its 150 names have 12,000 prompts, which tak
 CAT_SEG = ("cat_seg_base_ade150_256x320", "cat_seg_base_coco40_train_192")
 
 
+@pytest.fixture(scope="module")
+def weights_once():
+    """Weights are rebuilt once for the fixtures of one model, which follow one another."""
+    made = {}
+
+    def once(shapes, rebuild=parity.rebuild_weights):
+        key = tuple((name, *shape) for name, shape in shapes.items())
+        if key not in made:
+            made.clear()  # they take half a gigabyte
+            made[key] = rebuild(shapes)
+        return dict(made[key])
+
+    return once
+
+
 @pytest.mark.parametrize("name", [*ERR_SEG, *DEOP, *CAT_SEG, *SED, LONG])
-def test_recorded_numbers(name):
+def test_recorded_numbers(name, weights_once, monkeypatch):
+    monkeypatch.setattr(parity, "rebuild_weights", weights_once)
     if name == LONG and not os.environ.get("ERRSEG_LONG_TESTS"):
         pytest.skip("it takes minutes; set ERRSEG_LONG_TESTS=1 to run it, or run errseg parity")
     with np.load(KEY_TABLES / f"{name}.npz") as archive:
