@@ -27,6 +27,7 @@ OPTIONAL = {  # package: the only part that needs it
     "pillow-heif": "pictures in HEIC and HEIF files need",
     **dict.fromkeys(("gradio", "starlette"), "errseg web needs"),
     **dict.fromkeys(("onnx", "onnxscript", "onnxruntime"), "errseg export --format onnx needs"),
+    **dict.fromkeys(("openvino", "nncf"), "errseg export --format openvino needs"),
     **dict.fromkeys(("ray", "pyarrow", "fsspec"), "errseg predict --engine ray needs"),
 }
 

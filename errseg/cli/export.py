@@ -10,7 +10,7 @@ compares both on your pictures, with times.
 
   errseg export ... --int8 --calibrate photos/
 
-writes ONNX in eight bits, and prints how far it agrees with float32 on those of
+writes ONNX (or OpenVINO) in eight bits, and prints how far it agrees with float32 on those of
 the pictures that it was not calibrated on, with sizes and times.
 """
 
@@ -33,7 +33,7 @@ EXAMPLE_VOCABULARY = "ade20k_150"  # the example of an open vocabulary, if no na
 def add_arguments(parser: Parser) -> None:
     """Declare the options."""
     add = parser.add_argument
-    add("--format", choices=("onnx", "torch_export"), default="onnx", help="(default: onnx)")
+    add("--format", choices=("onnx", "torch_export", "openvino"), default="onnx", help="(default: onnx)")
     add_names(parser, required=False)
     add("--open-vocabulary", action="store_true", help="make the embeddings an input; the names are an example")
     add("--resolution", type=int, metavar="R", help="side of the images in pixels (default: INPUT.RESOLUTION_TEST)")
@@ -42,7 +42,7 @@ def add_arguments(parser: Parser) -> None:
     add_model(parser, device=False)
     add_out(parser, None, "the folder (default: output/export/FORMAT)", metavar="DIR")
     add("--overwrite", action="store_true", help="write into a folder that holds other files too; they stay")
-    add("--int8", action="store_true", help="quantise the matrix products to eight bits (ONNX); needs --calibrate")
+    add("--int8", action="store_true", help="quantise to eight bits (ONNX, OpenVINO); needs --calibrate")
     add("--calibrate", nargs="+", metavar="PICTURE", help="pictures for --int8: half calibrate, half are compared on")
     add("--compare", nargs="+", metavar="PICTURE", help="pictures to compare on: files, folders, patterns in quotes")
 
@@ -63,6 +63,9 @@ def run(args: argparse.Namespace) -> int:
             "--int8 needs --calibrate PICTURE …, pictures that set the ranges of the activations; give both or neither."
         )
     pictures, calibrate = pictures_of("--compare", args.compare, out), pictures_of("--calibrate", args.calibrate, out)
+    half_weights = args.format == "openvino" and args.precision == "float16"
+    if half_weights:
+        args.precision = "float32"  # of the model
     segmenter = make_segmenter(args)
     done = export_model(
         segmenter,
@@ -75,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
         say=print,
         size=args.size,
         native_size=args.native_size,
+        half_weights=half_weights,
     )
     of = "in float32, " if done.int8 else ""
     print(

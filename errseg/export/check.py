@@ -74,6 +74,7 @@ def agreement_on_drawings(
     classes: tuple[int, ...] | None,
     size: InputSize,
     native_size: bool = False,
+    least: float = LEAST_AGREEMENT,
 ) -> float:
     """The share of pixels to which the file and the model give the same label: the smallest of several runs.
 
@@ -88,9 +89,10 @@ def agreement_on_drawings(
         classes: the name of each row of ``text``; None where the file takes ``text`` as an input.
         size: of the images that the file takes.
         native_size: the size of the label map is an input.
+        least: the smallest share that is no error.
 
     Raises:
-        UsageError: the share is less than ``LEAST_AGREEMENT``.
+        UsageError: the share is less than ``least``.
     """
     texts = [text] if classes else _vocabularies(text, most_kept(num_classes, MOST_NAMES))
     shares = []
@@ -104,9 +106,9 @@ def agreement_on_drawings(
             for count in (1,) if size.is_dynamic else (2, 1):
                 labels, _ = run(images[:count], *inputs)
                 shares.append(share_of_equal_pixels([labels], [expected[:count]]))
-    if min(shares) < LEAST_AGREEMENT:
+    if min(shares) < least:
         raise UsageError(
-            f"the file labels only {min(shares):.2%} of the pixels as the model does ({LEAST_AGREEMENT:.1%} are "
+            f"the file labels only {min(shares):.2%} of the pixels as the model does ({least:.1%} are "
             "required), and was removed; give trained weights, float32, or another --format."
         )
     return min(shares)

@@ -8,7 +8,7 @@ from .sizes import LEAST, InputSize
 
 __all__ = ["example"]
 
-PACKAGES = {"onnx": "onnxruntime", "torch_export": "torch"}
+PACKAGES = {"onnx": "onnxruntime", "torch_export": "torch", "openvino": "openvino"}
 EXAMPLE = '''\
 """The names in a picture, and overlay.png: python example.py PHOTO. Needs numpy, Pillow and {package}."""
 
@@ -34,17 +34,22 @@ Image.blend(photo, Image.fromarray(colors[labels[0]]).resize(photo.size, Image.N
 LOAD = {
     "onnx": 'model = onnxruntime.InferenceSession(folder / "{file}", providers=["CPUExecutionProvider"])',
     "torch_export": 'model = torch.export.load(folder / "{file}").module()',
+    # In float32: some processors compute in bfloat16 otherwise, cosines too
+    "openvino": 'model = openvino.compile_model(folder / "{file}", "CPU", {{"INFERENCE_PRECISION_HINT": "f32"}})',
 }
 RUN = {
     "onnx": 'labels, scores = model.run(None, {{"{images}": images{more}}})',
     "torch_export": "with torch.no_grad():\n"
     "    labels, scores = map(np.asarray, model(torch.from_numpy(images){more}))",
+    "openvino": 'labels, scores = model({{"{images}": images{more}}}).to_tuple()',
 }
 TEXT_ARGUMENT = {"onnx": f', "{TEXT}": text', "torch_export": ", torch.from_numpy(text)"}
+TEXT_ARGUMENT["openvino"] = TEXT_ARGUMENT["onnx"]
 SIZE_ARGUMENT = {
     "onnx": f', "{PICTURE_SIZE}": np.array([photo.height, photo.width])',
     "torch_export": ", torch.tensor([photo.height, photo.width])",
 }
+SIZE_ARGUMENT["openvino"] = SIZE_ARGUMENT["onnx"]
 # Lines for an open vocabulary
 LOAD_TEXT = f'\ntext = np.load(folder / "{TEXT}.npy")  # float32, a row for each name; any two or more will do'
 MERGE = "\nlabels = np.array([names.index(name) for name in names])[labels]  # of synonyms, the first row"

@@ -15,12 +15,13 @@ from errseg.evaluation.report import write_json
 from errseg.modeling import OpenVocabularySegmenter, system_of_model
 from errseg.modeling.num_kept import AutoKept, NumKept
 
+from . import openvino_file
 from .check import agreement_on_drawings
 from .describe import describe
 from .example import example
 from .folder import DESCRIPTION, check_folder, new_folder
 from .formats import FORMATS, check_packages, runner_of, write_program
-from .graph import TEXT, ExportModule, trace
+from .graph import IMAGES, PICTURE_SIZE, TEXT, ExportModule, trace
 from .int8 import Int8Report, compare, quantize, split
 from .pictures import as_input
 from .sizes import InputSize, input_size
@@ -54,6 +55,7 @@ def export_model(
     say: Callable[[str], None] = lambda line: None,
     size: str | tuple[int, int] | None = None,
     native_size: bool = False,
+    half_weights: bool = False,
 ) -> Exported:
     """Write a model into a folder that runs without errseg. Input: uint8 images. Output: label map and confidences.
 
@@ -64,22 +66,23 @@ def export_model(
     Args:
         segmenter: on the CPU, its vocabulary set.
         folder: a new folder, or one with an earlier export, whose files are replaced.
-        format: "onnx" or "torch_export".
+        format: "onnx", "torch_export" or "openvino".
         open_vocabulary: the text embeddings are an input, and labels are their rows. False: the vocabulary is part of
             the file.
         num_classes: K of an open vocabulary, or "auto"; None for the segmenter's K, but at least 16.
         overwrite: write into a folder that holds other files too; they stay.
-        calibrate: two or more pictures, in a form that ``Segmenter`` accepts: the ONNX file is quantised to eight bits.
-            Every second one calibrates; the others are compared on. Empty: the file has the model's precision.
+        calibrate: two or more pictures, in a form that ``Segmenter`` accepts: the ONNX or OpenVINO file is quantised to
+            eight bits. Every second one calibrates; the others are compared on. Empty: the model's precision.
         say: is called with a line of text at every step.
         size: of the images: height and width (also as "H,W"), multiples of 32; or "dynamic", any such multiples, for an
             image at a time. None: squares of ``INPUT.RESOLUTION_TEST``.
         native_size: height and width of the pictures are one more input, and the label map has that size.
+        half_weights: the weights of an OpenVINO file are in float16; it is then compared with no limit.
 
     Raises:
         UsageError: the size is not one of these, the system cannot be exported, the format cannot hold this model, the
             folder holds other files, or the labels of the file differ from the model's; or a picture to calibrate on
-            cannot be read, or is the only one, or the format is not ONNX.
+            cannot be read, or is the only one, or the format is torch.export's.
     """
     folder, start = Path(folder), time.perf_counter()
     model, vocabulary = segmenter.model, segmenter.vocabulary
@@ -90,8 +93,10 @@ def export_model(
     check_packages(format)
     check_folder(folder, overwrite)
     _check_model(model, format)
-    if calibrate and format != "onnx":
-        raise UsageError(f"--int8 is for --format onnx, not {format}; leave one of the two out.")
+    if calibrate and format == "torch_export":
+        raise UsageError(f"--int8 is for --format onnx or openvino, not {format}; leave one of the two out.")
+    if half_weights and (calibrate or format != "openvino"):
+        raise UsageError("Weights in float16 beside float32 are for --format openvino without --int8; leave one out.")
     halves = split(calibrate) if calibrate else None
     if vocabulary is None:
         raise UsageError("The model has no vocabulary to export; call set_vocabulary(names) first.")
@@ -115,9 +120,11 @@ def export_model(
         del program
         file = temporary / FORMATS[format]
         say("Comparing it with the model …")
-        share = agreement_on_drawings(
-            runner_of(file, torch.get_num_threads()), model, text, num_kept, classes, takes, native_size
-        )
+        compared = model, text, num_kept, classes, takes, native_size
+        share = agreement_on_drawings(runner_of(file, torch.get_num_threads()), *compared)
+        if half_weights:
+            openvino_file.half_weights(file)
+            share = agreement_on_drawings(runner_of(file, torch.get_num_threads()), *compared, least=0)
         report = None
         if halves:
             say(f"Quantising it, with {len(halves[0])} pictures …")
@@ -126,6 +133,8 @@ def export_model(
         known = {"format": format, "file": file.name, "opset": opset, "sha256": file_digest(file), "agreement": share}
         if report:
             known["int8"] = report.described()
+        if format == "openvino":
+            known["weights"] = "float16" if half_weights else "int8 and float32" if report else "float32"
         if open_vocabulary:
             np.save(temporary / f"{TEXT}.npy", text.numpy())
         write_json(temporary / "names.json", names)
@@ -145,15 +154,21 @@ def _to_int8(
     takes: InputSize,
     native_size: bool,
 ) -> Int8Report:
-    """Replace an ONNX file by one in eight bits, and compare the two on pictures that it was not calibrated on."""
+    """Replace a file by one in eight bits, and compare the two on pictures that it was not calibrated on."""
     seen, unseen = ([as_input(segmenter.read(each), takes) for each in half] for half in halves)
-    quantized = file.with_name("int8.tmp")
-    quantize(file, quantized, seen, text, is_open, native_size)
-    before, after = (runner_of(path, torch.get_num_threads()) for path in (file, quantized))
+    is_onnx = file.suffix == ".onnx"
+    quantized = file.with_name(f"int8{file.suffix}")
     size = np.array([takes.height, takes.width])
-    more = [*([text] if is_open else []), *([size] if native_size else [])]
-    report = compare((before, after), (file, quantized), unseen, len(seen), *more)
-    quantized.replace(file)
+    more = ({TEXT: text} if is_open else {}) | ({PICTURE_SIZE: size} if native_size else {})
+    if is_onnx:
+        quantize(file, quantized, seen, text, is_open, native_size)
+    else:
+        openvino_file.quantize(file, quantized, [{IMAGES: image} | more for image in seen], text)
+    before, after = (runner_of(path, torch.get_num_threads()) for path in (file, quantized))
+    files, format = (file, quantized), "onnx" if is_onnx else "openvino"
+    report = compare((before, after), files, unseen, len(seen), *more.values(), format=format)
+    for path in (quantized,) if is_onnx else (quantized.with_suffix(".bin"), quantized):
+        path.replace(file.with_suffix(path.suffix))
     return report
 
 
@@ -163,10 +178,9 @@ def _check_model(model: OpenVocabularySegmenter, format: str) -> None:
         raise UsageError(f"The model is on {model.device}; load it with device 'cpu' to export it.")
     if model.precision == "float16":
         raise UsageError("float16 cannot run on the CPU, which compares the file with the model; export float32.")
-    if model.precision != "float32" and format == "onnx":
-        raise UsageError(
-            f"onnxruntime's CPU kernels do not take {model.precision}; export float32, or --format torch_export."
-        )
+    if model.precision != "float32" and format != "torch_export":
+        engine = "onnxruntime's CPU kernels do" if format == "onnx" else "OpenVINO's files of errseg do"
+        raise UsageError(f"{engine} not take {model.precision}; export float32, or --format torch_export.")
     views = model.views
     changed = {
         "TEST.SCALES": tuple(views.scales) != (1,),

@@ -14,7 +14,8 @@ __all__ = ["DESCRIPTION", "check_folder", "new_folder"]
 DESCRIPTION = "preprocessing.json"  # written last: a folder that has it is complete
 TEMPORARY = ".export.tmp"
 # Every file that an export of any kind may hold
-FILES = ("model.onnx", "model.onnx.data", "model.pt2", "names.json", "text_embeddings.npy", "example.py", DESCRIPTION)
+MODELS = ("model.onnx", "model.onnx.data", "model.pt2", "model.bin", "model.xml")
+FILES = (*MODELS, "names.json", "text_embeddings.npy", "example.py", DESCRIPTION)
 
 
 def check_folder(folder: Path, overwrite: bool) -> None:

@@ -1,4 +1,4 @@
-"""The two formats: write a traced program to a file, and run the file without errseg's code."""
+"""The formats: write a traced program to a file, and run the file without errseg's code."""
 
 import importlib.util
 import logging
@@ -14,13 +14,16 @@ from torch.export import ExportedProgram
 
 from errseg.errors import UsageError
 
+from . import openvino_file
 from .graph import IMAGES, LABELS, PICTURE_SIZE, SCORES, TEXT
 
 __all__ = ["FORMATS", "Runner", "check_packages", "runner_of", "write_program"]
 
-FORMATS = {"onnx": "model.onnx", "torch_export": "model.pt2"}  # format: name of the file
+# format: name of the file
+FORMATS = {"onnx": "model.onnx", "torch_export": "model.pt2", "openvino": "model.xml"}
 INPUTS = {torch.uint8: IMAGES, torch.float32: TEXT, torch.int64: PICTURE_SIZE}
-ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+CONVERTED_BY = ("onnx", "onnxscript")
+ONNX_PACKAGES = (*CONVERTED_BY, "onnxruntime")
 ONE_FILE = 1_900_000_000  # most bytes of weights in one ONNX file; the limit of the file is 2 GiB
 
 # (B, 3, H, W) uint8, (T, D) float32 of an open vocabulary, (2,) int64 of a native size -> labels and scores
@@ -31,24 +34,32 @@ def check_packages(format: str) -> None:
     """Raise UsageError where a format is unknown or needs packages that are not installed."""
     if format not in FORMATS:
         raise UsageError(f"--format {format!r} is not one of {', '.join(FORMATS)}.")
-    if format == "onnx":
-        missing = [name for name in ONNX_PACKAGES if importlib.util.find_spec(name) is None]
-        if missing:
-            raise UsageError(
-                f"--format onnx needs {', '.join(missing)}, not installed here; run pip install -e '.[export]'."
-            )
+    needed = {"onnx": ("export", ONNX_PACKAGES), "openvino": ("openvino", (*CONVERTED_BY, *openvino_file.PACKAGES))}
+    extra, packages = needed.get(format, ("", ()))
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"--format {format} needs {', '.join(missing)}, not installed here; run pip install -e '.[{extra}]'."
+        )
 
 
 def write_program(program: ExportedProgram, format: str, folder: Path) -> int | None:
     """Write a program into a folder, under the format's file name; weights too large for an ONNX file go beside it.
 
     Returns:
-        The ONNX opset; None for torch.export.
+        The ONNX opset; None for other formats.
 
     Raises:
-        UsageError: the ONNX converter cannot convert a part of the program.
+        UsageError: a converter cannot convert a part of the program.
     """
     path = folder / FORMATS[format]
+    if format == "openvino":
+        write_program(program, "onnx", folder)
+        source = folder / FORMATS["onnx"]
+        openvino_file.convert(source, path)
+        for each in (source, source.with_name(f"{source.name}.data")):
+            each.unlink(missing_ok=True)
+        return None
     if format == "torch_export":
         try:
             with _quiet():  # it warns of weights in channels-last order, which it saves as well as others
@@ -97,6 +108,8 @@ def runner_of(path: Path, threads: int) -> Runner:
                 return [result.numpy() for result in module(*map(torch.from_numpy, arrays))]
 
         return run_torch
+    if path.suffix == ".xml":
+        return openvino_file.runner(path, threads)
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

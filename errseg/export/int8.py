@@ -1,8 +1,8 @@
-"""Eight bits: quantise the matrix products of an ONNX file, and compare the file with the one in float32.
+"""Eight bits: quantise a file, and compare it with the one in float32. ``openvino_file`` quantises OpenVINO's.
 
-onnxruntime's own quantiser does the work: static, weights in a scale for each output channel, activations in a scale
-that pictures of the user decide. A matrix product takes integers and gives floats. All else stays in float32: cosines,
-CRM, norms, softmax, products of two activations, and convolutions.
+Of an ONNX file, onnxruntime's own quantiser does the work: static, weights in a scale for each output channel,
+activations in a scale that pictures of the user decide. A matrix product takes integers and gives floats. All else
+stays in float32: cosines, CRM, norms, softmax, products of two activations, and convolutions.
 
 Shapes: B images of R x R pixels, T names of the vocabulary, D text dimension.
 """
@@ -28,6 +28,14 @@ __all__ = ["Int8Report", "compare", "quantize", "split"]
 MOST = 16  # pictures to calibrate on, and to compare on; more take time and change little
 
 
+QUANTIZED = {
+    "onnx": "matrix products of activations and weights: weights int8 (7 bits) for each output channel, activations "
+    "uint8, static; all else float32",
+    "openvino": "convolutions, and matrix products of activations and weights: weights int8 (7 bits) for each output "
+    "channel, activations in 8 bits, static (NNCF); all else float32",
+}
+
+
 class Int8Report(NamedTuple):
     """The int8 file beside the float32 file, on pictures that the calibration did not see."""
 
@@ -35,12 +43,12 @@ class Int8Report(NamedTuple):
     sizes: tuple[int, int]  # bytes: float32, int8
     agreement: list[float]  # for each picture, the share of pixels with the same label
     seconds: tuple[list[float], list[float]]  # float32, int8; both take turns
+    format: str = "onnx"
 
     def described(self) -> dict[str, Any]:
         """What preprocessing.json says of it."""
         return {
-            "quantized": "matrix products of activations and weights: weights int8 (7 bits) for each output channel, "
-            "activations uint8, static; all else float32",
+            "quantized": QUANTIZED[self.format],
             "calibrated_on": self.calibrated_on,
             "compared_on": len(self.agreement),
             "agreement_with_float32": statistics.fmean(self.agreement),
@@ -53,7 +61,8 @@ class Int8Report(NamedTuple):
         times = [f"{statistics.median(each):.3g} s ({min(each):.3g} – {max(each):.3g})" for each in self.seconds]
         least, mean = 100 * min(self.agreement), 100 * statistics.fmean(self.agreement)
         return (
-            f"| ONNX | file | labels as float32, pictures not calibrated on: {count} | one image |\n|---|---|---|---|\n"
+            f"| {self.format} | file | labels as float32, pictures not calibrated on: {count} | one image |\n"
+            "|---|---|---|---|\n"
             f"| float32 | {before / 1e6:.1f} MB | | {times[0]} |\n"
             f"| int8, calibrated on {self.calibrated_on} | {after / 1e6:.1f} MB | {mean:.2f} % (least {least:.2f} %) "
             f"| {times[1]} |"
@@ -149,6 +158,7 @@ def compare(
     images: Sequence[np.ndarray],
     calibrated_on: int,
     *more: Any,
+    format: str = "onnx",
 ) -> Int8Report:
     """Run both files, float32 and int8, on the same images: see ``Int8Report``.
 
@@ -158,8 +168,11 @@ def compare(
         images: each (1, 3, R, R) uint8.
         calibrated_on: number of pictures.
         more: further inputs of the files.
+        format: of the files.
     """
-    report = Int8Report(calibrated_on, (files[0].stat().st_size, files[1].stat().st_size), [], ([], []))
+    if format == "openvino":  # whose weights are in a second file
+        files = (files[0].with_suffix(".bin"), files[1].with_suffix(".bin"))
+    report = Int8Report(calibrated_on, (files[0].stat().st_size, files[1].stat().st_size), [], ([], []), format)
     for run in runners:
         run(images[0], *more)
     for image in images:

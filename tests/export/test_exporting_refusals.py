@@ -19,7 +19,7 @@ from errseg.export import export_model
         (("TEST.FLIP", True, "TEST.SCALES", (1.0, 1.5)), "onnx", "TEST.SCALES, TEST.FLIP"),
         (("TEST.KEEP_ASPECT", True), "onnx", "TEST.KEEP_ASPECT"),
         (("TEST.SLIDING_WINDOW", True), "torch_export", "one square"),
-        ((), "tensorrt", "onnx, torch_export"),
+        ((), "tensorrt", "onnx, torch_export, openvino"),
     ],
 )
 def test_what_no_file_can_hold(make_segmenter, tmp_path, changes, format, message):

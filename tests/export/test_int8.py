@@ -50,6 +50,6 @@ def test_calibration_and_comparison_share_no_picture():
 
 
 def test_another_format_is_refused(segmenter, tmp_path):
-    with pytest.raises(UsageError, match="--format onnx, not torch_export"):
+    with pytest.raises(UsageError, match="--format onnx or openvino, not torch_export"):
         export_model(segmenter, tmp_path / "out", "torch_export", calibrate=["a.png", "b.png"])
     assert list(tmp_path.iterdir()) == []
