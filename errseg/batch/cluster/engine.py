@@ -3,7 +3,7 @@
 import importlib.util
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +19,8 @@ from .storage import Folder, is_address
 from .worker import ModelSpec, Row, Task, Worker, from_line, read_rows, to_line
 
 __all__ = ["Cluster", "predict_with_ray", "require_ray"]
+
+logger = logging.getLogger(__name__)
 
 GROUP = 64  # pictures that a worker gets at a time, at most
 READER_CPUS = 0.25  # of a task that reads: it waits most of the time
@@ -41,6 +43,11 @@ class Cluster:
     on_gpu: bool | None = None
     address: str | None = None
     threads: int = 1
+
+    @property
+    def worker_cpus(self) -> float:
+        """What Ray counts for a worker. In a cluster, it leaves room for the worker's reader on the same core."""
+        return self.threads if self.address is None else 1 - READER_CPUS
 
     def resolved(self, cores: int, gpus: int) -> "Cluster":
         """With all numbers set, for the cores and GPUs that there are.
@@ -104,7 +111,7 @@ def _answers(rows: list[Row], spec: ModelSpec, task: Task, cluster: Cluster, bat
     size = -(-size // batch) * batch  # whole batches of the model
     groups = [pictures[i : i + size] for i in range(0, len(pictures), size)] + [[row] for row in shards]
     tables = [pyarrow.table({"row": [to_line(row) for row in group]}) for group in groups]
-    resources = {"num_cpus": cluster.threads, **({"num_gpus": 1} if cluster.on_gpu else {})}
+    resources = {"num_cpus": cluster.worker_cpus, **({"num_gpus": 1} if cluster.on_gpu else {})}
     stream = data.from_arrow(tables).map_batches(
         _read,
         batch_size=None,
@@ -136,6 +143,17 @@ def _last_line(error: Exception) -> str:
     return lines[-1] if lines else type(error).__name__
 
 
+def _say_if_it_waits(cluster: Cluster, there: Mapping[str, float]) -> None:
+    """Warn where a cluster has too little for all workers: Ray waits, without a word, until it has grown."""
+    needed = {"CPU": float(cluster.workers or 0)} | ({"GPU": float(cluster.workers or 0)} if cluster.on_gpu else {})
+    for kind, count in needed.items():
+        if there.get(kind, 0) < count:
+            logger.warning(
+                "--address %s has %g %ss, fewer than %d workers need; Ray waits for more, or give --workers %d.",
+                *(cluster.address, there.get(kind, 0), kind, cluster.workers, max(int(there.get(kind, 0)), 1)),
+            )
+
+
 @contextmanager
 def _ray(cluster: Cluster) -> Iterator[Cluster]:
     """Ray within the context, and the cluster with all its numbers. What runs already is used, and goes on after it.
@@ -161,11 +179,13 @@ def _ray(cluster: Cluster) -> Iterator[Cluster]:
             ray.init(cluster.address, logging_level=logging.ERROR)
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
         where = f"--address {cluster.address}" if cluster.address else "Ray"
-        raise UsageError(f"{where} cannot be used ({short(error, 200).rstrip('.')}); correct it.") from error
+        token = ", and if the cluster asks for a token, set RAY_AUTH_MODE=token" if cluster.address else ""
+        raise UsageError(f"{where} cannot be used ({short(error, 200).rstrip('.')}); correct it{token}.") from error
     try:
         if cluster.address is not None:
             there = ray.cluster_resources()
             cluster = cluster.resolved(int(there.get("CPU", 1)), int(there.get("GPU", 0)))
+            _say_if_it_waits(cluster, there)
         context = DataContext.get_current()
         context.enable_progress_bars = False
         context.preserve_order = False

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from errseg.batch.cluster import Cluster
+from errseg.batch.cluster.engine import READER_CPUS, _say_if_it_waits
 from errseg.cli import main
 from errseg.errors import UsageError
 from tests.tiny import blobs, write_run
@@ -95,11 +96,30 @@ def test_a_driver_is_killed_and_started_again(job, tmp_path, capfd):
     assert labels == files(tmp_path / "plain")
 
 
-def test_workers_of_a_machine():
+def test_a_running_cluster_whose_cores_are_all_workers(job, tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    ray = str(Path(sys.executable).with_name("ray"))
+    port = 6397
+    start = [ray, "start", "--head", "--num-cpus", "2", "--node-ip-address", "127.0.0.1", "--port", str(port)]
+    subprocess.run([*start, "--disable-usage-stats"], check=True, stdout=subprocess.DEVNULL)
+    try:
+        words = job("out", "labels", "--engine", "ray", "--address", f"127.0.0.1:{port}")
+        done = subprocess.run([sys.executable, "-m", "errseg", *words], timeout=600)
+    finally:
+        subprocess.run([ray, "stop", "--force"], stdout=subprocess.DEVNULL)
+    assert done.returncode == 1 and len(list((tmp_path / "out").glob("*_labels.png"))) == 24
+
+
+def test_workers_of_a_machine(caplog):
     assert Cluster().resolved(8, 0) == Cluster(1, False, None, 8)
     assert Cluster(2).resolved(8, 0) == Cluster(2, False, None, 4)
     assert Cluster().resolved(8, 4) == Cluster(4, True, None, 2)
-    assert Cluster(address="head:6379").resolved(64, 0).workers == 64
+    there = Cluster(address="head:6379").resolved(64, 0)
+    assert there.workers == 64 and there.workers * (there.worker_cpus + READER_CPUS) == 64
+    _say_if_it_waits(there, {"CPU": 64.0})
+    assert not caplog.records
+    _say_if_it_waits(there, {"CPU": 8.0})
+    assert "has 8 CPUs, fewer than 64 workers need" in caplog.text and "give --workers 8" in caplog.text
     with pytest.raises(UsageError, match="--device asks for a GPU, but this machine has none"):
         Cluster(on_gpu=True).resolved(8, 0)
 
