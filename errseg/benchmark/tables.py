@@ -21,7 +21,7 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], words: int = 
 
 def report(rows: Sequence[Row]) -> str:
     """All tables of the rows, below a heading."""
-    parts = [heading(rows[0]), main_table(rows), parts_table(rows), floor_table(rows)]
+    parts = [heading(rows[0]), main_table(rows), *compiled_notes(rows), parts_table(rows), floor_table(rows)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -63,6 +63,24 @@ def main_table(rows: Sequence[Row]) -> str:
     }
     shown = {name: cells for name, cells in columns.items() if any(cells)}
     return markdown(list(shown), list(zip(*shown.values(), strict=True)), words=3)
+
+
+def compiled_notes(rows: Sequence[Row]) -> list[str]:
+    """A sentence for each compiled form that was slower than the same form uncompiled on a CPU, with the reason."""
+    keys = ("form", "vocabulary", "precision", "batch", "kind", "encodes_names")
+    uncompiled = {tuple(row.get(key) for key in keys): row["latency_s"] for row in rows if not row["compiled"]}
+    notes = []
+    for row in rows:
+        before = uncompiled.get(tuple(row.get(key) for key in keys))
+        on_cpu = row["compiled"] and not row["device"].startswith("cuda")
+        if on_cpu and before and row["latency_s"] and row["latency_s"] > before:
+            times = row["latency_s"] / before
+            notes.append(
+                f"{row['vocabulary']}, {row['precision']}: compiled, the model is {times:.2f} times slower here: a "
+                "compiled model works on all sequences at once, which do not fit a CPU's cache; run it "
+                "uncompiled on the CPU."
+            )
+    return notes
 
 
 def parts_table(rows: Sequence[Row]) -> str:

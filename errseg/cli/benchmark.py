@@ -81,7 +81,7 @@ def add_arguments(parser: Parser) -> None:
         nargs="?",
         const="",
         metavar="MODE",
-        help="also measure the compiled fast form (default MODE: by device)",
+        help="also measure the compiled fast form (default MODE: by device); slower on a CPU",
     )
     add("--weights", default="", metavar="FILE", help="a checkpoint; its text tower encodes the names")
     add(
