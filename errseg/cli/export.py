@@ -10,8 +10,9 @@ compares both on your pictures, with times.
 
   errseg export ... --int8 --calibrate photos/
 
-writes ONNX (or OpenVINO) in eight bits, and prints how far it agrees with float32 on those of
-the pictures that it was not calibrated on, with sizes and times.
+writes ONNX (or OpenVINO) in eight bits, and prints how far it agrees with
+float32 on those of the pictures that it was not calibrated on, with sizes and
+times. With --format openvino, --precision float16 rounds the weights alone.
 """
 
 import argparse
