@@ -7,10 +7,12 @@ is refused.
 """
 
 import errno
+import gc
 import json
 import os
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from xml.parsers import expat
@@ -114,20 +116,31 @@ def parse_yaml(text: str | bytes, source: str) -> Any:
         raise UsageError(f"{source} is no YAML ({_reason(error)}); correct it.") from error
 
 
-def read_json(path: str | os.PathLike, what: str, limit: int = MAX_JSON_BYTES) -> Any:
+def read_json(
+    path: str | os.PathLike,
+    what: str,
+    limit: int = MAX_JSON_BYTES,
+    made: Callable[[dict[str, Any]], Any] | None = None,
+) -> Any:
     """The data in a JSON file.
 
     Args:
         path: of the file, in UTF-8 (with or without a byte-order mark), UTF-16 or UTF-32.
         what: what the file is, for messages.
         limit: bytes that it may have.
+        made: is given each object as soon as it is parsed, and returns what takes its place: a smaller one, where a
+            file has millions.
 
     Raises:
         UsageError: as ``read_bytes``; or the file is no JSON, repeats a key, or holds NaN or an infinite number.
     """
     content = read_bytes(path, what, limit)
+    hook = _unique if made is None else lambda pairs: made(_unique(pairs))
     try:
-        return json.loads(_decoded(content), object_pairs_hook=_unique, parse_constant=_no_constant)
+        text = _decoded(content)
+        del content  # not beside its text and its values: a file may have a gigabyte
+        with _no_collection():
+            return json.loads(text, object_pairs_hook=hook, parse_constant=_no_constant)
     except _Refused as error:
         raise UsageError(f"The {what} {path} {error}.") from error
     except (ValueError, RecursionError, MemoryError) as error:
@@ -250,6 +263,18 @@ def _check_events(text: str | bytes) -> None:
                 if event.anchor is not None:
                     sizes[event.anchor] = None
                 stack.append(_Open(event.anchor, isinstance(event, yaml.MappingStartEvent)))
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """No search for cycles in this context: JSON makes none, and the search of millions of values takes minutes."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _decoded(content: bytes) -> str:

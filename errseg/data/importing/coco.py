@@ -1,5 +1,6 @@
 """COCO's JSON: instances and stuff (polygons, run-length code), and panoptic pictures with their JSON."""
 
+from array import array
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,23 @@ from .layers import Panoptic
 from .plan import ImageFolders, Options, Picture, Region, Source, expect, place_of, text_of
 from .shapes import Polygons, Rle, Shape, is_number
 
-__all__ = ["is_coco", "is_panoptic", "read_coco", "read_panoptic"]
+__all__ = ["compact", "is_coco", "is_panoptic", "read_coco", "read_panoptic"]
+
+REGION = {"image_id", "segmentation"}  # keys of an annotation
+SEGMENT = {"id", "category_id", "iscrowd"}  # keys of a segment of a panoptic picture
+
+
+def compact(record: dict[str, Any]) -> dict[str, Any]:
+    """An object of a JSON file; an annotation of COCO has its shape in place of numbers, and nothing that is not used.
+
+    A million annotations then take a gigabyte in place of four.
+    """
+    if REGION <= record.keys():
+        small = {key: record[key] for key in ("image_id", "category_id") if key in record}
+        return {**small, "segmentation": shape_of(record["segmentation"])}
+    if SEGMENT <= record.keys() and "image_id" not in record:
+        return {"id": record["id"], "category_id": record["category_id"]}
+    return record
 
 
 def is_coco(content: Any) -> bool:
@@ -44,7 +61,8 @@ def read_coco(path: Path, options: Options, content: Any) -> Source:
         for annotation in annotations:
             category = annotation.get("category_id")
             name = names.get(category, "") if type(category) is int else ""
-            shape = shape_of(annotation.get("segmentation"))
+            shape = annotation.get("segmentation")
+            shape = shape if isinstance(shape, (Polygons, Rle, str)) else shape_of(shape)
             if not name:
                 faults.append(("(no name)", f"there is no category {short(category)}"))
             elif isinstance(shape, str):
@@ -93,8 +111,12 @@ def shape_of(segmentation: Any) -> Shape | str:
     if isinstance(segmentation, dict):
         counts, size = segmentation.get("counts"), segmentation.get("size")
         if isinstance(counts, list) and all(type(count) is int for count in counts):
-            counts = tuple(counts)
-        if isinstance(counts, (str, tuple)) and isinstance(size, list) and all(type(each) is int for each in size):
+            counts = array("q", counts) if all(0 <= count < 1 << 62 for count in counts) else tuple(counts)
+        if (
+            isinstance(counts, (str, tuple, array))
+            and isinstance(size, list)
+            and all(type(each) is int for each in size)
+        ):
             return Rle(counts, tuple(size))
         return "its run-length code is damaged"
     if not isinstance(segmentation, list) or not segmentation:
@@ -102,7 +124,7 @@ def shape_of(segmentation: Any) -> Shape | str:
     rings = segmentation if isinstance(segmentation[0], list) else [segmentation]
     if not all(isinstance(ring, list) and len(ring) % 2 == 0 and all(map(is_number, ring)) for ring in rings):
         return "its polygon is damaged"
-    return Polygons(tuple(tuple(map(float, ring)) for ring in rings))
+    return Polygons(tuple(array("d", ring) for ring in rings))
 
 
 def _names(path: Path, content: Any) -> dict[int, str]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from errseg.errors import UsageError
 from errseg.safe_files import read_json, read_yaml
 
-from .coco import is_coco, is_panoptic, read_coco, read_panoptic
+from .coco import compact, is_coco, is_panoptic, read_coco, read_panoptic
 from .colored import MASK_FOLDERS, find_table, read_colored
 from .cvat import is_cvat_xml, read_cvat_masks, read_cvat_xml
 from .label_studio import has_masks, is_label_studio, read_label_studio
@@ -63,7 +63,7 @@ def read_source(path: Path, options: Options, name: str | None = None) -> tuple[
     elif FORMATS[name].kind and path.is_dir():
         path = _only_file(path, FORMATS[name].kind)
     if content is None and FORMATS[name].kind == ".json":
-        content = read_json(path, "annotation file", MOST_JSON)
+        content = read_json(path, "annotation file", MOST_JSON, compact)
         if not (is_panoptic(content) if name == "coco-panoptic" else is_coco(content)):
             raise UsageError(
                 f"{path} is not as --format {name} says, with images and annotations; give another format."
@@ -80,7 +80,7 @@ def _recognised(path: Path) -> tuple[str, Path, Any]:
         path = found
     ending = path.suffix.lower()
     if ending == ".json":
-        content = read_json(path, "annotation file", MOST_JSON)
+        content = read_json(path, "annotation file", MOST_JSON, compact)
         tests = {"coco": is_coco, "coco-panoptic": is_panoptic, "labelme": is_labelme, "label-studio": is_label_studio}
         for name, fits in tests.items():
             if fits(content):

@@ -33,7 +33,7 @@ class Dropped(Exception):
 class Polygons(NamedTuple):
     """The union of polygons; a pixel belongs to one as COCO's tools decide it. Pixel (0, 0) reaches from 0 to 1."""
 
-    rings: tuple[tuple[float, ...], ...]  # x, y, x, y, …
+    rings: tuple[Sequence[float], ...]  # x, y, x, y, …
 
     def draw(self, size: Size) -> np.ndarray:
         rings = [list(ring) for ring in self.rings if len(ring) >= 6]  # two points have no area
@@ -61,7 +61,7 @@ class Circle(NamedTuple):
 class Rle(NamedTuple):
     """COCO's run-length code, compressed or not."""
 
-    counts: str | tuple[int, ...]
+    counts: str | Sequence[int]
     size: tuple[int, ...]
 
     def draw(self, size: Size) -> np.ndarray:

@@ -1,12 +1,17 @@
 """COCO's JSON and panoptic pictures become labels; pycocotools reads the same masks from the same files."""
 
+import gc
+from array import array
+
 import numpy as np
 import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
+from errseg.data.importing.coco import compact
 from errseg.errors import UsageError
+from errseg.safe_files import read_json
 from tests.data.importing.conftest import HEIGHT, WIDTH
 
 TRIANGLE = [2.5, 1.2, 25.0, 3.4, 10.1, 17.9]
@@ -60,6 +65,19 @@ def test_masks_are_those_of_pycocotools(source, imported, segmentation):
     assert [each["name"] for each in report["classes"]] == ["red car", "sky", "tree"]  # in the order of the ids
     assert report["classes"][1]["pixels"] == expected.sum() and report["empty_pictures"] == ["deep/b.jpg"]
     assert report["names_without_pixels"] == ["red car", "tree"]
+
+
+def test_annotations_are_read_small(source):
+    """A file of COCO has a million annotations: each keeps its mask, eight bytes a number, and nothing else."""
+    path = source(annotation(1, 7, TWO_PARTS, bbox=[0.0] * 4, area=9.0, iscrowd=0), annotation(2, 3, uncompressed()))
+    polygons, code = (each["segmentation"] for each in read_json(path, "file", made=compact)["annotations"])
+    assert [type(ring) for ring in polygons.rings] == [array, array] and polygons.rings[0].itemsize == 8
+    assert type(code.counts) is array and list(code.counts) == uncompressed()["counts"]
+    assert compact({"id": 5, "category_id": 3, "iscrowd": 0, "bbox": [0, 0, 1, 1]}) == {"id": 5, "category_id": 3}
+    odd = {"image_id": 1, "segmentation": [1, 2, 3]}
+    assert compact(odd) == {"image_id": 1, "segmentation": "its polygon is damaged"}
+    assert compact({"id": 1, "name": "sky"}) == {"id": 1, "name": "sky"}
+    assert gc.isenabled()
 
 
 def test_the_wanted_region_wins_and_overlaps_are_counted(source, imported):
