@@ -268,13 +268,12 @@ def _check_events(text: str | bytes) -> None:
 @contextmanager
 def _no_collection() -> Iterator[None]:
     """No search for cycles in this context: JSON makes none, and the search of millions of values takes minutes."""
-    was_on = gc.isenabled()
+    enable = gc.enable if gc.isenabled() else gc.disable
     gc.disable()
     try:
         yield
     finally:
-        if was_on:
-            gc.enable()
+        enable()
 
 
 def _decoded(content: bytes) -> str:

@@ -9,6 +9,7 @@ import torch
 from detectron2.data import DatasetCatalog
 
 from errseg.api import load
+from errseg.api.names import as_vocabulary
 from errseg.data import LabelReader, dataset_vocabulary
 from errseg.data.parallel import default_workers, parallel_map
 from errseg.mini.ablate import prepare
@@ -20,6 +21,7 @@ from .sheet import PAPER, Cell, Row, Sheet
 __all__ = ["redundancy", "similarity"]
 
 THRESHOLDS = (0.95, 0.9, 0.8)
+GIVEN = "the given names"
 EQUAL = 1e-5  # a cosine from 1 - EQUAL on counts as 1: equal names differ by rounding alone
 
 
@@ -67,21 +69,29 @@ def redundancy(request: Request) -> Sheet:
 
 @torch.no_grad()
 def similarity(request: Request) -> Sheet:
-    """Table IV: the share of a set's names by their cosine with the most similar name of the training set."""
+    """Table IV: the share of a set's names by their cosine with the most similar name of the training set.
+
+    Names of the user's own, from ``--classes``, ``--classes-file`` or ``--vocabulary``, get a row below the data sets.
+    """
     model = _text_tower(request)
     source = model.weight_sources.clip
-    trained = _embeddings(model, request.training_set)
+    trained = _embeddings(model, dataset_vocabulary(request.training_set))
     columns = ["names", "= 1 (%)", *(f"> {threshold} (%)" for threshold in THRESHOLDS)]
     paper = [f"column {i}{PAPER}" for i in (1, 2, 3)]
     rows = []
-    for name in request.sets:
-        best = (_embeddings(model, name) @ trained.T).amax(1)  # (T, D) x (D, S) -> (T,)
+    given = [] if request.names is None else [as_vocabulary(request.names)]
+    for name, vocabulary in [
+        *((name, dataset_vocabulary(name)) for name in request.sets),
+        *((GIVEN, x) for x in given),
+    ]:
+        best = (_embeddings(model, vocabulary) @ trained.T).amax(1)  # (T, D) x (D, S) -> (T,)
         shares = [best >= 1 - EQUAL, *(best > threshold for threshold in THRESHOLDS)]
         cells = {columns[0]: Cell(len(best), 0)}
         cells |= {column: Cell(100 * float(x.float().mean())) for column, x in zip(columns[1:], shares, strict=True)}
-        figures = FIGURES["ERR-Seg"]["IV"].get(title_of(name), ())
+        title = name if name == GIVEN else title_of(name)
+        figures = FIGURES["ERR-Seg"]["IV"].get(title, ())
         cells |= {column: Cell(x, 0) for column, x in zip(paper, figures, strict=False)}
-        rows.append(Row(title_of(name), cells))
+        rows.append(Row(title, cells))
     notes = [
         f"Cosine of each name with the most similar one of the {len(trained)} names of "
         f"{title_of(request.training_set)}. Text tower: {source}."
@@ -109,6 +119,6 @@ def _text_tower(request: Request) -> Any:
     return load(config, None, request.device, None, keys, False).model
 
 
-def _embeddings(model: Any, name: str) -> torch.Tensor:
-    """(T, D) of unit length, of the names of a data set."""
-    return model.encode_names(model.tokenize(dataset_vocabulary(name).prompts)).float()
+def _embeddings(model: Any, vocabulary: Any) -> torch.Tensor:
+    """(T, D) of unit length, of the prompts of a vocabulary."""
+    return model.encode_names(model.tokenize(vocabulary.prompts)).float()

@@ -29,6 +29,11 @@ def test_missing_data_sets_are_one_sentence(ask):
 def test_similarity_is_the_best_cosine_with_a_name_of_the_training_set(ask, drawn):
     request = ask(checkpoints={"tiny": str(drawn / "run")})
     sheet = similarity(request)
+    own = similarity(
+        ask(checkpoints=request.checkpoints, names=["zebra, horse", *world.VOCABULARIES["train"][:3]])
+    ).rows
+    assert own[:3] == sheet.rows and own[3].label == "the given names" and len(own) == 4
+    assert own[3].cells["names"].value == 5 and own[3].cells["= 1 (%)"].value >= 60
     trained = set(world.VOCABULARIES["train"])
     model = _text_tower(request)
     with torch.no_grad():
