@@ -16,7 +16,7 @@ from .request import Request
 from .runs import rows_of
 from .scores import SPLIT_SETS, at_kept, at_sizes, main_results, zero_shot
 from .sheet import Sheet
-from .speed import FILE, latency, over_latency, reductions
+from .speed import FILE, frames, latency, over_latency, reductions
 from .words import redundancy, similarity
 
 __all__ = ["ITEMS", "Item", "find", "lacks", "listing"]
@@ -68,7 +68,8 @@ class Item(NamedTuple):
         """Its name in the paper, such as "Table IV"."""
         if self.number.isdigit():
             return f"Table {ROMAN[int(self.number) - 1]}" if self.kind == "table" else f"Fig. {self.number}"
-        return f"DeOP, {'Fig.' if self.kind == 'figure' else 'table'} {self.number.rpartition('-')[2]}"
+        number = self.number.rpartition("-")[2]
+        return f"DeOP, {'Fig.' if self.kind == 'figure' else 'table'} {number}" if number.isdigit() else "DeOP, table 1"
 
 
 def _trained(number: int, content: str, on_mini: bool = True) -> Item:
@@ -107,6 +108,7 @@ ITEMS = (
     Item("figure", "10", "names with attributes", (PICTURES, WEIGHTS), panels(10, "attributes", (), alike_things)),
     Item("table", "deop-1", "zero-shot splits", (DATA, WEIGHTS), zero_shot, sets=tuple(SPLIT_SETS)),
     Item("table", "deop-2", "transfer to other data sets", (DATA, WEIGHTS), main_results("DeOP", "cross-data", CROSS)),
+    Item("table", "deop-fps", "frames per second", (QUIET,), frames),
     Item("figure", "deop-2", "patch severance", (DATA, WEIGHTS), severance),
 )
 

@@ -8,7 +8,12 @@ from errseg.paper.runs import label_of, rows_of
 
 
 def test_the_items_are_those_of_the_papers():
-    assert [item.number for item in ITEMS if item.kind == "table"] == [*map(str, range(1, 15)), "deop-1", "deop-2"]
+    assert [item.number for item in ITEMS if item.kind == "table"] == [
+        *map(str, range(1, 15)),
+        "deop-1",
+        "deop-2",
+        "deop-fps",
+    ]
     assert [item.number for item in ITEMS if item.kind == "figure"] == ["1", "2", "6", "7", "8", "9", "10", "deop-2"]
     assert find("table", "iv") is find("table", "4") and find("table", "4").label == "Table IV"
     assert find("figure", "2").stem == "figure_2" and find("table", "DEOP-1").label == "DeOP, table 1"

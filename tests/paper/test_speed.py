@@ -37,6 +37,33 @@ def test_the_rows_switch_the_reductions(ask, config_file, no_children, monkeypat
     assert sheet.rows[0].cells["peak memory (MB)"].value == 3000
 
 
+def test_frames_per_second_stand_beside_those_of_deops_paper(ask, monkeypatch):
+    asked = []
+
+    def make_rows(cases, cfg):
+        asked.append(cfg)
+        of_case = {"device": "cpu", "device_name": "a CPU", "threads": 1, "torch": "2", "kind": "predict", "repeats": 5}
+        times = {"plain": 0.5, "fast": 0.25}
+        return [
+            {**of_case, "form": x.form, "encodes_names": x.encode_names, "vocabulary": x.vocabulary.label}
+            | {"latency_s": times[x.form] + x.encode_names, "images_per_second": 1 / (times[x.form] + x.encode_names)}
+            for x in cases
+        ]
+
+    monkeypatch.setattr(speed, "measure", lambda cases, *_: cases)
+    monkeypatch.setattr(speed, "make_rows", make_rows)
+    sheet = find("table", "deop-fps").make(ask(mini=False))
+    assert asked[0].MODEL.META_ARCHITECTURE == "DeOP" and find("table", "deop-fps").label == "DeOP, table 1"
+    found = {row.label: [cell.value for cell in row.cells.values()] for row in sheet.rows}
+    assert found == {
+        "SimBaseline (paper)": [1.11, 2.66],
+        "DeOP (paper)": [4.37, 6.55],
+        "plain form": [2, 500, 2, 500],
+        "fast form": [4, 250, 4, 250],
+        "plain form, names encoded for every picture": [pytest.approx(1 / 1.5), 1500] * 2,
+    }
+
+
 def test_accuracy_over_latency_takes_files_of_one_name(ask, tmp_path):
     rows, evaluation = tmp_path / "rows.json", tmp_path / "evaluation.json"
     timed = {"vocabulary": "mini_large_sem_seg", "form": "fast", "latency_s": 0.25}
