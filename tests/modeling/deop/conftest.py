@@ -6,6 +6,8 @@ import torch
 import errseg
 from tests.conftest import NAMES, TINY_SYSTEMS
 
+SMALLER = ("MODEL.PROPOSALS.BACKBONE", "ResNet18cHalf")  # built in half the time, and for most of these tests enough
+
 
 def spread(model):
     """Give plain noise some contrast: masks and classes of a freshly built model are nearly equal everywhere."""
@@ -36,7 +38,7 @@ def deop(tiny_cfg):
     """``deop(KEY, value, ...)``: a seeded tiny DeOP with those keys changed, its vocabulary set to NAMES."""
 
     def make(*changes):
-        tiny_cfg.merge_from_list(["MODEL.META_ARCHITECTURE", "DeOP", *TINY_SYSTEMS["DeOP"], *changes])
+        tiny_cfg.merge_from_list(["MODEL.META_ARCHITECTURE", "DeOP", *TINY_SYSTEMS["DeOP"], *SMALLER, *changes])
         torch.manual_seed(0)
         model = errseg.build_model(tiny_cfg)
         model.set_vocabulary(NAMES)

@@ -47,7 +47,7 @@ def test_proposals_give_the_label_map(made):
 
 
 def test_the_mask_multiplies_the_heatmaps(made):
-    heatmaps = inspect(made(), picture(), ["heatmaps"]).heatmaps
+    heatmaps = inspect(made("MODEL.PROPOSALS.BACKBONE", "ResNet18c"), picture(), ["heatmaps"]).heatmaps
     assert heatmaps.before.shape == heatmaps.proposals.masks.shape == (5, 4, 6)
     np.testing.assert_allclose(heatmaps.before.sum((1, 2)), 1, rtol=1e-5)
     np.testing.assert_allclose(heatmaps.after, heatmaps.before * heatmaps.proposals.masks, rtol=1e-5)
