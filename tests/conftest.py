@@ -132,6 +132,7 @@ def tiny_cfg():
 
     cfg = errseg.get_cfg()
     cfg.MODEL.DEVICE = "cpu"
+    cfg.DATALOADER.NUM_WORKERS = 0
     cfg.MODEL.CLIP.NAME = str(DATA / "tiny_clip.json")
     cfg.MODEL.CRM.NUM_CLASSES_TRAIN = 4
     cfg.MODEL.ESCF.DIM = 32

@@ -15,7 +15,8 @@ SYSTEMS = [system.meta_architecture for system in systems() if system.released] 
 def tiny_cfg_of(system: str, *changes):
     """The configuration of a tiny model of a system, given by its meta-architecture."""
     cfg = errseg.get_cfg()
-    size = ["MODEL.DEVICE", "cpu", "INPUT.RESOLUTION_TRAIN", 64, "INPUT.RESOLUTION_TEST", 64, "INPUT.MIN_SIZE_TEST", 64]
+    size = ["MODEL.DEVICE", "cpu", "DATALOADER.NUM_WORKERS", 0]
+    size += ["INPUT.RESOLUTION_TRAIN", 64, "INPUT.RESOLUTION_TEST", 64, "INPUT.MIN_SIZE_TEST", 64]
     if system == "ERRSeg":
         size += ["MODEL.CLIP.NAME", str(DATA / "tiny_clip.json"), "MODEL.ESCF.DIM", 32, "MODEL.ESCF.NUM_LAYERS", 2]
     cfg.merge_from_list([*size, "MODEL.META_ARCHITECTURE", system, *TINY_SYSTEMS[system], *changes])

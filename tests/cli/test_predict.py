@@ -172,8 +172,8 @@ def test_other_names_and_options_are_done_anew(predict, photos):
 
 @pytest.fixture
 def many(photos):
-    """A hundred pictures more."""
-    for number in range(100):
+    """Fifty pictures more."""
+    for number in range(50):
         Image.fromarray(picture(number)).save(photos / f"{number:03d}.png")
     return photos
 
@@ -192,10 +192,10 @@ def test_a_killed_run_goes_on(many, run_folder, tmp_path, predict):
         time.sleep(0.01)
     process.kill()
     assert process.wait() == -signal.SIGKILL, process.log.read_text()
-    assert 10 <= len(times(tmp_path / "out")) + 3 < 103
+    assert 10 <= len(times(tmp_path / "out")) + 3 < 53
     status, out, _ = predict(many, "--batch", 8)
     assert status == 0 and "failed" not in out
-    check_whole(tmp_path / "out", 103)
+    check_whole(tmp_path / "out", 53)
 
 
 def test_ctrl_c_leaves_whole_files_and_says_how_to_go_on(many, tmp_path, predict, monkeypatch):
@@ -214,8 +214,8 @@ def test_ctrl_c_leaves_whole_files_and_says_how_to_go_on(many, tmp_path, predict
     check_whole(tmp_path / "out", len(calls))
     before = len(calls)
     status, out, _ = predict(many)
-    assert status == 0 and f"kept    {before}" in out and f"done    {103 - before}" in out
-    check_whole(tmp_path / "out", 103)
+    assert status == 0 and f"kept    {before}" in out and f"done    {53 - before}" in out
+    check_whole(tmp_path / "out", 53)
 
 
 def test_a_broken_file_takes_no_other_with_it(predict, photos):
