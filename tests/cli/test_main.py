@@ -132,7 +132,8 @@ def test_what_the_help_lists_is_what_there_is():
 
     assert options.vocabulary_names() == vocabulary_names() and tuple(inspect.PARTS) == inspection.PARTS
     pins = doctor.requirements()
-    untested = {"pillow-heif", "starlette", "ray", "pyarrow", "fsspec", "openvino", "nncf"}  # requirements.txt has no version of them
+    # requirements.txt has no version of these
+    untested = {"pillow-heif", "starlette", "ray", "pyarrow", "fsspec", "openvino", "nncf"}
     assert set(doctor.OPTIONAL) - untested <= set(pins)
 
 
