@@ -1,10 +1,12 @@
 """Tables III and X and Fig. 1: latency, multiply-adds and memory, and mIoU over latency."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from detectron2.config import CfgNode
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from errseg.benchmark.cases import make_cases
 from errseg.benchmark.measure import measure
@@ -20,7 +22,7 @@ from errseg.data.benchmarks import BENCHMARKS
 from errseg.errors import UsageError, short
 from errseg.evaluation.compare import load_run
 from errseg.evaluation.report import write_json
-from errseg.inspection.figures import new_figure, plain_style, save_figure
+from errseg.inspection.figures import add_caption, new_figure, plain_style, save_figure
 from errseg.mini.ablate import FULL
 from errseg.modeling import systems
 from errseg.safe_files import read_json
@@ -203,16 +205,27 @@ def _point(request: Request, name: str, title: str) -> Row:
 def _draw(path: Path, rows: Sequence[Row], label: str) -> None:
     with plain_style([row.label for row in rows]):
         figure = new_figure(3.2, 4.6)
-        axes = figure.subplots()
+        axes, names = figure.subplots(), []
         for row in rows:
             x, y = row.cells["ms"].value, row.cells["mIoU"].value
             theirs = row.label.endswith(PAPER)
-            axes.scatter(x, y, s=18, color="0.6" if theirs else "#d55e00", zorder=3)
-            axes.annotate(row.label, (x, y), (3, 3), textcoords="offset points", fontsize=6)
+            cell, color = row.cells["mIoU"], "0.6" if theirs else "#d55e00"
+            bars = None if cell.low is None else [[y - cell.low], [cell.high - y]]
+            axes.errorbar(x, y, bars, fmt="o", ms=4, lw=0.8, capsize=2, color=color, zorder=3)
+            name = axes.annotate(row.label, (x, y), (4, 4), textcoords="offset points", fontsize=6)
+            names.append((name, x))
         axes.set(xscale="log", xlabel="latency (ms)", ylabel=label)
         axes.margins(0.18)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        middle = math.sqrt(math.prod(axes.get_xlim()))
+        for name, x in names:  # to the middle of the figure, so that none leaves it
+            name.set(ha="left" if x <= middle else "right", position=(4 if x <= middle else -4, 4))
         axes.grid(alpha=0.3, which="both")
         axes.spines[["top", "right"]].set_visible(False)
+        if any(row.cells["mIoU"].low is not None for row in rows):
+            add_caption(figure, "Bars: the 95 % interval over images.")
         save_figure(figure, path)
 
 

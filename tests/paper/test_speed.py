@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from errseg.errors import UsageError
+from errseg.inspection.figures import save_figure
 from errseg.paper import speed
 from errseg.paper.registry import find
 from tests.benchmark.conftest import config_file, no_children  # noqa: F401
@@ -64,7 +65,7 @@ def test_frames_per_second_stand_beside_those_of_deops_paper(ask, monkeypatch):
     }
 
 
-def test_accuracy_over_latency_takes_files_of_one_name(ask, tmp_path):
+def test_accuracy_over_latency_takes_files_of_one_name(ask, monkeypatch, tmp_path):
     rows, evaluation = tmp_path / "rows.json", tmp_path / "evaluation.json"
     timed = {"vocabulary": "mini_large_sem_seg", "form": "fast", "latency_s": 0.25}
     rows.write_text(json.dumps([timed, timed | {"form": "plain", "latency_s": 0.1}]))
@@ -72,7 +73,11 @@ def test_accuracy_over_latency_takes_files_of_one_name(ask, tmp_path):
     evaluation.write_text(json.dumps({"results": {"mini_large_sem_seg": result}}))
     sheet = find("figure", "1").make(ask(benchmarks={"m": rows}, evaluations={"m": evaluation}))
     assert [(row.label, *(cell.value for cell in row.cells.values())) for row in sheet.rows] == [("m", 250.0, 50.0)]
+    drawn = []
+    monkeypatch.setattr(speed, "save_figure", lambda *args: drawn.append(args[0]) or save_figure(*args))
     sheet.write(tmp_path, "figure_1")
+    ticks = [text.get_text() for text in drawn[0].axes[0].get_xticklabels()]
+    assert "200" in ticks and not any("$" in text for text in ticks)
     assert Image.open(tmp_path / "figure_1.png").size[0] > 500
     with pytest.raises(UsageError, match="an evaluation and a benchmark of one name"):
         find("figure", "1").make(ask(benchmarks={"a": rows}, evaluations={"m": evaluation}))
