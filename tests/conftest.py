@@ -8,6 +8,7 @@ import importlib
 import itertools
 import json
 import logging
+import os
 import signal
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from tests.hub import hub  # noqa: F401
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell that starts a background job has Ctrl-C ignored
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+os.environ["ERRSEG_TEXT_CACHE"] = "off"  # a test of the cache has a folder of its own
 
 DATA = Path(__file__).parent / "data"
 LOGGERS = {}  # level, propagation and handlers of the loggers that a run sets up
@@ -108,12 +111,6 @@ def command(capsys):
         return status, output.out, output.err
 
     return run
-
-
-@pytest.fixture(autouse=True)
-def no_text_cache(monkeypatch):
-    """Text embeddings are not kept on disk; a test of this sets the variable to a folder of its own."""
-    monkeypatch.setenv("ERRSEG_TEXT_CACHE", "off")
 
 
 @pytest.fixture(autouse=True)
