@@ -99,6 +99,13 @@ def pytest_configure(config):
         LOGGERS[logger] = (logger.level, logger.propagate, list(logger.handlers))
 
 
+@pytest.fixture(autouse=True, scope="module")
+def collected():
+    """Models in reference cycles do not outlive the tests of their module: collections are rare here."""
+    yield
+    gc.collect()
+
+
 @pytest.fixture
 def command(capsys):
     """``command(word, ...)``: exit status, output and errors of ``errseg word ...``, in this process."""
