@@ -18,7 +18,7 @@ times. With --format openvino, --precision float16 rounds the weights alone.
 import argparse
 from typing import TYPE_CHECKING
 
-from errseg.errors import UsageError
+from errseg.errors import UsageError, short
 
 from .options import add_model, add_names, add_out, load_model, names_of
 from .parser import Parser
@@ -64,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
             "--int8 needs --calibrate PICTURE …, pictures that set the ranges of the activations; give both or neither."
         )
     pictures, calibrate = pictures_of("--compare", args.compare, out), pictures_of("--calibrate", args.calibrate, out)
+    if args.resolution is not None and args.size not in (None, "dynamic"):
+        raise UsageError(f"--size {short(args.size)} and --resolution {args.resolution} both name a size; give one.")
     half_weights = args.format == "openvino" and args.precision == "float16"
     if half_weights:
         args.precision = "float32"  # of the model

@@ -95,7 +95,8 @@ def _difference(cfg: CfgNode, views: Views, size: InputSize, native_size: bool) 
         seen = first or "sees a picture at its own size"
         return f"errseg's own prediction {seen}, keeps the aspect ratio, and {back}; labels differ for other sizes"
     then = f"first {first}, and then " if first else ""
-    other = "" if size.is_square else f"; it sees a square of {side} x {side}, not the sizes of this file"
+    same = size == input_size(None, side)
+    other = "" if same else f"; it sees a square of {side} x {side}, not the sizes of this file"
     return (
         f"errseg's own prediction {then}resizes to {side} x {side} without antialiasing, and {back}; labels differ "
         f"along edges{other}"

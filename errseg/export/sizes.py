@@ -25,7 +25,7 @@ class InputSize(NamedTuple):
 
     @property
     def is_square(self) -> bool:
-        """Whether the file takes squares only: the size that an evaluation sees."""
+        """Whether the file takes squares of one size."""
         return self.height == self.width and not self.is_dynamic
 
     def of(self, height: int, width: int) -> tuple[int, int]:
@@ -86,7 +86,7 @@ def input_size(size: str | tuple[int, int] | None, resolution: int) -> InputSize
 
 def views_of(views: Views, size: InputSize) -> Views:
     """The views with which the model sees what a file of this size sees."""
-    if size.is_square:
+    if size == input_size(None, views.resolution):
         return views
     if size.is_dynamic:
         return Views(size.height, keep_aspect=True)

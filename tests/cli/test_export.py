@@ -100,6 +100,7 @@ def test_another_system(command, tmp_path, tiny_cfg, recwarn):
         (("--classes-file", "nowhere.txt"), "nowhere.txt"),
         (("--classes", "cat", "--precision", "float16"), "float16"),
         (("--classes", "cat", "--compare", "nowhere.jpg"), "nowhere.jpg"),
+        (("--classes", "cat", "--size", "64,96", "--resolution", "64"), "both name a size; give one"),
         (("--classes", "cat", "--int8"), "--int8 needs --calibrate"),
         (("--classes", "cat", "--int8", "--calibrate", "nowhere.jpg"), "nowhere.jpg"),
     ],

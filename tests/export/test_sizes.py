@@ -50,6 +50,8 @@ def test_the_model_sees_what_the_file_sees():
         assert view.size == size.of(300, 400) == sides and (view.rows, view.cols) == ((0, 300), (0, 400))
         assert as_input(np.zeros((300, 400, 3), np.uint8), size).shape == (1, 3, *sides)
     assert views_of(Views(640), InputSize(640, 640)) == Views(640)
+    (view,) = views_of(Views(640), InputSize(320, 320)).of(300, 400)  # a square, but not that of the configuration
+    assert view.size == (320, 320)
 
 
 def test_example_resizes_as_the_comparison_does():

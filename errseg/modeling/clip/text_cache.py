@@ -37,9 +37,10 @@ def digest_of_parts(parts: Iterable[str | bytes | memoryview]) -> str:
 
 def keys_of(tokens: Tensor) -> Tensor:
     """The keys of prompts, digests of their tokens: (N, L) ids on the CPU -> (N, 2) int64."""
-    rows = np.ascontiguousarray(tokens.numpy(), dtype="<i4")
-    digests = b"".join(hashlib.blake2b(row, digest_size=16).digest() for row in rows)
-    return torch.from_numpy(np.frombuffer(bytearray(digests), dtype="<i8").reshape(-1, 2).astype(np.int64))
+    ids = np.ascontiguousarray(tokens.numpy(), dtype="<i4")
+    rows = ids.view(f"V{ids.shape[1] * ids.itemsize}").ravel().tolist()
+    digests = b"".join([hashlib.blake2b(row.rstrip(b"\0"), digest_size=16).digest() for row in rows])  # no padding
+    return torch.from_numpy(np.frombuffer(digests, dtype="<i8").reshape(-1, 2).astype(np.int64))
 
 
 def cached_tokens(
