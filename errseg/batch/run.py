@@ -13,6 +13,7 @@ from tqdm import tqdm
 from errseg.api import Result, Segmenter
 from errseg.errors import UsageError
 from errseg.ledger import locked_outputs
+from errseg.memory import memory_for
 
 from .annotations import picture_formats, remove_annotations, write_annotations
 from .annotations.label_studio import PREFIX
@@ -100,7 +101,8 @@ def _predict(model: Segmenter, sources: Sequence[Source], settings: Settings) ->
         print(f"{count} of {len(sources)} inputs were done before with other {what}: they are done again.")
     ledger.remove(todo, masks=settings.overwrite)
     try:
-        with tqdm(total=len(todo), desc="Segmenting", unit="file", disable=None if todo else True) as bar:
+        bar = tqdm(total=len(todo), desc="Segmenting", unit="file", disable=None if todo else True)
+        with bar, memory_for(model.device.type):
             run.pictures([each for each in todo if not each.is_video], bar)
             run.videos([each for each in todo if each.is_video], bar)
     except KeyboardInterrupt:

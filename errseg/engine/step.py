@@ -14,8 +14,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from errseg.errors import UsageError
-
-from .memory import kept_memory
+from errseg.memory import memory_for
 
 __all__ = ["StepTrainer"]
 
@@ -64,7 +63,7 @@ class StepTrainer(TrainerBase):
 
     def memory(self) -> AbstractContextManager:
         """A context for the whole training; on the CPU, the process keeps freed memory in it."""
-        return nullcontext() if next(self.model.parameters()).is_cuda else kept_memory()
+        return memory_for(next(self.model.parameters()).device.type)
 
     def run_step(self, after_backward: Callable[[], None] | None = None) -> None:
         """Forward, backward and update for the next ``accumulation_steps`` batches.

@@ -20,6 +20,7 @@ from errseg.data.vocabularies import equal_names
 from errseg.errors import UsageError
 from errseg.failures import explained
 from errseg.ledger import locked_outputs
+from errseg.memory import memory_for
 from errseg.modeling import system_of
 from errseg.modeling.num_kept import AUTO, AutoKept, NumKept, same_for_all
 
@@ -220,7 +221,8 @@ def _run(
     evaluator = build_evaluator(cfg, name, store)
     predictor = LabelMaps(model) if isinstance(evaluator, VocabularyEvaluator) else model
     loader = reusing_loader(cfg, name, store) if store else build_loader(cfg, name)
-    inference_on_dataset(predictor, loader, evaluator)
+    with memory_for(model.device.type):
+        inference_on_dataset(predictor, loader, evaluator)
     if comm.is_main_process():
         warn_of_missing(name, _images(name, evaluator))
     return evaluator, num_classes

@@ -71,7 +71,7 @@ def in_parts(function: Callable[..., Tensor], x: Tensor, *shared: Tensor | None)
     if torch.is_grad_enabled() or x.device.type != "cpu" or torch.compiler.is_compiling():
         return function(x, *shared)
     batch = max((s.shape[0] for s in shared if s is not None), default=1)
-    step = max(CACHED // x[0].numel(), 1)
+    step = maps_in_cache(x)
     if batch == 1 and step >= len(x):
         return function(x, *shared)
     parts = []
@@ -79,6 +79,11 @@ def in_parts(function: Callable[..., Tensor], x: Tensor, *shared: Tensor | None)
         own = [None if s is None else s[image : image + 1] for s in shared]
         parts += [function(part, *own) for part in sequences.split(step)]
     return torch.cat(parts)
+
+
+def maps_in_cache(x: Tensor) -> int:
+    """How many of the maps or sequences (N, ...) a CPU processes at a time, to fit its cache; at least one."""
+    return max(CACHED // x[0].numel(), 1)
 
 
 def infers_on_cpu(x: Tensor) -> bool:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # A module imports those of its own line and of the lines above it.
 LAYERS = {
     "helpers": (
-        "agreement atomic colors errors failures fonts locking pickled safe_files unpickle version visualization"
+        "agreement atomic colors errors failures fonts locking memory pickled safe_files unpickle version visualization"
     ),
     "config": "config hub ledger weight_files",
     "modeling": "modeling",

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ...errors import ArgumentError
 from ..clip.libraries import timm
 from ..guidance import guidance_share, with_share
-from ..layers import ReLU6, call, in_parts, relu6, resize
+from ..layers import ReLU6, call, in_parts, infers_on_cpu, maps_in_cache, relu6, resize
 from .layers import MLP, Attention, StarMLP, init_transformer_weights
 
 
@@ -137,8 +137,21 @@ class CSR(nn.Module):
         """(B, K, H, W, C) and text guidance (B, K, C) -> (B, K, H, W, C). The image guidance is not used."""
         pooled = self.pool(x.flatten(0, 1).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         fused = self.fusion(pooled.unflatten(0, x.shape[:2]), image_guidance, text_guidance, named)
-        fused = fused.flatten(0, 1).permute(0, 3, 1, 2)
-        return x + resize(fused, x.shape[2:4], align_corners=True).permute(0, 2, 3, 1).unflatten(0, x.shape[:2])
+        return add_resized(x.flatten(0, 1), fused.flatten(0, 1)).unflatten(0, x.shape[:2])
+
+
+def add_resized(x: Tensor, pooled: Tensor) -> Tensor:
+    """Add maps of another size, resized with aligned corners: (N, H, W, C) and (N, h, w, C) -> (N, H, W, C)."""
+    if not infers_on_cpu(x):
+        return x + _resized(pooled, x)
+    out, step = torch.empty_like(x), maps_in_cache(x)
+    for part, small, target in zip(x.split(step), pooled.split(step), out.split(step), strict=True):
+        torch.add(part, _resized(small, part), out=target)
+    return out
+
+
+def _resized(pooled: Tensor, like: Tensor) -> Tensor:
+    return resize(pooled.permute(0, 3, 1, 2), like.shape[1:3], align_corners=True).permute(0, 2, 3, 1)
 
 
 class ESCF(nn.Module):

@@ -1,4 +1,4 @@
-"""Memory of training on the CPU: the process keeps it, and gives it back."""
+"""Memory of a model on the CPU: the process keeps it, and gives it back."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ import pytest
 SCRIPT = """
 import resource
 import torch
-from errseg.engine.memory import kept_memory
+from errseg.memory import kept_memory
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(10):
@@ -22,6 +22,8 @@ def held():
 free = faults()
 with kept_memory() as has_settings:
     assert has_settings
+    with kept_memory():
+        pass
     kept, inside = faults(), held()
 print(free, kept, inside, held())
 """
