@@ -13,12 +13,19 @@ from .layers import infers_on_cpu
 
 __all__ = ["MLPInRows", "map_in_rows", "takes_rows"]
 
-ROWS = 800  # rows at a time; measured with 128 to 1024 channels: 200 are slower, and so are all at once
+ROWS = (
+    800  # rows at a time, on one or two threads; measured with 128 to 1024 channels: 200 are slower, as are all at once
+)
 
 
 def takes_rows(x: Tensor) -> bool:
     """Whether a CPU infers in float32: products write into given memory then, and no gradient needs what it held."""
     return infers_on_cpu(x) and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+
+
+def rows_at_a_time() -> int:
+    """``ROWS``, and more for more threads: each has a cache of its own, and a share of the rows of a product."""
+    return ROWS // 2 * max(torch.get_num_threads(), 2)
 
 
 def map_in_rows(
@@ -35,8 +42,9 @@ def map_in_rows(
     """
     rows = x.flatten(0, -2)
     result = rows.new_empty(len(rows), out.out_features)
-    buffer = rows.new_empty(layers, min(ROWS, len(rows)), width)
-    for part, target in zip(rows.split(ROWS), result.split(ROWS), strict=True):
+    step = max(min(rows_at_a_time(), len(rows)), 1)
+    buffer = rows.new_empty(layers, step, width)
+    for part, target in zip(rows.split(step), result.split(step), strict=True):
         torch.addmm(out.bias, hidden(part, buffer[:, : len(part)]), out.weight.t(), out=target)
     return result.unflatten(0, x.shape[:-1])
 

@@ -14,7 +14,7 @@ from errseg.modeling.err_seg.layers import StarMLP
 from errseg.modeling.rows import MLPInRows
 
 DATA = Path(__file__).parents[1] / "data"
-NUM_ROWS = 2 * rows.ROWS + 7  # the last part is not full
+NUM_ROWS = 2 * rows.rows_at_a_time() + 7  # the last part is not full
 
 
 @pytest.fixture(params=[MLPInRows, StarMLP])
@@ -38,7 +38,7 @@ def test_rows_give_what_all_give_at_once(mlp, monkeypatch):
     with torch.no_grad():
         torch.testing.assert_close(mlp(x), of_all_rows(mlp, x))
         assert mlp(x[None]).shape == (1, NUM_ROWS, 8)
-    assert set(products) == {rows.ROWS, 7}  # a test of nothing if the rows were not divided
+    assert set(products) == {rows.rows_at_a_time(), 7}  # a test of nothing if the rows were not divided
 
 
 def test_a_result_does_not_change_with_the_next(mlp):
