@@ -6,6 +6,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator, inference_on_dataset
@@ -221,7 +222,7 @@ def _run(
     evaluator = build_evaluator(cfg, name, store)
     predictor = LabelMaps(model) if isinstance(evaluator, VocabularyEvaluator) else model
     loader = reusing_loader(cfg, name, store) if store else build_loader(cfg, name)
-    with memory_for(model.device.type):
+    with memory_for(torch.device(cfg.MODEL.DEVICE).type):
         inference_on_dataset(predictor, loader, evaluator)
     if comm.is_main_process():
         warn_of_missing(name, _images(name, evaluator))
