@@ -59,10 +59,8 @@ def transposed_weight(up: Tensor, conv: Tensor) -> Tensor:
     Tap s of the input position j is the upsampled position 2 j + s. Tap k = -1, 0, 1 carries it to the output position
     2 j + s - k, which is tap s - k + 1 of the transposed convolution.
     """
-    taps = up.new_zeros(2, 3, 4)  # s, k + 1, s - k + 1
-    for s in (0, 1):
-        for k in (-1, 0, 1):
-            taps[s, k + 1, s - k + 1] = 1
+    s, k, place = _axes(up, 2, 3, 4)
+    taps = (place == s - (k - 1) + 1).to(up.dtype)  # (2, 3, 4): s, k + 1, s - k + 1
     return torch.einsum("omkl,cmuv,uka,vlb->coab", conv, up, taps, taps)
 
 
@@ -79,13 +77,17 @@ def subpixel_weight(up: Tensor, conv: Tensor) -> Tensor:
     Returns:
         (4 o, C, 2, 2): o channels for each of the phases (0, 0), (0, 1), (1, 0), (1, 1).
     """
-    taps = up.new_zeros(2, 2, 3, 2)  # phase, a, k + 1, s
-    for phase in (0, 1):
-        for k in (-1, 0, 1):
-            taps[phase, (phase + k) // 2 + 1 - phase, k + 1, (phase + k) % 2] = 1
+    phase, a, k, s = _axes(up, 2, 2, 3, 2)
+    taps = (2 * (a - 1 + phase) + s == phase + k - 1).to(up.dtype)  # (2, 2, 3, 2): phase, a, k + 1, s
     both = torch.einsum("omkl,cmst->ockslt", conv, up)
     weight = torch.einsum("paks,qblt,ockslt->pqocab", taps, taps, both)
     return weight.flatten(0, 2)
+
+
+def _axes(x: Tensor, *lengths: int) -> list[Tensor]:
+    """The indices along each axis of an array, on the device of x. In a file, an array that is filled in place is many
+    operations."""
+    return list(torch.meshgrid(*(torch.arange(length, device=x.device) for length in lengths), indexing="ij"))
 
 
 def subpixel_conv(x: Tensor, weight: Tensor) -> Tensor:
