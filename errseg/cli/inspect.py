@@ -10,6 +10,7 @@ attention figures come last.
 Of DeOP: proposals: the largest masks with their names. heatmaps: where the
 classifier looks for a proposal, before and after the mask. severance: what
 patch severance does to the similarity with a point and with names.
+SED and CAT-Seg have cost and guidance.
 Exit status 1: a picture could not be read.
 """
 

@@ -84,11 +84,11 @@ class Attention:
 
 @dataclass(frozen=True)
 class Guidance:
-    """The guidance of ESCF and GUD."""
+    """The guidance of the aggregation (ERR-Seg: ESCF) and of the decoder (GUD)."""
 
-    image: np.ndarray | None  # (C, h, w) float32, of ESCF, from the image at stride 16; None: no SFM
-    text: np.ndarray | None  # (K, C) float32, of ESCF, from the names kept; None: no CFM
-    decoder: dict[str, np.ndarray]  # (C, h, w) float32 each: "os16", "os8", "os4" where GUD has them
+    image: np.ndarray | None  # (C, h, w) float32, from the image; None: none (ERR-Seg: no SFM)
+    text: np.ndarray | None  # (K, C) float32, from the names kept; None: none (ERR-Seg: no CFM)
+    decoder: dict[str, np.ndarray]  # (C, h, w) float32 each: by feature map, "os16", "os8", "os4", or by stage
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class Inspection:
     kept: np.ndarray  # (K,) int64, ascending ids of the names that CRM kept
     shown: tuple[int, ...]  # S ids: the requested names, or those of the largest areas
     point: tuple[int, int]  # (x, y) in pixels of the picture
-    cost: dict[str, np.ndarray] | None = None  # (T, h, w) float32 cosines of "E16" and "E32" where the model has them
+    cost: dict[str, np.ndarray] | None = None  # (T, h, w) float32 cosines, by embedding: E and its stride
     crm: Ranking | None = None
     attention: Attention | None = None
     guidance: Guidance | None = None

@@ -104,8 +104,12 @@ class Views:
             )
 
     def whole(self) -> "Views":
-        """The same with one view, which shows the whole image at scale 1 and is not mirrored."""
-        return replace(self, scales=(1.0,), flip=False, sliding_window=False)
+        """The same with one view, which shows the whole image at scale 1 and is not mirrored.
+
+        Where there are windows and the whole image, it is the latter.
+        """
+        native = self.native and not (self.sliding_window and self.window_whole)
+        return replace(self, scales=(1.0,), flip=False, sliding_window=False, native=native)
 
     def of(self, height: int, width: int) -> list[View]:
         """The views of an image of ``height`` x ``width`` pixels."""

@@ -10,7 +10,6 @@ from .style import MAPS, add_caption, close_gaps, counted, grid_height, new_figu
 __all__ = ["draw_cost"]
 
 IN_A_ROW = 4  # number of names beside the picture
-STRIDES = {"E16": "stride 16", "E32": "stride 32"}
 
 
 def draw_cost(inspection: Inspection) -> Figure:
@@ -31,7 +30,7 @@ def draw_cost(inspection: Inspection) -> Figure:
             for place, index in enumerate(ids, 1):
                 title = labels[index] if row == block * len(scales) else ""
                 image = show_map(axes[row, place], maps[scale][index], picture, title, cmap=MAPS, **limits)
-            axes[row, 1].set_ylabel(f"{scale}\n{STRIDES[scale]}")
+            axes[row, 1].set_ylabel(f"{scale}\nstride {scale[1:]}")
             for empty in axes[row, 1 + len(ids) :]:
                 empty.set_visible(False)
     bar = figure.colorbar(image, ax=axes, location="right", fraction=0.02, pad=0.01, aspect=30)

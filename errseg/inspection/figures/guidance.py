@@ -1,4 +1,4 @@
-"""The image and text features that guide ESCF and GUD."""
+"""The image and text features that guide a model's aggregation and its decoder."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -22,7 +22,6 @@ __all__ = ["draw_guidance", "principal_colours"]
 
 MOST_NAMES = 10
 LINES = 14  # lines of small type beside a square panel
-STRIDES = {"os16": "GUD, stage 1", "os8": "GUD, stage 2", "os4": "GUD, stage 3"}
 
 
 def draw_guidance(inspection: Inspection) -> Figure:
@@ -30,8 +29,8 @@ def draw_guidance(inspection: Inspection) -> Figure:
     (second row), and the similarity of the names' text guidance.
     """
     guidance, picture = inspection.guidance, inspection.image
-    maps = {} if guidance.image is None else {"ESCF (SFM)": guidance.image}
-    maps |= {STRIDES[name]: x for name, x in guidance.decoder.items()}
+    maps = {} if guidance.image is None else {"aggregation": guidance.image}
+    maps |= {f"decoder, {name}": x for name, x in guidance.decoder.items()}
     columns = 1 + len(maps)
     width = WIDTH if columns > 2 else 5.0
     figure = new_figure(grid_height(picture, 2, columns, width, 0.35), width)
@@ -83,7 +82,7 @@ def _text(axes: Axes, inspection: Inspection) -> None:
     axes.set_box_aspect(height / width)
     axes.set_yticks(range(len(ids)), short([inspection.names[index] for index in ids], 18), fontsize=5.5)
     axes.set_xticks([])
-    axes.set_xlabel("text guidance (CFM), cosines", fontsize=7, labelpad=2)
+    axes.set_xlabel("text guidance, cosines", fontsize=7, labelpad=2)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
 

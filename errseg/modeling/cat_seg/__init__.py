@@ -15,6 +15,7 @@ from .export import exportable
 from .head import CATSegHead
 from .image_tower import SplitViTCLIP
 from .model import CATSeg
+from .panels import PANELS
 from .parity import PARITY
 from .plain import plain_form
 from .released import RELEASED
@@ -72,13 +73,11 @@ CAT_SEG = register(
         taps=taps,
         stages=STAGES,
         counted=counted,
+        panels=PANELS,
         parity=PARITY,
         exportable=exportable,
         learning_rates=lambda cfg: {"backbone.clip.": cfg.SOLVER.CLIP_MULTIPLIER},
         mini=Mini("cat_seg", "mini/cat_seg_mini", "vit"),
-        cannot={
-            "inspect": "errseg draws nothing of its aggregation; errseg.modeling.taps has its values",
-            "export --size dynamic": "its traced graph excludes the size of its image tower; give --size H,W",
-        },
+        cannot={"export --size dynamic": "its traced graph excludes the size of its image tower; give --size H,W"},
     )
 )
