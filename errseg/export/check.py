@@ -123,6 +123,6 @@ def _sizes(size: InputSize) -> list[tuple[int, int]]:
 def _vocabularies(text: Tensor, num_classes: int) -> list[Tensor]:
     """The given rows, and a second set: with random rows added, more than K; or with rows left out, fewer than K."""
     generator = torch.Generator().manual_seed(0)
-    more = torch.nn.functional.normalize(torch.randn(num_classes + 3, text.shape[1], generator=generator), dim=-1)
+    more = torch.nn.functional.normalize(torch.randn(num_classes + 3, *text.shape[1:], generator=generator), dim=-1)
     other = torch.cat([text, more]) if len(text) <= num_classes else text[: max(num_classes - 1, 2)]
     return [text, other]

@@ -107,19 +107,22 @@ def _inputs(cfg: CfgNode, module: ExportModule, sides: tuple[Any, Any], size: In
     batch = 1 if size.is_dynamic else "batch"
     inputs = [{"name": IMAGES, "dtype": "uint8", "shape": [batch, 3, *sides], "values": PIXELS}]
     if module.text is None:
-        values = (
-            f"a text embedding a row, 2 to {MOST_NAMES} of them, of any length above 0 (cosines count), from "
-            "Segmenter.embed_text; "
-        )
+        if len(module.embed_shape) == 1:
+            row, source = "a text embedding a row", "Segmenter.embed_text"
+        else:
+            row, source = "a row for each name, with a text embedding for each template", "Segmenter.encoded.text"
+        values = f"{row}, 2 to {MOST_NAMES} of them, of any length above 0 (cosines count), from {source}; "
         if _drops_names(cfg):
             name, num_kept = system_of(cfg).name, module.num_kept
             if isinstance(num_kept, AutoKept):
                 values += f"{name} keeps as many as fit the image: {num_kept}"
             else:
                 values += f"of more than {num_kept}, {name} keeps {num_kept} for each image, of fewer all"
+        elif system_of(cfg).varies(cfg):
+            values += "some are rejected, for each image by itself"
         else:
             values += "all are kept for each image"
-        inputs.append({"name": TEXT, "dtype": "float32", "shape": ["names", module.embed_dim], "values": values})
+        inputs.append({"name": TEXT, "dtype": "float32", "shape": ["names", *module.embed_shape], "values": values})
     if module.native_size:
         values = "height and width of the pictures: the size of the label map; one size for a batch"
         inputs.append({"name": PICTURE_SIZE, "dtype": "int64", "shape": [2], "values": values})

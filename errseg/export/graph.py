@@ -1,6 +1,6 @@
 """The exported module of any system: from uint8 images to label maps, in a form that torch.export can trace.
 
-Shapes: B images of H x W pixels, T names of the vocabulary, K of them kept, D text dimension.
+Shapes: B images of H x W pixels, T names of the vocabulary, K of them kept, P templates, D text dimension.
 """
 
 from dataclasses import replace
@@ -34,7 +34,8 @@ class ExportModule(nn.Module):
     Args:
         model: in evaluation mode, its vocabulary set; its weights are shared.
         num_kept: K.
-        text: (T, D) embeddings that become part of the module; None: they are an input, of any number of names.
+        text: (T, D) or (T, P, D) embeddings that become part of the module; None: they are an input, of any number of
+            names.
         classes: the class that each row of ``text`` belongs to; labels are classes. None: labels are rows.
         native_size: the pictures' height and width are an input, and label map and confidences have that size.
     """
@@ -49,7 +50,7 @@ class ExportModule(nn.Module):
     ):
         super().__init__()
         self.model = system_of_model(model).exportable(model, text is None)
-        self.embed_dim = model.encoded().text.shape[1]
+        self.embed_shape = tuple(model.encoded().text.shape[1:])  # (D,), or (P, D) where templates are kept apart
         self.num_kept = num_kept
         self.native_size = native_size
         self.register_buffer("text", text)
@@ -62,8 +63,8 @@ class ExportModule(nn.Module):
 
         Args:
             images: (B, 3, H, W) uint8 RGB.
-            more: (T, D) float32 where the text is an input; (2,) int64, the height and width of the pictures, with
-                ``native_size``.
+            more: (T, D) or (T, P, D) float32 where the text is an input; (2,) int64, the height and width of the
+                pictures, with ``native_size``.
 
         Returns:
             Labels (B, H, W) integers, confidences (B, H, W) float32; or of the pictures' size.
@@ -111,7 +112,7 @@ def trace(module: ExportModule, size: InputSize) -> ExportedProgram:
     options = {}
     more: list[tuple[Tensor, dict[int, Any] | None]] = []
     if module.text is None:
-        text = torch.ones(most_kept(module.num_kept, MOST_NAMES) + 5, module.embed_dim)
+        text = torch.ones(most_kept(module.num_kept, MOST_NAMES) + 5, *module.embed_shape)
         more.append((text, {0: Dim("names", min=2, max=MOST_NAMES)}))
         options["prefer_deferred_runtime_asserts_over_guards"] = True  # so that one program serves T <= K and T > K
     if module.native_size:

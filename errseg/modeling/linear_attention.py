@@ -13,20 +13,23 @@ EPS = 1e-6
 NARROW = 8  # channels of a head, up to which a CPU multiplies those of all heads sooner than it copies them
 
 
-def linear_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def linear_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
     """phi(q) (sum of phi(k) v^T) / (phi(q) (sum of phi(k)) + 1e-6) in every head, phi = elu + 1, not scaled.
 
-    (N, heads, L, d), (N, heads, M, d) twice -> (N, heads, L, d).
+    (N, heads, L, d), (N, heads, M, d) twice -> (N, heads, L, d). ``mask`` (N, 1, 1, M) bool is False for keys that
+    nothing attends to.
     """
-    return attend_sums(q, *key_value_sums(k, v))
+    return attend_sums(q, *key_value_sums(k, v, mask))
 
 
-def key_value_sums(k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+def key_value_sums(k: Tensor, v: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The two sums over keys that a query needs; those of parts of the keys may be added.
 
-    (N, heads, M, d) twice -> (N, heads, d, d), (N, heads, 1, d).
+    (N, heads, M, d) twice, and ``mask`` as in ``linear_attention`` -> (N, heads, d, d), (N, heads, 1, d).
     """
     k = F.elu(k) + 1
+    if mask is not None:
+        k = k.masked_fill(~mask.mT, 0)
     return k.mT @ v, k.sum(-2, keepdim=True)
 
 

@@ -12,6 +12,7 @@ from torch import nn
 from ..system import Mini, System, register
 from .config import ARGUMENT_KEYS, KEY_RANGES, TRAINING_KEYS, add_config
 from .encoder import DenseConvNeXtCLIP
+from .export import exportable
 from .model import SED
 from .panels import PANELS
 from .parity import PARITY
@@ -66,9 +67,9 @@ SED_SYSTEM = register(
         counted=counted,
         panels=PANELS,
         parity=PARITY,
+        exportable=exportable,
         test_keys=("MODEL.REJECTION.ENABLED", "MODEL.REJECTION.TOP_K", "MODEL.FUSION.POOLING_TEST"),
         learning_rates=lambda cfg: {"backbone.clip.": cfg.SOLVER.CLIP_MULTIPLIER},
         mini=Mini("sed", "mini/sed_mini"),
-        cannot={"export": "its decoder takes one picture at a time, and early rejection has no fixed K"},
     )
 )

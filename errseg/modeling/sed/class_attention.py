@@ -4,6 +4,7 @@ Shapes: B images, T names, C channels, h x w locations, L of them in a row, N se
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from .parts import over_locations
 
 __all__ = ["ATTENTIONS", "ClassAttention", "NoClassAttention"]
 
-ATTENTIONS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {"linear": linear_attention, "softmax": attend}
+ATTENTIONS: dict[str, Callable[..., Tensor]] = {"linear": linear_attention, "softmax": attend}
 
 
 class ClassAttention(nn.Module):
@@ -51,43 +52,58 @@ class ClassAttention(nn.Module):
         self.norm2 = nn.LayerNorm(dim)
         self.mlp: Any = nn.Sequential(nn.Linear(dim, 4 * dim), nn.ReLU(), nn.Linear(4 * dim, dim))
 
-    def forward(self, x: Tensor, batch: int = 1) -> Tensor:
-        """(B T, C, h, w), and B -> (B T, C, h, w)."""
+    def forward(self, x: Tensor, batch: int = 1, kept: Tensor | None = None) -> Tensor:
+        """Let the names attend to each other.
+
+        Args:
+            x: (B T, C, h, w).
+            batch: B.
+            kept: (B, T) bool, False for names that nothing attends to; None: there are none. While exporting alone.
+
+        Returns:
+            (B T, C, h, w).
+        """
         pooling = self.pooling if self.training else self.pooling_test
         if pooling == 1:
-            return _at_locations(self.fuse_and_add, x, batch)
-        return x + resize(_at_locations(self.fuse, F.avg_pool2d(x, pooling), batch), x.shape[-2:], align_corners=True)
+            return _at_locations(self.fuse_and_add, x, batch, kept)
+        fused = _at_locations(self.fuse, F.avg_pool2d(x, pooling), batch, kept)
+        return x + resize(fused, x.shape[-2:], align_corners=True)
 
-    def fuse(self, x: Tensor) -> Tensor:
-        """Attention and MLP at N locations: (N, T, C) -> (N, T, C)."""
+    def fuse(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Attention and MLP at N locations: (N, T, C), and ``mask`` (N, 1, 1, T) as in ``attend`` -> (N, T, C)."""
         z = self.norm1(x)
         layers = (self.q, self.k, self.v)
         weight, bias = torch.cat([each.weight for each in layers]), torch.cat([each.bias for each in layers])
         qkv = linear(z, weight, bias)
-        if self.attend is linear_attention and infers_on_cpu(x):
+        if self.attend is linear_attention and infers_on_cpu(x) and mask is None:
             attended = linear_attention_of_rows(qkv, self.num_heads)
         else:
             q, k, v = qkv.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-            attended = self.attend(q, k, v).transpose(1, 2).flatten(2)
+            attended = self.attend(q, k, v, mask).transpose(1, 2).flatten(2)
         x = add_to(attended, x)
         hidden = F.relu_(linear(self.norm2(x), self.mlp[0].weight, self.mlp[0].bias))
         return add_to(self.mlp[2](hidden), x)
 
-    def fuse_and_add(self, x: Tensor) -> Tensor:
+    def fuse_and_add(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """As ``fuse``, plus the input: all of the block, where nothing is pooled."""
-        return add_to(self.fuse(x), x)
+        return add_to(self.fuse(x, mask), x)
 
 
 class NoClassAttention(nn.Module):
     """Every name for itself (an ablation)."""
 
-    def forward(self, x: Tensor, batch: int = 1) -> Tensor:
+    def forward(self, x: Tensor, batch: int = 1, kept: Tensor | None = None) -> Tensor:
         """(B T, C, h, w) -> the same."""
         return x
 
 
-def _at_locations(function: Callable[[Tensor], Tensor], x: Tensor, batch: int) -> Tensor:
-    """Apply a function of (N, T, C) at every location: (B T, C, h, w) -> (B T, C, h, w)."""
-    tokens = x.permute(0, 2, 3, 1).unflatten(0, (batch, -1))  # (B, T, h, w, C)
+def _at_locations(function: Callable[..., Tensor], x: Tensor, batch: int, kept: Tensor | None) -> Tensor:
+    """Apply a function of (N, T, C) at every location: (B T, C, h, w) -> (B T, C, h, w).
+
+    Where there is a ``kept`` (B, T), the function gets its (N, 1, 1, T), too.
+    """
+    tokens = x.permute(0, 2, 3, 1).unflatten(0, (batch, x.shape[0] // batch))  # (B, T, h, w, C)
+    if kept is not None:
+        function = partial(function, mask=kept.repeat_interleave(x.shape[2] * x.shape[3], 0)[:, None, None])
     fused = over_locations(function, tokens.flatten(2, 3)).unflatten(2, x.shape[-2:])
     return fused.flatten(0, 1).permute(0, 3, 1, 2)

@@ -1,6 +1,7 @@
 """The cost embedding, and what guides the upsampling: the image's feature maps and the cost map (section 4).
 
-Shapes: B images, N maps of single names, P templates, C channels, n the side of the map at stride 32.
+Shapes: B images, T names, N maps of single names, P templates, C channels, D text dimension, n the side of the map at
+stride 32.
 """
 
 from typing import Any
@@ -9,13 +10,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..cost_map import cost_map
 from ..layers import StopGradient, infers_on_cpu
 from ..spectrum import conv_by_spectrum
 from .parts import over_names
 
-__all__ = ["CostEmbedding", "CostGuidance", "FeatureGuidance", "Unguided"]
+__all__ = ["CostEmbedding", "CostGuidance", "FeatureGuidance", "Unguided", "prompt_costs"]
 
 MANY = 32  # names from which on a CPU makes the cost embedding by spectra; that of its weights takes time, too
+
+
+def prompt_costs(dense: Tensor, text: Tensor) -> Tensor:
+    """The cosine of every location and prompt: (B, D, n, n), (T, P, D) -> (B, T, P, n, n)."""
+    return cost_map(dense, text.flatten(0, 1)).unflatten(1, text.shape[:2])
 
 
 class CostEmbedding(nn.Module):

@@ -1,7 +1,7 @@
 """The gradual fusion decoder: cost map -> cost embedding -> three stages -> logits (sections 4 to 6).
 
-Shapes: B images, T names, P templates, N maps of single names (T for each image), C channels, n the side of the map at
-stride 32.
+Shapes: B images, T names, K of them kept, P templates, D text dimension, N maps of single names (T for each image), C
+channels, n the side of the map at stride 32.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from ...errors import ArgumentError
 from ..layers import call
+from ..prediction import Prediction
 from .class_attention import ClassAttention, NoClassAttention
-from .cost import CostEmbedding, CostGuidance, FeatureGuidance, Unguided
+from .cost import CostEmbedding, CostGuidance, FeatureGuidance, Unguided, prompt_costs
 from .rejection import KeepAll
 from .skip import SkipFusion
 from .spatial import ConvNeXtBlock
@@ -35,11 +36,26 @@ class FusionStage(nn.Module):
         self.spatial, self.attention, self.skip = spatial, attention, skip
 
     def forward(
-        self, x: Tensor, costs: Tensor, image: Tensor, then: Callable[[Tensor], Tensor] | None = None
+        self,
+        x: Tensor,
+        costs: Tensor,
+        image: Tensor,
+        then: Callable[[Tensor], Tensor] | None = None,
+        kept: Tensor | None = None,
     ) -> Tensor:
-        """(N, C, h, w), the cost guidance of the stage before (N, ., h, w), a feature map (B, ., 2 h, 2 w), and what is
-        applied to the result -> (N, ., 2 h, 2 w)."""
-        x = self.attention(self.spatial(x), len(image))
+        """Aggregate and upsample.
+
+        Args:
+            x: (N, C, h, w).
+            costs: the cost guidance of the stage before, (N, ., h, w).
+            image: a feature map, (B, ., 2 h, 2 w).
+            then: see ``SkipFusion``.
+            kept: see ``ClassAttention``.
+
+        Returns:
+            (N, ., 2 h, 2 w).
+        """
+        x = self.attention(self.spatial(x), image.shape[0], kept)
         return self.skip(x, costs, image, then)
 
 
@@ -90,6 +106,27 @@ class Decoder(nn.Module):
             costs = stage.skip.guide(costs) if len(aux) < len(self.stages) else costs
         logits, *aux = (each.squeeze(1).unflatten(0, (batch, -1)) for each in (self.head(x), *aux))
         return logits, aux
+
+    def predict(self, dense: Tensor, text: Tensor, maps: Sequence[Tensor]) -> Prediction:
+        """The scores of the names that an image of the batch keeps; each image rejects names by itself.
+
+        Args:
+            dense: (B, D, n, n) dense embedding.
+            text: (T, P, D) text embeddings of unit length.
+            maps: the feature maps at strides 16, 8 and 4, (B, ., h, w) each.
+        """
+        decoded = [
+            self.decode(prompt_costs(dense[i : i + 1], text)[0], [each[i : i + 1] for each in maps])
+            for i in range(len(dense))
+        ]
+        scores = [logits.float().sigmoid() for logits, _ in decoded]
+        if len(decoded) == 1:
+            return Prediction(scores[0].unsqueeze(0), decoded[0][1].unsqueeze(0))
+        union = torch.cat([kept for _, kept in decoded]).unique()
+        together = scores[0].new_zeros(len(decoded), len(union), *scores[0].shape[-2:])
+        for i, (_, kept) in enumerate(decoded):
+            together[i, torch.searchsorted(union, kept)] = scores[i]
+        return Prediction(together, union.expand(len(decoded), -1))
 
     def decode(self, costs: Tensor, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """The logits of the names that an image keeps.

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 from ...errors import ArgumentError, UsageError, arguments_from
 from ..clip.prompts import Prompter
-from ..cost_map import cost_map
 from ..layers import call, match_gradient_strides, recompute
 from ..losses import dense_binary_cross_entropy
 from ..num_kept import NumKept
 from ..prediction import Prediction
 from ..segmenter import OpenVocabularySegmenter
 from ..views import Views
+from .cost import prompt_costs
 from .decoder import Decoder, build_decoder
 from .rejection import KeepAll, Rejection
 
@@ -128,25 +128,9 @@ class SED(OpenVocabularySegmenter):
         rejects have the score 0 there.
         """
         features = self.backbone(images)
-        decoded = [
-            self.decoder.decode(
-                self.costs(features["E32"][i : i + 1], text)[0], [features[name][i : i + 1] for name in MAPS]
-            )
-            for i in range(images.shape[0])
-        ]
-        scores = [logits.float().sigmoid() for logits, _ in decoded]
-        if len(decoded) == 1:
-            return Prediction(scores[0].unsqueeze(0), decoded[0][1].unsqueeze(0))
-        union = torch.cat([kept for _, kept in decoded]).unique()
-        dense = scores[0].new_zeros(len(decoded), len(union), *scores[0].shape[-2:])
-        for i, (_, kept) in enumerate(decoded):
-            dense[i, torch.searchsorted(union, kept)] = scores[i]
-        return Prediction(dense, union.expand(len(decoded), -1))
+        return self.decoder.predict(features["E32"], text, [features[name] for name in MAPS])
 
-    @staticmethod
-    def costs(dense: Tensor, text: Tensor) -> Tensor:
-        """The cosine of every location and prompt: (B, D, n, n), (T, P, D) -> (B, T, P, n, n)."""
-        return cost_map(dense, text.flatten(0, 1)).unflatten(1, text.shape[:2])
+    costs = staticmethod(prompt_costs)
 
     def losses(self, batched_inputs: list[dict]) -> dict[str, Tensor]:
         """The training losses (section 9): of the logits, and of each auxiliary head; see ``forward``."""

@@ -25,6 +25,8 @@ def over_names(function: Callable[..., Tensor], *maps: Tensor, elements: int) ->
         maps: (N, ...) each.
         elements: of the largest tensor that the function makes of one name.
     """
+    if _at_once(maps[0]):
+        return function(*maps)
     result = None
     for first, last in _parts(maps[0], elements):
         part = function(*(each[first:last] for each in maps))
@@ -46,8 +48,8 @@ def over_locations(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         x: (B, T, L, C).
     """
     batch, names, length, channels = x.shape
-    parts = list(_parts(x.movedim(2, 0), batch * names * channels))
-    if len(parts) == 1:
+    parts = [] if _at_once(x) else list(_parts(x.movedim(2, 0), batch * names * channels))
+    if len(parts) < 2:
         return function(x.movedim(1, 2).flatten(0, 1)).unflatten(0, (batch, length)).movedim(2, 1)
     result = torch.empty_like(x)
     for first, last in parts:
@@ -56,10 +58,14 @@ def over_locations(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return result
 
 
+def _at_once(x: Tensor) -> bool:
+    """Whether there is one part only. While compiling, the number of maps may be unknown."""
+    return torch.is_grad_enabled() or torch.compiler.is_compiling() or x.device.type == "meta"
+
+
 def _parts(x: Tensor, elements: int) -> Iterator[tuple[int, int]]:
     """The first index of each part of (N, ...), and the last + 1."""
-    count = step = len(x)
-    if not (torch.is_grad_enabled() or torch.compiler.is_compiling() or x.device.type == "meta"):
-        step = max((CACHED if x.device.type == "cpu" else ON_GPU) // elements, 1)
-    for first in range(0, count, max(step, 1)):
+    count = len(x)
+    step = max((CACHED if x.device.type == "cpu" else ON_GPU) // elements, 1)
+    for first in range(0, count, step):
         yield first, min(first + step, count)

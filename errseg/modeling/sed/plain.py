@@ -45,7 +45,7 @@ class PlainConvNeXtBlock(ConvNeXtBlock):
 
 
 class PlainClassAttention(ClassAttention):
-    def forward(self, x: Tensor, batch: int = 1) -> Tensor:
+    def forward(self, x: Tensor, batch: int = 1) -> Tensor:  # type: ignore[override]
         """(B T, C, h, w), and B -> (B T, C, h, w)."""
         pooled = F.avg_pool2d(x, self.pooling if self.training else self.pooling_test)
         height, width = pooled.shape[-2:]

@@ -70,7 +70,7 @@ class SkipFusion(nn.Module):
             y = self.refine[1:](self.add_guidance(y, self.costs(costs)))
             return y if then is None else then(y)
 
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or torch.compiler.is_compiling():
             return fuse(x, costs, share)
         images = [  # a part has names of one image
             over_names(partial(fuse, share=share[i : i + 1]), *of_image, elements=2 * x[0].numel())
@@ -90,7 +90,7 @@ class SkipFusion(nn.Module):
         not have.
         """
         bias: Any = self.up.bias
-        bias = bias.view(1, -1, 1, 1).expand(len(guidance), -1, *guidance.shape[-2:])
+        bias = bias.view(1, -1, 1, 1).expand(guidance.shape[0], -1, *guidance.shape[-2:])
         known = torch.cat([bias, guidance], dim=1)
         share = F.conv2d(known, self.refine[0].weight[:, : known.shape[1]], padding=1)
         return share.contiguous(memory_format=torch.channels_last)  # as the maps to which it is added
