@@ -69,6 +69,7 @@ SED_SYSTEM = register(
         parity=PARITY,
         exportable=exportable,
         test_keys=("MODEL.REJECTION.ENABLED", "MODEL.REJECTION.TOP_K", "MODEL.FUSION.POOLING_TEST"),
+        needs_weights=lambda cfg: {"stage 1": "MODEL.WEIGHTS"} if cfg.MODEL.REJECTION.HEADS_ONLY else {},
         learning_rates=lambda cfg: {"backbone.clip.": cfg.SOLVER.CLIP_MULTIPLIER},
         mini=Mini("sed", "mini/sed_mini"),
     )

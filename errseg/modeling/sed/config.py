@@ -19,6 +19,7 @@ ARGUMENT_KEYS = {  # the keys of the arguments of the model and its encoder
 }
 TRAINING_KEYS = (
     "MODEL.CLIP.FINETUNE",
+    "MODEL.REJECTION.HEADS_ONLY",
     "MODEL.FUSION.POOLING",
     "MODEL.FUSION.DETACH",
     "MODEL.FUSION.DECAY_NORMS",
@@ -30,9 +31,10 @@ def add_config(cfg: CfgNode) -> None:
     model = cfg.MODEL
     model.CLIP.FINETUNE = "full"  # what is trained in the image tower: full, conv, mlp, full_res5 (stage 4) or none
 
-    # Category early rejection, at test alone
+    # Category early rejection, at test alone, and the training of the heads that it asks
     model.REJECTION = CfgNode()
     model.REJECTION.ENABLED = False  # True: "SED-fast" of the paper
+    model.REJECTION.HEADS_ONLY = False  # training moves the auxiliary heads alone: a second stage, on trained weights
     model.REJECTION.TOP_K = 8  # a location votes for this many names before each stage; names without a vote leave
 
     # The gradual fusion decoder

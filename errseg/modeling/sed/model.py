@@ -43,6 +43,7 @@ class SED(OpenVocabularySegmenter):
         ignore_label: the label of pixels without a class.
         precision: "float32", "bfloat16" or "float16", of the image tower and the decoder; the last two are only for
             tests.
+        heads_only: training moves the auxiliary heads alone (section 9).
 
     Raises:
         ArgumentError: the resolution is too small, or there is no such precision.
@@ -60,6 +61,7 @@ class SED(OpenVocabularySegmenter):
         resolution_train: int = 768,
         ignore_label: int = 255,
         precision: str = "float32",
+        heads_only: bool = False,
     ):
         super().__init__(pixel_mean, pixel_std, views, ignore_label)
         if resolution_train < 64:
@@ -68,6 +70,10 @@ class SED(OpenVocabularySegmenter):
             )
         self.backbone = backbone
         self.decoder = decoder
+        self.heads_only = heads_only
+        if heads_only:
+            self.requires_grad_(False)
+            self.decoder.aux_heads.requires_grad_(True)
         match_gradient_strides(self)
         self.prompter = prompter
         self.resolution_train = resolution_train
@@ -90,6 +96,7 @@ class SED(OpenVocabularySegmenter):
             "resolution_train": cfg.INPUT.RESOLUTION_TRAIN,
             "ignore_label": cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
             "precision": cfg.MODEL.PRECISION,
+            "heads_only": cfg.MODEL.REJECTION.HEADS_ONLY,
         }
 
     @staticmethod
@@ -133,14 +140,17 @@ class SED(OpenVocabularySegmenter):
     costs = staticmethod(prompt_costs)
 
     def losses(self, batched_inputs: list[dict]) -> dict[str, Tensor]:
-        """The training losses (section 9): of the logits, and of each auxiliary head; see ``forward``."""
+        """The training losses (section 9): of the logits, and of each auxiliary head; see ``forward``.
+
+        Where the heads alone are trained, the first one is left out.
+        """
         encoded, text = self.text_for_training()
         labels = self.stack_labels(batched_inputs)
         self.present_names(labels, batched_inputs, len(encoded.names))  # checks the labels
         labels, square = labels.to(self.device), (self.resolution_train, self.resolution_train)
         features = self.backbone(torch.cat([self.preprocess(inputs["image"], square) for inputs in batched_inputs]))
         logits, aux = self.decoder(self.costs(features["E32"], text), [features[name] for name in MAPS])
-        losses = {"loss_sem_seg": self.loss(logits, labels)}
+        losses = {} if self.heads_only else {"loss_sem_seg": self.loss(logits, labels)}
         return losses | {f"loss_aux{i}": self.loss(each, labels) for i, each in enumerate(aux)}
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from errseg.engine import build_optimizer
 from errseg.errors import UsageError
 from errseg.modeling import system_of_model
+from errseg.modeling.weights import RANDOM, WeightSources, require_weights
 from tests.conftest import NAMES
 
 ABLATIONS = [
@@ -59,6 +60,23 @@ def test_the_auxiliary_losses_train_their_heads_alone(sed, make_batch):
         head = f"decoder.aux_heads.{i}."
         assert trained(model, model(batch)[f"loss_aux{i}"]) == {f"{head}weight", f"{head}bias"}
     assert not any("aux" in name for name in trained(model, model(batch)["loss_sem_seg"]))
+
+
+def test_the_auxiliary_heads_alone(sed, make_batch, tiny_cfg):
+    """The second stage of the release: the same losses of the heads, and nothing else moves."""
+    batch, both = make_batch(1), sed().train()(make_batch(1))
+    model = sed("MODEL.REJECTION.HEADS_ONLY", True).train()
+    losses = model(batch)
+    assert losses == {name: both[name] for name in ("loss_aux0", "loss_aux1", "loss_aux2")}
+    heads = {f"decoder.aux_heads.{i}.{part}" for i in range(3) for part in ("weight", "bias")}
+    assert trained(model, sum(losses.values())) == heads
+    assert {name for name, p in model.named_parameters() if p.requires_grad} == heads
+    groups = build_optimizer(tiny_cfg, model).param_groups
+    assert sum(len(group["params"]) for group in groups) == len(heads)
+    tiny_cfg.MODEL.CLIP.PRETRAINED = "clip.pt"
+    model.weight_sources = WeightSources({"CLIP image tower": "clip.pt", "stage 1": RANDOM})
+    with pytest.raises(UsageError, match="^MODEL.WEIGHTS is empty, and this training does not change the stage 1"):
+        require_weights(tiny_cfg, model)
 
 
 @pytest.mark.parametrize("detach", [True, False])
