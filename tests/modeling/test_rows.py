@@ -64,3 +64,11 @@ def test_the_encoder_takes_rows_with_the_weights_of_clip():
     encoder = ConvNeXtEncoder(build_clip(str(DATA / "tiny_clip.json")))
     mlps = {name for name, module in encoder.named_modules() if isinstance(module, MLPInRows)}
     assert mlps and all(f"{name}.fc1.weight" in encoder.state_dict() for name in mlps)
+
+
+def test_a_block_of_convolutions_keeps_them():
+    """timm's ``conv_mlp``, as in the CLIP of the mini world, works on maps of channels first."""
+    encoder = ConvNeXtEncoder(build_clip("errseg/mini/clip.json")).eval()
+    assert not any(isinstance(module, MLPInRows) for module in encoder.modules())
+    with torch.no_grad():
+        assert encoder(torch.zeros(1, 3, 64, 64))["E32"].shape[2:] == (2, 2)

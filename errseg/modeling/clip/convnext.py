@@ -3,8 +3,6 @@
 Shapes: B images of R x R pixels, D the dimension that image and text share, C_i the channels of stage i.
 """
 
-from typing import cast
-
 from detectron2.modeling import ShapeSpec
 from torch import Tensor, nn
 
@@ -33,7 +31,8 @@ class ConvNeXtEncoder(CLIPEncoder):
         for block in list(clip.visual.trunk.modules()):
             mlp = getattr(block, "mlp", None)
             if type(mlp) is timm.layers.Mlp:  # in a ConvNeXt it has no dropout
-                block.mlp = MLPInRows(cast(nn.Linear, mlp.fc1), mlp.act, cast(nn.Linear, mlp.fc2))
+                if isinstance(mlp.fc1, nn.Linear) and isinstance(mlp.fc2, nn.Linear):  # not convolutions of 1 x 1
+                    block.mlp = MLPInRows(mlp.fc1, mlp.act, mlp.fc2)
 
     def output_shape(self) -> dict[str, ShapeSpec]:
         """Channels and stride of every map that ``forward`` returns."""
