@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from .agreement import share_of_equal_pixels
 from .errors import UsageError, short
 from .modeling import OpenVocabularySegmenter, System, build, systems
+from .modeling.build import NoRandomWeights
 from .modeling.parity import Fixture, Measures, Parity, difference, sampled
 from .modeling.taps import watch
 from .safe_files import open_regular, read_json
@@ -104,21 +104,11 @@ def fixture_model(fixture: Fixture, key_tables: Path) -> OpenVocabularySegmenter
     shapes = read_json(table, "key table")
     cfg.MODEL.DEVICE = "cpu"
     cfg.MODEL.WEIGHTS = str(table)  # no warning of random weights: the rebuilt ones follow
-    with _NoRandomWeights():
+    with NoRandomWeights():
         model = build(cfg)
     weights = parity.rebuilt(rebuild_weights(shapes), fixture)
     model.load_state_dict(system.released.from_released(weights))
     return model
-
-
-class _NoRandomWeights(TorchFunctionMode):
-    """Random values are not drawn, a third of the time that building a model takes: the rebuilt weights follow."""
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        if getattr(func, "__name__", "") in ("kaiming_normal_", "kaiming_uniform_", "normal_", "uniform_"):
-            return args[0] if args else kwargs["tensor"]
-        return func(*args, **kwargs)
 
 
 def measures_of(fixture: Fixture, key_tables: Path) -> Measures:

@@ -1,12 +1,14 @@
 """Build a model and load its weights. No other place in errseg does this."""
 
 import logging
+from typing import Any
 
 import torch
 from detectron2.config import CfgNode
 from detectron2.modeling import BACKBONE_REGISTRY, META_ARCH_REGISTRY, SEM_SEG_HEADS_REGISTRY
 from detectron2.modeling import build_model as build_detectron2_model
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ..config import check_values, unread_keys
 from ..errors import UsageError, arguments_from, short
@@ -42,10 +44,24 @@ def build(cfg: CfgNode, weights: str | None = None, device: str | None = None) -
         cfg.MODEL.WEIGHTS = weights or cfg.MODEL.WEIGHTS
         cfg.MODEL.CLIP.PRETRAINED = "" if weights else cfg.MODEL.CLIP.PRETRAINED
         cfg.MODEL.DEVICE = cfg.MODEL.DEVICE if device is None else device
-    model = build_model(cfg)
-    if weights:
-        load_weights(model, weights)
+    if not weights:
+        return build_model(cfg)
+    with NoRandomWeights():
+        model = build_model(cfg)
+    load_weights(model, weights)
     return model
+
+
+class NoRandomWeights(TorchFunctionMode):
+    """Random values are not drawn, most of the time that building a large model takes: all weights are loaded next."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__name__", "") in ("kaiming_normal_", "kaiming_uniform_", "normal_", "uniform_"):
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 def build_model(cfg: CfgNode) -> OpenVocabularySegmenter:
