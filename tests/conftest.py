@@ -22,6 +22,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell that starts a b
 os.environ["ERRSEG_TEXT_CACHE"] = "off"  # a test of the cache has a folder of its own
 
 DATA = Path(__file__).parent / "data"
+LONGEST = ("tests/export/", "tests/test_parity.py", "tests/cli/", "tests/repository/test_scripts", "tests/web/")
 LOGGERS = {}  # level, propagation and handlers of the loggers that a run sets up
 NAMES = ["cat", "grass", "sky, heaven", "red car", "sea", "road", "wall", "tree"]
 TINY_CLIP = {
@@ -49,7 +50,7 @@ TINY_SYSTEMS = {
         *("MODEL.CLIP.FINETUNE_IMAGE", False, "MODEL.CLIP.FINETUNE_TEXT", False),
         *("MODEL.PROMPT.LEARNED", True, "MODEL.PROMPT.SYNONYMS", "whole", "MODEL.PROMPT.LENGTH", 4),
         *("MODEL.PATCH_SEVERANCE.BLOCKS", [2], "MODEL.POSITIONS.BLOCKS", [1], "MODEL.POSITIONS.GRID", 3),
-        *("MODEL.PROPOSALS.BACKBONE", "ResNet18c", "MODEL.PROPOSALS.NUM_QUERIES", 5, "MODEL.PROPOSALS.DIM", 32),
+        *("MODEL.PROPOSALS.BACKBONE", "ResNet18cHalf", "MODEL.PROPOSALS.NUM_QUERIES", 5, "MODEL.PROPOSALS.DIM", 32),
         *("MODEL.PROPOSALS.NUM_LAYERS", 2, "MODEL.PROPOSALS.FFN_DIM", 32),
     ],
 }
@@ -97,6 +98,11 @@ def pytest_configure(config):
         gc.set_threshold(20_000, 10, 10)
     for logger in map(logging.getLogger, ("detectron2", "errseg", "fvcore")):
         LOGGERS[logger] = (logger.level, logger.propagate, list(logger.handlers))
+
+
+def pytest_collection_modifyitems(items):
+    """The longest tests come first: the last ones, which share the cores evenly, are short."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
 
 
 @pytest.fixture(autouse=True, scope="module")
