@@ -51,7 +51,7 @@ def make_segmenter():
     def make(*changes, num_classes=NUM_CLASSES, names=NAMES):
         cfg = errseg.get_cfg()
         cfg.MODEL.DEVICE = "cpu"
-        cfg.MODEL.CLIP.NAME = str(DATA / "tiny_clip.json")
+        cfg.MODEL.CLIP.NAME = str(DATA / "short_clip.json")  # one block in each stage: each operation takes time
         cfg.MODEL.ESCF.DIM, cfg.MODEL.ESCF.NUM_LAYERS = 32, 1
         cfg.INPUT.RESOLUTION_TEST, cfg.INPUT.MIN_SIZE_TEST = SIDE, 0
         cfg.merge_from_list(list(changes))

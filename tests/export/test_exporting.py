@@ -21,10 +21,13 @@ from .conftest import NAMES, NUM_CLASSES, ROWS, SIDE
 
 ROOT = Path(__file__).parents[2]
 WITHOUT_ERRSEG = (
-    "import runpy, sys\n"
+    "import os, runpy, sys\n"
     "sys.modules.update(dict.fromkeys(['errseg', 'detectron2', 'open_clip', 'timm']))\n"
-    "sys.argv = sys.argv[1:]\n"
-    "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    "photo, *examples = sys.argv[1:]\n"
+    "for example in examples:\n"
+    "    sys.argv = [example, photo]\n"
+    "    runpy.run_path(example, run_name='__main__')\n"
+    "    os.rename('overlay.png', os.path.basename(os.path.dirname(example)) + '.png')\n"
 )
 
 formats = pytest.mark.parametrize("format", ("onnx", "torch_export"))
@@ -100,7 +103,7 @@ def test_folder_is_complete_and_says_what_the_file_takes(exported, runner, forma
     names = json.loads((done.folder / "names.json").read_text(encoding="utf-8"))
     assert said["names"] == len(names) and (open_vocabulary or names == list(NAMES))
     assert said["errseg"]["weights"]["file"] == "none: random weights"
-    assert said["errseg"]["config"]["MODEL"]["CLIP"]["NAME"] == "tiny_clip.json"  # without its folder
+    assert said["errseg"]["config"]["MODEL"]["CLIP"]["NAME"] == "short_clip.json"  # without its folder
     assert said["agreement"] == done.agreement >= 0.999
     free = {"batch": 3, "names": ROWS}
     arrays = [np.ones([free.get(side, side) for side in each["shape"]], each["dtype"]) for each in said["inputs"]]
@@ -134,20 +137,20 @@ def test_text_tower_stays_behind(exported, segmenter, format):
 
 
 @formats
-@kinds
-def test_example_runs_without_errseg(exported, segmenter, pictures, tmp_path, format, open_vocabulary):
-    done = exported(format, open_vocabulary)
+def test_examples_run_without_errseg(exported, segmenter, pictures, tmp_path, format):
+    """Of the closed and of the open form, one after the other in one process."""
+    folders = [exported(format, open_vocabulary).folder for open_vocabulary in (False, True)]
     photo = tmp_path / "photo.png"
     Image.fromarray(pictures[0]).save(photo)
-    command = [sys.executable, "-I", "-c", WITHOUT_ERRSEG, done.folder / "example.py", photo]
+    command = [sys.executable, "-I", "-c", WITHOUT_ERRSEG, photo, *(folder / "example.py" for folder in folders)]
     run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     classes = segmenter(pictures[0]).classes
-    assert [line.split() for line in run.stdout.splitlines()] == [
-        [f"{each.share:.1%}", "confidence", f"{each.score:.2f}", *each.name.split()] for each in classes
-    ]
-    seen = np.asarray(Image.open(tmp_path / "overlay.png"))
-    assert seen.shape == pictures[0].shape and (seen != pictures[0]).mean() > 0.5
+    said = [[f"{each.share:.1%}", "confidence", f"{each.score:.2f}", *each.name.split()] for each in classes]
+    assert [line.split() for line in run.stdout.splitlines()] == 2 * said
+    for folder in folders:
+        seen = np.asarray(Image.open(tmp_path / f"{folder.name}.png"))
+        assert seen.shape == pictures[0].shape and (seen != pictures[0]).mean() > 0.5
 
 
 @formats
