@@ -38,6 +38,7 @@ __all__ = [
 ]
 
 SPLITS = ("seen", "unseen", "large")
+CLIP = "clip.pt"  # the pretrained CLIP of a folder of runs
 FULL = "ERR-Seg"  # the full model, the first row of its paper's tables
 PAPER = {Path(row["config"]).name: row["mIoU"] for row in CONTENT["rows"]}  # by the stem of the row's config file
 
@@ -79,16 +80,25 @@ def label_of(path: Path) -> str:
     return path.read_text(encoding="utf-8").splitlines()[0].partition(": ")[2].rstrip(".")
 
 
-def run(row: str, seed: int, output: Path, config: str, configs: Path, opts: Sequence[str] = ()) -> dict[str, float]:
+def run(
+    row: str,
+    seed: int,
+    output: Path,
+    config: str,
+    configs: Path,
+    opts: Sequence[str] = (),
+    clip: str = CLIP,
+) -> dict[str, float]:
     """The mIoU of a row with one seed, by data set. The row is trained first, unless it has been.
 
     Args:
         row: a row of ``rows_of``.
         seed: the seed of the training.
-        output: the folder that holds ``clip.pt``; the runs are written to its sub-folder ``ablations``.
+        output: the folder that holds the CLIP; the runs are written to its sub-folder ``ablations``.
         config: the configuration of the full model.
         configs: the folder of the rows' config files.
         opts: KEY VALUE pairs for every row; those of the row's file come after them.
+        clip: the file of the pretrained CLIP in ``output``.
 
     Raises:
         UsageError: the training failed, or an existing run had another configuration.
@@ -96,7 +106,7 @@ def run(row: str, seed: int, output: Path, config: str, configs: Path, opts: Seq
     folder = folder_of(output, row, seed)
     evaluation = folder / "evaluation.json"
     overrides = [
-        "MODEL.CLIP.PRETRAINED", str(output / "clip.pt"),
+        "MODEL.CLIP.PRETRAINED", str(output / clip),
         "DATASETS.TEST", str(tuple(DATASET_NAMES[split] for split in SPLITS)),
         "TEST.EVAL_PERIOD", "1000000", "SEED", str(seed), "OUTPUT_DIR", str(folder),
         *opts, *([] if _is_full(row) else changed_keys(configs / f"{row}.yaml")),
@@ -132,19 +142,19 @@ def train(words: Sequence[str], folder: Path, what: str) -> None:
             raise UsageError(f"{what} failed; its output is in {folder / 'console.txt'}.")
 
 
-def prepare(output: Path, tower: str = "convnext") -> None:
-    """Draw the scenes and pretrain the small CLIP ``clip.pt`` of a folder of runs, where they are missing."""
+def prepare(output: Path, tower: str = "convnext", clip: str = CLIP) -> None:
+    """Draw the scenes and pretrain a small CLIP, the file ``clip`` of a folder of runs, where they are missing."""
     from .generate import generate
     from .layout import data_root
 
     generate(data_root())
-    if not (output / "clip.pt").is_file():
+    if not (output / clip).is_file():
         from detectron2.utils.logger import setup_logger
 
         from .pretraining import pretrain
 
         setup_logger(name="errseg")
-        pretrain(output / "clip.pt", data_root(), tower=tower)
+        pretrain(output / clip, data_root(), tower=tower)
 
 
 def table_of(scores: dict[str, list[dict[str, float]]], configs: Path) -> str:

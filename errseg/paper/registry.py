@@ -46,7 +46,6 @@ class Item(NamedTuple):
         make: makes it.
         rows: the prefix of its rows' configuration files, where it needs training runs.
         sets: the paper names of its data sets where they are not the paper's five.
-        on_mini: whether it can be made on the mini world.
     """
 
     kind: str
@@ -56,7 +55,6 @@ class Item(NamedTuple):
     make: Callable[[Request], Sheet]
     rows: str = ""
     sets: tuple[str, ...] = ()
-    on_mini: bool = True
 
     @property
     def stem(self) -> str:
@@ -72,9 +70,9 @@ class Item(NamedTuple):
         return f"DeOP, {'Fig.' if self.kind == 'figure' else 'table'} {number}" if number.isdigit() else "DeOP, table 1"
 
 
-def _trained(number: int, content: str, on_mini: bool = True) -> Item:
+def _trained(number: int, content: str) -> Item:
     prefix, title = f"table{number}", f"Table {ROMAN[number - 1]}: {content}"
-    return Item("table", str(number), content, (DATA, RUNS), ablation(prefix, title), prefix, on_mini=on_mini)
+    return Item("table", str(number), content, (DATA, RUNS), ablation(prefix, title), prefix)
 
 
 def _curve(number: int, key: str, content: str) -> Item:
@@ -96,7 +94,7 @@ ITEMS = (
     _trained(9, "star operation"),
     Item("table", "10", "sequence reductions: multiply-adds, memory, mIoU", (QUIET, DATA, RUNS), reductions, "table10"),
     _trained(11, "guidance, its gradient, kernel size"),
-    _trained(12, "architecture of CLIP", on_mini=False),
+    _trained(12, "architecture of CLIP"),
     Item("table", "13", "names kept at test", (DATA, WEIGHTS), at_kept),
     Item("table", "14", "size of the input at test", (DATA, WEIGHTS), at_sizes),
     Item("figure", "1", "mIoU over latency", (FILES,), over_latency),
@@ -131,8 +129,6 @@ def find(kind: str, number: str) -> Item:
 
 def lacks(item: Item, request: Request) -> list[str]:
     """What an item needs and what is not there, such as "weights"; empty: it can be made."""
-    if request.mini and not item.on_mini:
-        return ["a form on the mini world"]
     checks = {DATA: _data, WEIGHTS: _weights, RUNS: _runs, PICTURES: _pictures, FILES: _files}
     needs = [need for need in item.needs if not request.mini or need == FILES]
     return [text for need in needs if need in checks for text in checks[need](item, request)]

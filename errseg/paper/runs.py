@@ -7,10 +7,14 @@ from errseg.config.packaged import config_names, config_path
 from errseg.evaluation.compare import Run, load_run
 from errseg.mini import ablate
 from errseg.mini.done import check_done, is_done
+from errseg.safe_files import read_yaml
 
 from .request import MINI, REAL, Request
 
 __all__ = ["configs_of", "label_of", "mini_results", "results_of", "rows_of"]
+
+
+VIT, MINI_VIT = "errseg_vit_base16", "mini/errseg_vit_mini"  # ERR-Seg with a plain ViT
 
 
 def configs_of() -> Path:
@@ -48,10 +52,18 @@ def results_of(request: Request, row: str) -> list[Run]:
 
 
 def mini_results(request: Request, row: str, seed: int) -> Run:
-    """The evaluation of a row on the mini world; it is trained where it is missing."""
-    ablate.prepare(request.runs)
-    ablate.run(row, seed, request.runs, request.config or MINI, configs_of(), request.opts)
+    """The evaluation of a row on the mini world; it and its CLIP are trained where they are missing."""
+    config, tower, clip = _mini_model(row)
+    ablate.prepare(request.runs, tower, clip)
+    ablate.run(row, seed, request.runs, request.config or config, configs_of(), request.opts, clip)
     return load_run(ablate.folder_of(request.runs, row, seed))
+
+
+def _mini_model(row: str) -> tuple[str, str, str]:
+    """The configuration that a row changes on the mini world, the image tower of its CLIP, and the CLIP's file."""
+    if row != ablate.FULL and Path(read_yaml(configs_of() / f"{row}.yaml", "config file")["_BASE_"]).stem == VIT:
+        return MINI_VIT, "vit", "clip_vit.pt"
+    return MINI, "convnext", ablate.CLIP
 
 
 def _real(request: Request, row: str, seed: int) -> Run | None:

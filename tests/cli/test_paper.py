@@ -35,7 +35,6 @@ def test_the_list_and_a_table(command, tmp_path, monkeypatch):
         (["table"], "give table or figure and its number"),
         (["chart", "1"], "give table or figure and its number"),
         (["table", "20"], "There is no table '20'"),
-        (["table", "XII", "--mini"], "Table XII has no form on the mini world"),
         (["table", "2", "--checkpoint", "x"], "'x' is not NAME=FILE"),
         (["table", "2", "--checkpoint", "../x=y"], "is not NAME=FILE"),
         (["table", "2", "--checkpoint", "..=y"], "is not NAME=FILE"),

@@ -29,7 +29,7 @@ def ask(drawn, tmp_path, monkeypatch):
     """``ask(field=value, …)``: a request on the mini world, whose results are written to ``tmp_path``."""
     monkeypatch.setenv("DETECTRON2_DATASETS", str(drawn))
     monkeypatch.setattr(generate, "COUNTS", COUNTS)
-    monkeypatch.setattr(ablate, "prepare", lambda output: None)
+    monkeypatch.setattr(ablate, "prepare", lambda output, tower, clip: None)
 
     def make(**changes):
         values = {"mini": True, "runs": Path("nowhere"), "out": tmp_path, "device": "cpu"}

@@ -51,6 +51,22 @@ def test_missing_runs_are_trained_once(ask, trained, tmp_path):
         find("table", "7").make(ask(runs=tmp_path / "runs", opts=("SOLVER.MAX_ITER", "7")))
 
 
+def test_the_vit_of_table_12_has_a_mini_form_and_a_clip_of_its_own(ask, trained, tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(ablate, "prepare", lambda output, tower, clip: made.append((tower, clip)))
+    sheet = find("table", "12").make(ask(runs=tmp_path / "runs"))
+    assert made == [("convnext", "clip.pt"), ("vit", "clip_vit.pt")]
+    assert [row.label for row in sheet.rows] == ["ConvNeXt-B, frozen CLIP", "ViT-B/16, frozen CLIP"]
+    models = {}
+    for row in ("table12_convnext_b", "table12_vit_b16"):
+        config = tmp_path / f"runs/ablations/{row}/seed0/evaluation.json"
+        models[row] = json.loads(config.read_text())["config"]["MODEL"]
+    assert all(not model["CLIP"]["FINETUNE_IMAGE"] for model in models.values())
+    vit = models["table12_vit_b16"]
+    assert vit["BACKBONE"]["NAME"] == "ViTCLIP" and vit["CLIP"]["PRETRAINED"].endswith("clip_vit.pt")
+    assert vit["ESCF"] == models["table12_convnext_b"]["ESCF"]
+
+
 def test_on_the_papers_data_runs_are_trained_where_gpus_are_given(ask, trained, tmp_path):
     request = ask(mini=False, runs=tmp_path / "runs", command="errseg paper table 9")
     with pytest.raises(UsageError, match="needs 2 training runs, and .* errseg paper table 9 --gpus N trains"):
