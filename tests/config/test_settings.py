@@ -32,6 +32,7 @@ CHANGED = {  # another value of every key that is training's own
     "MODEL.PROMPT.WEIGHTS": "stage1.pth",
     "MODEL.PROMPT.TRAINED": False,
     "MODEL.CLIP.FINETUNE": "none",
+    "MODEL.REJECTION.HEADS_ONLY": True,
     "MODEL.FUSION.POOLING": 1,
     "MODEL.FUSION.DETACH": False,
     "MODEL.FUSION.DECAY_NORMS": False,
