@@ -3,12 +3,10 @@
 import ctypes
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import wraps
-from typing import Any
 
-__all__ = ["kept_memory", "kept_on_cpu", "memory_for"]
+__all__ = ["kept_memory", "memory_for"]
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # parameters of glibc's mallopt
 MIB = 1 << 20
@@ -46,17 +44,6 @@ def memory_for(device: str) -> AbstractContextManager:
         device: the type of a device, such as "cpu".
     """
     return kept_memory() if device == "cpu" else nullcontext()
-
-
-def kept_on_cpu(method: Callable) -> Callable:
-    """A method of a model with ``device`` and ``keeps_memory``: on the CPU it runs in ``kept_memory``, if so asked."""
-
-    @wraps(method)
-    def call(self: Any, *arguments: Any, **keywords: Any) -> Any:
-        with memory_for(self.device.type) if self.keeps_memory else nullcontext():
-            return method(self, *arguments, **keywords)
-
-    return call
 
 
 def _enter(library: ctypes.CDLL) -> bool:

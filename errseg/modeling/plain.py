@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from .clip.prompts import TokenizedNames
 from .layers import copy_on_same_weights, resize
 from .prediction import ViewPrediction, picture_size
-from .rows import MLPInRows
 from .segmenter import OpenVocabularySegmenter
 
 __all__ = ["PlainScores", "encode_prompts", "literal_loss", "mean_of_prompts", "merge", "of_all_names", "plain_copy"]
@@ -23,8 +22,6 @@ CHUNK = 128  # prompts that the text tower encodes at once where no gradient is 
 
 class PlainScores(OpenVocabularySegmenter):
     """The prediction of a plain form, with the scores of all T names at full size. A base class beside the system's."""
-
-    keeps_memory = False
 
     def forward(  # type: ignore[override]
         self, batched_inputs: list[dict]
@@ -42,14 +39,6 @@ class PlainScores(OpenVocabularySegmenter):
         return [{"sem_seg": merge(views, size)} for views, size in zip(predicted, sizes, strict=True)]
 
 
-class PlainMLP(MLPInRows):
-    """The MLP of a ConvNeXt block, of all rows at once."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., C) -> (..., C)."""
-        return self.fc2(self.act(self.fc1(x)))
-
-
 def plain_copy(model: nn.Module, table: Mapping[type[nn.Module], type[nn.Module]]) -> nn.Module:
     """The plain form of a model or of one of its modules, on the same parameters and buffers.
 
@@ -59,7 +48,7 @@ def plain_copy(model: nn.Module, table: Mapping[type[nn.Module], type[nn.Module]
         model: of a system.
         table: the classes of the system, each with its plain class.
     """
-    plain, table = copy_on_same_weights(model), {MLPInRows: PlainMLP, **table}
+    plain = copy_on_same_weights(model)
     for module in plain.modules():
         module.__class__ = table.get(type(module), type(module))
     if isinstance(plain, PlainScores):

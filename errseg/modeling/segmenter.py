@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ArgumentError, UsageError
-from ..memory import kept_on_cpu
 from .layers import resize
 from .num_kept import NumKept
 from .outputs import SegmentationOutput
@@ -38,7 +37,6 @@ class OpenVocabularySegmenter(VocabularyHolder):
     """
 
     precision = "float32"
-    keeps_memory = True  # on the CPU, the memory of freed tensors is kept while pictures are predicted
     views_at_once = 1  # views of an image that go through the system together; more take more memory
     pixel_mean: Tensor
     pixel_std: Tensor
@@ -124,7 +122,6 @@ class OpenVocabularySegmenter(VocabularyHolder):
 
     # ---- forward ----
 
-    @kept_on_cpu
     def forward(
         self, batched_inputs: list[dict] | None = None, *, pixel_values: Tensor | Sequence[Tensor] | None = None
     ) -> dict[str, Tensor] | list[dict[str, Tensor]] | SegmentationOutput:
@@ -177,7 +174,6 @@ class OpenVocabularySegmenter(VocabularyHolder):
         images = [each.to(self.device).contiguous(memory_format=torch.channels_last) for each in batches]
         return SegmentationOutput(tuple(self.segment(each, encoded.text, encoded.num_kept) for each in images), encoded)
 
-    @kept_on_cpu
     def label_maps(self, batched_inputs: list[dict]) -> list[Tensor]:
         """The best name of every pixel, without the (T, H, W) scores that ``forward`` gives.
 
@@ -193,7 +189,6 @@ class OpenVocabularySegmenter(VocabularyHolder):
         predicted = self.predict_views(batched_inputs)
         return [label_map(views, picture_size(inputs)) for views, inputs in zip(predicted, batched_inputs, strict=True)]
 
-    @kept_on_cpu
     def predict_views(
         self, batched_inputs: list[dict], encoded: EncodedNames | None = None, show: bool = False
     ) -> list[list[ViewPrediction]]:

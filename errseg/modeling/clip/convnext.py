@@ -7,7 +7,6 @@ from detectron2.modeling import ShapeSpec
 from torch import Tensor, nn
 
 from ...errors import UsageError
-from ..rows import MLPInRows
 from .build import CLIPModel
 from .encoder import CLIPEncoder, wrong_tower
 from .libraries import timm
@@ -28,11 +27,6 @@ class ConvNeXtEncoder(CLIPEncoder):
         if not isinstance(getattr(clip.visual, "trunk", None), timm.models.convnext.ConvNeXt):
             raise UsageError(wrong_tower(type(self).__name__, clip, "a ConvNeXt, such as convnext_base_w_320"))
         super().__init__(clip, **arguments)
-        for block in list(clip.visual.trunk.modules()):
-            mlp = getattr(block, "mlp", None)
-            if type(mlp) is timm.layers.Mlp:  # in a ConvNeXt it has no dropout
-                if isinstance(mlp.fc1, nn.Linear) and isinstance(mlp.fc2, nn.Linear):  # not convolutions of 1 x 1
-                    block.mlp = MLPInRows(mlp.fc1, mlp.act, mlp.fc2)
 
     def output_shape(self) -> dict[str, ShapeSpec]:
         """Channels and stride of every map that ``forward`` returns."""

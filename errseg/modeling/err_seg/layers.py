@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from ...errors import ArgumentError
 from ..layers import attend, in_parts, relu6
-from ..rows import linear_into, map_in_rows, takes_rows
 
 
 class Attention(nn.Module):
@@ -58,16 +57,10 @@ class StarMLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., C) -> (..., C)."""
-        if takes_rows(x):
-            return map_in_rows(x, self._hidden, 2, self.fc1.out_features, self.fc3)
         return in_parts(self._star, x)
 
     def _star(self, x: Tensor) -> Tensor:
         return self.fc3(relu6(self.fc1(x), inplace=True) * self.fc2(x))
-
-    def _hidden(self, x: Tensor, buffer: Tensor) -> Tensor:
-        gate = relu6(linear_into(buffer[0], x, self.fc1), inplace=True)
-        return gate.mul_(linear_into(buffer[1], x, self.fc2))
 
 
 class MLP(nn.Module):
