@@ -143,7 +143,7 @@ def train(words: Sequence[str], folder: Path, what: str) -> None:
 
 
 def prepare(output: Path, tower: str = "convnext", clip: str = CLIP) -> None:
-    """Draw the scenes and pretrain a small CLIP, the file ``clip`` of a folder of runs, where they are missing."""
+    """Draw the scenes, and pretrain the small CLIP of a folder of runs (its file ``clip``), where they are missing."""
     from .generate import generate
     from .layout import data_root
 

@@ -53,7 +53,10 @@ def build(cfg: CfgNode, weights: str | None = None, device: str | None = None) -
 
 
 class NoRandomWeights(TorchFunctionMode):
-    """Random values are not drawn, most of the time that building a large model takes: all weights are loaded next."""
+    """A context in which new weights keep the values that their memory had: a checkpoint replaces all of them next.
+
+    Drawing random values takes most of the time of building a large model.
+    """
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

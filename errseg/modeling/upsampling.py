@@ -85,8 +85,10 @@ def subpixel_weight(up: Tensor, conv: Tensor) -> Tensor:
 
 
 def _axes(x: Tensor, *lengths: int) -> list[Tensor]:
-    """The indices along each axis of an array, on the device of x. In a file, an array that is filled in place is many
-    operations."""
+    """The indices along each axis of an array, on the device of x.
+
+    A constant that is compared from them takes few operations in an exported file; one that is filled in place, many.
+    """
     return list(torch.meshgrid(*(torch.arange(length, device=x.device) for length in lengths), indexing="ij"))
 
 

@@ -31,7 +31,7 @@ def add_config(cfg: CfgNode) -> None:
     model = cfg.MODEL
     model.CLIP.FINETUNE = "full"  # what is trained in the image tower: full, conv, mlp, full_res5 (stage 4) or none
 
-    # Category early rejection, at test alone, and the training of the heads that it asks
+    # Category early rejection, at test alone, and the training of its auxiliary heads
     model.REJECTION = CfgNode()
     model.REJECTION.ENABLED = False  # True: "SED-fast" of the paper
     model.REJECTION.HEADS_ONLY = False  # training moves the auxiliary heads alone: a second stage, on trained weights
