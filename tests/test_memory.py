@@ -5,6 +5,9 @@ import sys
 
 import pytest
 
+from errseg import memory
+from tests.tiny import blobs, tiny_segmenter
+
 # Prints the page faults of allocating and freeing 64 MB ten times, before the context and in it, and the pages that the
 # process has at the end of the context and after it, in MB.
 SCRIPT = """
@@ -35,3 +38,14 @@ def test_the_memory_of_freed_tensors_is_used_again():
     call = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
     free, kept, inside, after = map(int, call.stdout.split())
     assert kept < free / 2 and after < inside - 50, call.stdout
+
+
+def test_a_generator_of_results_keeps_memory_until_it_ends_or_is_left():
+    model = tiny_segmenter("ERRSeg")
+    model.set_vocabulary(["cat", "grass"])
+    results = model(blobs() for _ in range(2))  # a generator for a generator
+    assert memory._inside == 0
+    next(results)
+    assert memory._inside == (sys.platform == "linux")
+    results.close()
+    assert memory._inside == 0 and len(model([blobs()])) == 1 and memory._inside == 0

@@ -13,7 +13,7 @@ from errseg.config import MAX_PIXELS
 from errseg.data.pictures import check_pixels, open_image, pixels_of
 from errseg.errors import UsageError
 
-__all__ = ["Picture", "decode_image", "is_single", "read_image"]
+__all__ = ["Picture", "decode_image", "is_single", "own_array", "read_image"]
 
 Picture = str | os.PathLike | Image.Image | np.ndarray
 # ``read_image`` refuses the last three
@@ -81,6 +81,11 @@ def decode_image(content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> np.
         UsageError: the image is damaged or too large.
     """
     return _decode(name, max_pixels, content)
+
+
+def own_array(array: np.ndarray, picture: Picture) -> np.ndarray:
+    """A copy of the array if it shares memory with the caller's picture; the array itself otherwise."""
+    return array.copy() if isinstance(picture, np.ndarray) and np.may_share_memory(array, picture) else array
 
 
 def _decode(path: str, max_pixels: int, content: bytes | None = None) -> np.ndarray:

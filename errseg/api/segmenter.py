@@ -20,6 +20,7 @@ from torch import Tensor
 from errseg.data.augmentation import build_augmentations
 from errseg.data.vocabularies import Vocabulary
 from errseg.errors import UsageError
+from errseg.memory import memory_for
 from errseg.modeling import OpenVocabularySegmenter, system_of, system_of_model
 from errseg.modeling.num_kept import AutoKept, NumKept, same_for_all
 from errseg.modeling.prediction import ViewPrediction
@@ -27,7 +28,7 @@ from errseg.modeling.vocabulary import EncodedNames
 
 from .choice import Choice, Choices
 from .from_views import result_of
-from .images import Picture, is_single, read_image
+from .images import Picture, is_single, own_array, read_image
 from .names import Names, as_vocabulary, clean_name
 from .processor import Processor
 from .result import Result, check_confidence
@@ -273,15 +274,15 @@ class Segmenter(Saved, library_name="errseg"):
         batch_size: int,
         proposals: bool,
     ) -> Iterator[Result]:
-        pictures = iter(images)
-        while batch := list(islice(pictures, batch_size)):
-            arrays = [_own_array(self.read(picture), picture) for picture in batch]
-            inputs = [self._inputs(array) for array in arrays]
-            predicted = self._predict(choice, inputs, proposals)
-            for picture, array, views in zip(batch, arrays, predicted, strict=True):
-                source = os.fspath(picture) if isinstance(picture, (str, os.PathLike)) else None
-                result = result_of(choice, array, views, source, proposals)
-                yield result if background is None else result.with_background(background, min_confidence)
+        with memory_for(self.device.type):
+            pictures = iter(images)
+            while batch := list(islice(pictures, batch_size)):
+                arrays = [own_array(self.read(picture), picture) for picture in batch]
+                predicted = self._predict(choice, [self._inputs(array) for array in arrays], proposals)
+                for picture, array, views in zip(batch, arrays, predicted, strict=True):
+                    source = os.fspath(picture) if isinstance(picture, (str, os.PathLike)) else None
+                    result = result_of(choice, array, views, source, proposals)
+                    yield result if background is None else result.with_background(background, min_confidence)
 
     def _predict(self, choice: Choice, inputs: list[dict], proposals: bool) -> Iterator[list[ViewPrediction]]:
         """The views of each picture of a batch."""
@@ -293,8 +294,3 @@ class Segmenter(Saved, library_name="errseg"):
             with torch.inference_mode():
                 predicted = self.model.predict_views(batch, encoded, show=show)
             yield from predicted
-
-
-def _own_array(array: np.ndarray, picture: Picture) -> np.ndarray:
-    """A copy of the array if it shares memory with the caller's picture; the array itself otherwise."""
-    return array.copy() if isinstance(picture, np.ndarray) and np.may_share_memory(array, picture) else array

@@ -58,7 +58,7 @@ class ClassAttention(nn.Module):
         Args:
             x: (B T, C, h, w).
             batch: B.
-            kept: (B, T) bool, False for names that nothing attends to; None: all are attended to. Only an export gives it.
+            kept: (B, T) bool, True for names that are attended to; None: all are. Only an export gives it.
 
         Returns:
             (B T, C, h, w).
