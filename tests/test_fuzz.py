@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tqdm import tqdm
 
 from errseg.errors import UsageError
 from errseg.fuzz import KINDS, Case, try_case
@@ -91,3 +92,15 @@ def test_outcomes(tmp_path, kind, run, right):
     case = Case("door", "planted", right, run, lambda result: "is 6" if result == 6 else None)
     limits = {"hang": {"seconds": 0.3}, "memory": {"max_bytes": 60 << 20}}.get(kind, {})
     assert try_case(case, tmp_path, **limits).kind == kind
+
+
+def test_a_case_that_is_killed_while_it_draws_a_bar_blocks_no_other(tmp_path):
+    def run():
+        tqdm.get_lock().acquire()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    locks = tqdm.get_lock().locks  # of a thread, and of a process with its forks
+    assert try_case(Case("door", "planted", EITHER, run, lambda result: None), tmp_path).kind == "crash"
+    for lock in locks:
+        assert lock.acquire(False)
+        lock.release()

@@ -6,11 +6,14 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from tqdm import tqdm
 
 from errseg.errors import UsageError
 
@@ -111,6 +114,7 @@ def _run(case: Case, folder: Path, report: Path) -> None:
     sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", errors="backslashreplace", closefd=False)  # noqa: SIM115  as Python's own
     socket.socket.connect = socket.socket.connect_ex = _refuse_to_connect
+    tqdm.set_lock(threading.RLock())  # its own lock is that of all forks: one that is killed with it blocks the others
     try:
         outcome = _outcome(case.run, case.wrong, Path("printed.txt"))
         report.write_text(json.dumps(outcome))

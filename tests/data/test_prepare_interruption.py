@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tqdm import tqdm
 
 from errseg.data.prepare import ade20k_150, ade20k_full, convert, pascal_context, tasks
 from errseg.data.prepare.raw import write_image
@@ -40,6 +42,7 @@ def many(tmp_path):
 
 def work(root: Path, workers: int) -> None:
     os.setpgid(0, 0)
+    tqdm.set_lock(threading.RLock())  # its own lock is that of all forks, and stays taken if one is killed with it
     sys.exit(convert(ade20k_150.parts, root, workers))
 
 
